@@ -1,0 +1,1 @@
+//! Carries the portolan service registry's requests to a real etcd cluster.

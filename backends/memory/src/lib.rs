@@ -1,0 +1,1 @@
+//! A deterministic in-memory model of etcd for the portolan service registry.

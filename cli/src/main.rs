@@ -1,0 +1,3 @@
+//! The command line of the portolan service registry.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A deterministic, fault-injecting simulator for the portolan service registry.

@@ -1,0 +1,1 @@
+//! Starts private etcd servers for the tests of the portolan service registry.
