@@ -1,0 +1,167 @@
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use ::bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::rng::hash;
+
+/// A key: any bytes. Shown as text, bytes that are not printable ASCII as `\xNN`.
+#[derive(Clone, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Key(Bytes);
+
+/// A value: any bytes. `Debug` and `Display` show its length and hash, never its content, since
+/// values may hold secrets.
+#[derive(Clone, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct Value(Bytes);
+
+macro_rules! bytes_like {
+    ($name:ident) => {
+        impl $name {
+            /// Wraps bytes that live as long as the program.
+            pub const fn from_static(bytes: &'static [u8]) -> Self {
+                Self(Bytes::from_static(bytes))
+            }
+
+            /// The shared buffer; cloning it copies nothing.
+            pub fn as_bytes(&self) -> &Bytes {
+                &self.0
+            }
+
+            /// Gives up the wrapper, copying nothing.
+            pub fn into_bytes(self) -> Bytes {
+                self.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = [u8];
+
+            fn deref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl Borrow<[u8]> for $name {
+            fn borrow(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl From<Bytes> for $name {
+            fn from(bytes: Bytes) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl From<Vec<u8>> for $name {
+            fn from(bytes: Vec<u8>) -> Self {
+                Self(bytes.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text.into())
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(Bytes::copy_from_slice(text.as_bytes()))
+            }
+        }
+
+        impl From<&[u8]> for $name {
+            fn from(bytes: &[u8]) -> Self {
+                Self(Bytes::copy_from_slice(bytes))
+            }
+        }
+
+        /// Text: printable ASCII as it is, `\` as `\\`, every other byte as `\xNN`; reads back to
+        /// the same bytes.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&Escaped(&self.0))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                unescape(&text).map(Self::from).ok_or_else(|| {
+                    de::Error::custom("bytes have a '\\' that begins neither '\\\\' nor '\\xNN'")
+                })
+            }
+        }
+    };
+}
+
+bytes_like!(Key);
+bytes_like!(Value);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaped(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}B:{:08x}", self.0.len(), hash(&self.0) >> 32)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for &byte in self.0 {
+            match byte {
+                b'\\' => f.write_str("\\\\")?,
+                b' '..=b'~' => f.write_char(char::from(byte))?,
+                _ => write!(f, "\\x{byte:02x}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'\\' {
+            out.push(first);
+            continue;
+        }
+        match rest {
+            [b'\\', after @ ..] => {
+                out.push(b'\\');
+                rest = after;
+            }
+            [b'x', high, low, after @ ..] => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                out.push(u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()?);
+                rest = after;
+            }
+            _ => return None,
+        }
+    }
+    Some(out)
+}
