@@ -63,7 +63,7 @@ fetch() {
         -oDir::Etc::sourcelist="$work/sources.list" -oDir::Etc::sourceparts=/dev/null
         -oDir::State::Lists="$work/lists" -oDir::State::status=/dev/null
         -oDir::Cache::archives="$work/archives" -oDir::Cache::pkgcache= -oDir::Cache::srcpkgcache=
-        -oAcquire::Languages=none -oAcquire::Retries=3 -oAPT::Sandbox::User="$(id -un)"
+        -oAPT::Update::Error-Mode=any -oAcquire::Languages=none -oAcquire::Retries=3 -oAPT::Sandbox::User="$(id -un)"
     )
     "${apt[@]}" update || fail "$name: apt-get update for Debian $suite failed"
     (cd "$work" && "${apt[@]}" download etcd-server etcd-client) ||
