@@ -1,0 +1,172 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use etcd_client::{Channel, Client, ConnectOptions, LeaseGrantOptions, LeaseTimeToLiveOptions};
+use portolan_core::waist::{
+    Compact, DeleteRange, Grant, Put, Range, Reply, Revoke, StoreError, TimeToLive, Txn,
+};
+use tokio::sync::mpsc;
+
+use crate::auth::{Auth, Tokened};
+use crate::error::from_client;
+use crate::keepalive::{Order, Renewals};
+use crate::{RawChannel, convert};
+
+/// One member of the cluster.
+pub(crate) struct Member {
+    pub(crate) clients: Arc<Clients>,
+    /// The way to the task that renews leases here; made with the first renewal.
+    pub(crate) renewals: Option<mpsc::UnboundedSender<Order>>,
+}
+
+/// The clients of one member, over its two connections.
+pub(crate) struct Clients {
+    /// What errors call this member.
+    pub(crate) name: String,
+    pub(crate) auth: Auth,
+    /// Asks that the member has a leader, and is refused at once otherwise (row W17).
+    strict: Client,
+    /// For what a member may say without a leader. etcd-client sets the demand per client.
+    lenient: Client,
+    streams: Client,
+    calls: Tokened,
+    decode_limit: usize,
+}
+
+impl Member {
+    pub(crate) fn new(
+        name: String,
+        calls: RawChannel,
+        streams: RawChannel,
+        auth: Auth,
+        decode_limit: usize,
+    ) -> Self {
+        let calls = Tokened { inner: calls, auth: auth.clone() };
+        let streams = Tokened { inner: streams, auth: auth.clone() };
+        let clients = Clients {
+            name,
+            auth,
+            strict: client(calls.clone(), true),
+            lenient: client(calls.clone(), false),
+            streams: client(streams, true),
+            calls,
+            decode_limit,
+        };
+        Self { clients: Arc::new(clients), renewals: None }
+    }
+}
+
+impl Clients {
+    /// Waits for the token, if one is needed. The first call of all fetches it.
+    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
+        self.auth.ready(self.strict.auth_client(), &self.name).await
+    }
+
+    pub(crate) async fn authenticate(&self) -> Result<Reply, StoreError> {
+        self.auth.renew(self.strict.auth_client(), &self.name).await?;
+        Ok(Reply::Authenticated)
+    }
+
+    pub(crate) async fn range(self: Arc<Self>, range: Range) -> Result<Reply, StoreError> {
+        let client = if range.serializable { &self.lenient } else { &self.strict };
+        let (key, options) = convert::range(range);
+        let mut kv = client.kv_client().max_decoding_message_size(self.decode_limit);
+        let answer = kv.get(key, Some(options)).await.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Range(convert::range_reply(answer.0)))
+    }
+
+    pub(crate) async fn put(self: Arc<Self>, put: Put) -> Result<Reply, StoreError> {
+        let (key, value, options) = convert::put(put);
+        let answer =
+            self.kv().put(key, value, Some(options)).await.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Put(convert::put_reply(answer.0)))
+    }
+
+    pub(crate) async fn delete(self: Arc<Self>, delete: DeleteRange) -> Result<Reply, StoreError> {
+        let (key, options) = convert::delete(delete);
+        let answer = self.kv().delete(key, Some(options)).await.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Delete(convert::delete_reply(answer.0)))
+    }
+
+    pub(crate) async fn txn(self: Arc<Self>, txn: Txn) -> Result<Reply, StoreError> {
+        let answer = self.kv().txn(convert::txn(txn)).await.map_err(|e| self.failure(&e))?;
+        convert::txn_reply(answer.0).map(Reply::Txn)
+    }
+
+    pub(crate) async fn compact(self: Arc<Self>, compact: Compact) -> Result<Reply, StoreError> {
+        let options = convert::compact(compact);
+        let answer = self.kv().compact(compact.revision.0, Some(options)).await;
+        let answer = answer.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Compact(convert::compact_reply(answer.0)))
+    }
+
+    pub(crate) async fn grant(self: Arc<Self>, grant: Grant) -> Result<Reply, StoreError> {
+        let options = grant.lease.map(|lease| LeaseGrantOptions::new().with_id(lease.get()));
+        let answer = self.strict.lease_client().grant(grant.ttl_secs, options).await;
+        convert::grant_reply(answer.map_err(|e| self.failure(&e))?.0).map(Reply::Grant)
+    }
+
+    pub(crate) async fn revoke(self: Arc<Self>, revoke: Revoke) -> Result<Reply, StoreError> {
+        let answer = self.strict.lease_client().revoke(revoke.lease.get()).await;
+        let answer = answer.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Revoke(convert::revoke_reply(answer.0)))
+    }
+
+    pub(crate) async fn time_to_live(
+        self: Arc<Self>,
+        ask: TimeToLive,
+    ) -> Result<Reply, StoreError> {
+        let options = ask.keys.then(|| LeaseTimeToLiveOptions::new().with_keys());
+        let answer = self.strict.lease_client().time_to_live(ask.lease.get(), options).await;
+        let answer = answer.map_err(|e| self.failure(&e))?;
+        Ok(Reply::TimeToLive(convert::time_to_live_reply(ask.lease, answer.0)))
+    }
+
+    pub(crate) async fn leases(self: Arc<Self>) -> Result<Reply, StoreError> {
+        let answer = self.strict.lease_client().leases().await.map_err(|e| self.failure(&e))?;
+        Ok(Reply::Leases(convert::leases_reply(answer.0)))
+    }
+
+    /// Asked without the demand for a leader: whether there is one is what one wants to know.
+    pub(crate) async fn status(self: Arc<Self>) -> Result<Reply, StoreError> {
+        let answer = self.lenient.maintenance_client().status().await;
+        Ok(Reply::Status(convert::status_reply(answer.map_err(|e| self.failure(&e))?.0)))
+    }
+
+    pub(crate) fn watch_client(&self) -> etcd_client::WatchClient {
+        self.streams.watch_client().max_decoding_message_size(self.decode_limit)
+    }
+
+    /// Renewals go over the connection for calls: that for watches may stall.
+    pub(crate) fn renewals(&self) -> Renewals {
+        Renewals::new(self.calls.clone())
+    }
+
+    pub(crate) fn failure(&self, error: &etcd_client::Error) -> StoreError {
+        from_client(error, &self.name)
+    }
+
+    fn kv(&self) -> etcd_client::KvClient {
+        self.strict.kv_client().max_decoding_message_size(self.decode_limit)
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Member").field(&self.clients.name).finish()
+    }
+}
+
+fn client(channel: Tokened, require_leader: bool) -> Client {
+    let options = ConnectOptions::new().with_require_leader(require_leader);
+    let channel = Channel::Custom(RawChannel::new(channel));
+    let building = pin!(Client::from_channel(channel, Some(options)));
+    match building.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(client)) => client,
+        // Without credentials it neither asks nor waits.
+        Poll::Ready(Err(_)) | Poll::Pending => unreachable!("a client without user needs nothing"),
+    }
+}
