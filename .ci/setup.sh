@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Brings what the build and the tests need, or says what to install.
+#
+#   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
+#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm target, the oldest Rust, etcd
+#
+# Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
+# one line says what is missing. What is there already is kept. Each thing done is one line.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p .cache
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# debian WHAT PACKAGE..: installs Debian packages, or fails with the line to type.
+debian() {
+    local what=$1
+    shift
+    if ! has apt-get || [ "$(id -u)" -ne 0 ]; then
+        fail "$what is missing; as root: apt-get install $* (or your system's equivalent)"
+    fi
+    say "$what is missing: installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    # A foreign source that is down is no reason to stop: the installation decides.
+    apt-get -qq update || say "apt-get update had failures; going on"
+    apt-get -qq install -y --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get install $* failed"
+}
+
+bring_rust() {
+    if ! has cargo && [ -r "$HOME/.cargo/env" ]; then
+        fail "cargo is installed but not in PATH: . \"\$HOME/.cargo/env\""
+    fi
+    has cargo || fail "Rust is missing: install it with rustup (https://rustup.rs), 1.88 or newer"
+    has cc || debian "a C linker" gcc libc6-dev
+    local have want
+    have=$(rustc --version) || fail "rustc does not run; with rustup: rustup toolchain install stable"
+    want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    printf '%s\n%s\n' "$want" "$(cut -d' ' -f2 <<<"$have")" | sort -CV ||
+        fail "$have is older than $want: rustup update stable"
+    say "$have"
+}
+
+# Whether a protoc can compile what imports protobuf's own files; it must find those too.
+protoc_works() {
+    local dir
+    dir=$(mktemp -d)
+    printf 'syntax = "proto3";\nimport "google/protobuf/descriptor.proto";\n' >"$dir/probe.proto"
+    "$1" -I"$dir" --descriptor_set_out=/dev/null "$dir/probe.proto" 2>/dev/null
+    local status=$?
+    rm -rf "$dir"
+    return $status
+}
+
+# The etcd client's build compiles etcd's own protocol files, by protoc.
+bring_protoc() {
+    rm -f .cache/env
+    local system=${PROTOC:-protoc}
+    if protoc_works "$system"; then
+        say "$("$system" --version)"
+        return
+    fi
+    [ -z "${PROTOC:-}" ] || fail "PROTOC=$PROTOC does not work, or lacks its include files"
+    if has apt-get && [ "$(id -u)" -eq 0 ]; then
+        debian "protoc" protobuf-compiler libprotobuf-dev
+        protoc_works protoc || fail "protoc was installed and does not work"
+        say "$(protoc --version)"
+        return
+    fi
+    vendored_protoc || fail "protoc (with its include files) is missing; as root: apt-get install \
+protobuf-compiler libprotobuf-dev, or set PROTOC to one"
+}
+
+# Without root: a crate carries protoc as a file. Cargo fetches it, nothing of it is built.
+vendored_protoc() {
+    [ "$(uname -sm)" = "Linux x86_64" ] || return 1
+    local name=protoc-bin-vendored-linux-x86_64 version=3.3.0 dir=$PWD/.cache/protoc
+    if ! protoc_works "$dir/bin/protoc"; then
+        say "protoc is missing: taking the one that the crate $name carries"
+        mkdir -p "$dir/carrier/src"
+        : >"$dir/carrier/src/lib.rs"
+        printf '[package]\nname = "carrier"\nedition = "2024"\n[workspace]\n[dependencies]\n%s = "=%s"\n' \
+            "$name" "$version" >"$dir/carrier/Cargo.toml"
+        cargo fetch -q --manifest-path "$dir/carrier/Cargo.toml" || return 1
+        local found
+        found=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -maxdepth 2 -type d \
+            -name "$name-$version" -print -quit)
+        [ -n "$found" ] || return 1
+        cp -r "$found/bin" "$found/include" "$dir/"
+        chmod +x "$dir/bin/protoc"
+        protoc_works "$dir/bin/protoc" || return 1
+    fi
+    printf 'export PROTOC=%q\n' "$dir/bin/protoc" >.cache/env
+    say "$("$dir/bin/protoc" --version) in .cache/protoc"
+}
+
+bring_crates() {
+    say "fetching crates"
+    cargo fetch -q --locked || fail "the crates could not be fetched, or Cargo.lock is out of date"
+}
+
+# What the checks use. What cannot be had is left out, and the table of `make test` says so.
+bring_tools() {
+    for component in clippy rustfmt; do
+        has "cargo-$component" || has "$component" || has rustup || fail "$component is missing"
+        cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 ||
+            rustup -q component add "$component" || fail "rustup component add $component failed"
+    done
+    if has rustup; then
+        local target=wasm32-unknown-unknown msrv
+        rustup target list --installed | grep -qx "$target" ||
+            rustup -q target add "$target" || say "rustup target add $target failed"
+        msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
+        rustup toolchain list | grep -q "^$msrv-" ||
+            rustup -q toolchain install "$msrv" --profile minimal ||
+            say "rustup toolchain install $msrv failed"
+    else
+        say "no rustup: neither the wasm target nor the oldest Rust can be had"
+    fi
+    cargo nextest --version >/dev/null 2>&1 || say "no cargo-nextest: cargo test runs the tests"
+}
+
+case ${1:-} in
+build | test) ;;
+*) fail "usage: .ci/setup.sh build|test" ;;
+esac
+bring_rust
+bring_protoc
+bring_crates
+if [ "$1" = test ]; then
+    bring_tools
+    .ci/etcd.sh 3.4 3.5
+fi

@@ -1,0 +1,35 @@
+# `make` or `make help` prints this list.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench conformance-long lint setup etcd
+
+# Operations of the long conformance run.
+OPS ?= 1000000
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
+
+demo: ## The main job as a story, on the embedded store
+	@.ci/setup.sh build
+	@if [ -r .cache/env ]; then . .cache/env; fi; cargo run -q -p portolan-cli -- demo
+
+test: ## Everything that must hold: formats, lints, features, tests on real etcd, packages
+	@.ci/test.sh
+
+bench: ## One table of ratios against raw clients on the same etcd
+	@.ci/setup.sh test
+	@if [ -r .cache/env ]; then . .cache/env; fi; cargo bench -q -p portolan-benches --bench table
+
+conformance-long: ## The model against real etcd with OPS=1000000 random operations
+	@.ci/setup.sh test
+	@if [ -r .cache/env ]; then . .cache/env; fi; PORTOLAN_CONFORMANCE_OPS=$(OPS) \
+		cargo nextest run -p portolan --test it --no-capture -E 'test(/conformance.*random/)'
+
+lint: ## Formats and lints only
+	@.ci/test.sh fmt clippy
+
+setup: ## Brings tools, crates and etcd, or says what to install
+	@.ci/setup.sh test
+
+etcd: ## Brings real etcd 3.4, 3.5 and a late one into .cache/etcd
+	@.ci/etcd.sh 3.4 3.5 late
