@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Quirks;
+
+/// Limits and timing of the modelled etcd. The defaults are etcd's own
+/// (`server/embed/config.go`, `server/config/config.go`).
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The cluster's id, in every header.
+    pub cluster_id: u64,
+    /// The member's id, in every header. Its lower 16 bits also go into every proposal, so they
+    /// decide a byte of the limit of row E1.
+    pub member_id: u64,
+    /// What status says the version is.
+    pub version: String,
+    /// How this release differs from the newest one.
+    pub quirks: Quirks,
+    /// `--max-txn-ops`: compares or operations on one level of a transaction (row T5).
+    pub max_txn_ops: usize,
+    /// `--max-request-bytes`: the size of a proposal (row E1). gRPC takes 512 KiB more.
+    pub max_request_bytes: u64,
+    /// `--heartbeat-interval`.
+    pub heartbeat: Duration,
+    /// `--election-timeout`. Also what a new leader adds to every lease (row L10).
+    pub election_timeout: Duration,
+    /// How often the leader looks for expired leases (row L6).
+    pub lease_scan_interval: Duration,
+    /// How many leases it revokes each time (row L6).
+    pub lease_scan_limit: usize,
+    /// How often watchers that are behind are served (row W8).
+    pub sync_interval: Duration,
+    /// How many of them at a time.
+    pub sync_watchers: usize,
+    /// How many revisions each of them gets at a time (row W8).
+    pub sync_revisions: usize,
+    /// `--watch-progress-notify-interval`; up to a tenth is added for each stream (row W12).
+    pub progress_interval: Duration,
+    /// Whether clients ask for a leader on everything but stale reads (row W17), as this
+    /// project's etcd backend does.
+    pub require_leader: bool,
+    /// Whether [`Log`](crate::Log) is kept. Turn it off for a long-lived store.
+    pub keep_log: bool,
+    /// Where chance comes from: so far only the tenth of the progress interval.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // The ids of a member named "default" on the default ports.
+            cluster_id: 0xcdf8_1818_e327_0a4e,
+            member_id: 0x8e9e_05c5_2164_694d,
+            version: "3.6.0".to_owned(),
+            quirks: Quirks::default(),
+            max_txn_ops: 128,
+            max_request_bytes: 3 << 19,
+            heartbeat: Duration::from_millis(100),
+            election_timeout: Duration::from_secs(1),
+            lease_scan_interval: Duration::from_millis(500),
+            lease_scan_limit: 500,
+            sync_interval: Duration::from_millis(100),
+            sync_watchers: 512,
+            sync_revisions: 1000,
+            progress_interval: Duration::from_secs(600),
+            require_leader: true,
+            keep_log: true,
+            seed: 0,
+        }
+    }
+}
+
+impl Config {
+    /// As the release `version` behaves, for example `3.4.23`; see [`Quirks::of_version`].
+    /// `None` if that is no version.
+    pub fn of_version(version: &str) -> Option<Self> {
+        let quirks = Quirks::of_version(version)?;
+        Some(Self { version: version.to_owned(), quirks, ..Self::default() })
+    }
+
+    /// The longest message that gRPC takes, in bytes (row E1).
+    pub const fn max_message_bytes(&self) -> u64 {
+        self.max_request_bytes + (512 << 10)
+    }
+
+    /// The shortest time to live that is granted, in seconds (row L2).
+    ///
+    /// etcd: `ceil(3 × electionTicks / 2 × tick)` (`server/etcdserver/server.go`).
+    pub fn min_lease_ttl(&self) -> i64 {
+        let tick = self.heartbeat.as_millis().max(1);
+        let election_ticks = self.election_timeout.as_millis() / tick;
+        let millis = election_ticks * 3 / 2 * tick;
+        i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
+    }
+
+    /// How long etcd waits for its own consensus (row G7): 7 s by default.
+    ///
+    /// etcd: `5 s + 2 × election timeout` (`server/config/config.go`, `ReqTimeout`).
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + self.election_timeout.saturating_mul(2)
+    }
+}

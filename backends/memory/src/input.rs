@@ -1,0 +1,113 @@
+use std::fmt;
+
+use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
+use serde::{Deserialize, Serialize};
+
+/// Who asks: one connection of one process. Attempts are numbered per client.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ClientId(pub u32);
+
+/// What reaches the store.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Input {
+    /// A request has arrived.
+    Request {
+        /// Who asks.
+        from: ClientId,
+        /// The attempt that the answer will carry.
+        attempt: AttemptId,
+        /// Which member is asked.
+        member: MemberId,
+        /// What is asked.
+        request: Request,
+    },
+    /// The client has given up a call or ended a stream. What was applied stays applied.
+    Cancel {
+        /// Whose.
+        from: ClientId,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// The client's connection is gone: its streams end, and nothing more reaches it.
+    Disconnect {
+        /// Whose.
+        from: ClientId,
+    },
+    /// Something happens to the store itself.
+    Fault(Fault),
+    /// Time has passed.
+    Tick,
+}
+
+/// What may happen to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Fault {
+    /// The process ends and starts again with its data: calls and streams break, the raft term
+    /// rises, and every lease's countdown starts over (rows R9, L10).
+    Restart,
+    /// The process ends: calls and streams break, and whoever calls is refused.
+    Stop,
+    /// A stopped process starts again with its data, as after [`Restart`](Self::Restart).
+    Start,
+    /// The process is held (as by SIGSTOP): it answers nothing and its timers do not run.
+    Pause,
+    /// A held process goes on. Its timers run first, then what has arrived meanwhile (row L11).
+    Resume,
+    /// The data are lost; the process starts empty under the same cluster id (row R8).
+    Wipe,
+    /// A backup is taken, replacing an earlier one.
+    Snapshot,
+    /// The process starts again with the data of the last backup, under the same cluster id, the
+    /// raft term starting over. Without a backup nothing happens.
+    Restore,
+    /// Another cluster stands at the same address: empty, with another cluster id.
+    ReplaceCluster,
+    /// The database is full, or no longer so (row E2).
+    SpaceAlarm(bool),
+    /// The member has fallen behind with applying, or has caught up (row E3).
+    Overload(bool),
+    /// The member loses sight of its leader (rows G7, L8, W17).
+    LeaderLost,
+    /// There is a leader again: the term rises, and every countdown starts over (row L10).
+    LeaderBack,
+}
+
+/// What the store says to one client.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Output {
+    /// To whom.
+    pub to: ClientId,
+    /// In answer to which attempt; a watch's attempt stands for its whole stream.
+    pub attempt: AttemptId,
+    /// What is said.
+    pub reply: Reply,
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request { from, attempt, member, request } => {
+                write!(f, "{from} {attempt} > {member} {request:?}")
+            }
+            Self::Cancel { from, attempt } => write!(f, "{from} {attempt} cancelled"),
+            Self::Disconnect { from } => write!(f, "{from} disconnected"),
+            Self::Fault(fault) => write!(f, "fault {fault:?}"),
+            Self::Tick => write!(f, "tick"),
+        }
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} < {:?}", self.to, self.attempt, self.reply)
+    }
+}

@@ -1,0 +1,612 @@
+//! One etcd member as its clients see it.
+//!
+//! ```text
+//! request ─→ refused by gRPC, checks, limits ──────────────────────────────→ answer
+//!         ─→ read from the member's own state ─────────────────────────────→ answer
+//!         ─→ command ─→ (waits for a leader) ─→ applied ─→ log, watchers ──→ answer
+//! tick ────→ expired lease ─→ command ─↗
+//! ```
+//!
+//! What one member has (`Member`) is apart from what the leader has (`Lessor`) and from what the
+//! whole cluster has (the log), so that members that lag can be added.
+
+mod faults;
+mod view;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use portolan_core::Time;
+use portolan_core::waist::{
+    AttemptId, Header, KeepAlive, KeepAliveReply, LeaseId, LeasesReply, Range, Reply, Request,
+    Revision, StatusReply, StoreError, TimeToLive, TimeToLiveReply,
+};
+
+use crate::lessor::Lessor;
+use crate::log::{Cause, Change, LeaseChange, LeaseStep};
+use crate::state::{Command, State};
+use crate::watch::{Said, Scene, Watches};
+use crate::{ClientId, Config, Input, Log, Output, check, range, size, store, txn};
+
+pub use view::LeaseView;
+
+/// The in-memory model of etcd. See the crate's documentation.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct Model {
+    config: Config,
+    now: Time,
+    power: Power,
+    /// Timers that were due while the process was held run at this time, not at their own.
+    resumed_at: Time,
+    /// How often the history began anew: by a wipe, a restore, another cluster.
+    epoch: u64,
+    term: u64,
+    /// Since when there is no leader, if there is none.
+    leaderless_since: Option<Time>,
+    member: Member,
+    lessor: Lessor,
+    log: Log,
+    /// How many leases were granted with an id of our choice.
+    chosen: u64,
+    waiting: Vec<Waiting>,
+    /// What has arrived while the process is held.
+    held: VecDeque<Input>,
+    backup: Option<Box<Backup>>,
+    outputs: VecDeque<Output>,
+}
+
+/// What one member has.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Member {
+    state: State,
+    watches: Watches,
+    /// The space alarm (row E2).
+    full: bool,
+    /// Too far behind with applying to take proposals (row E3).
+    overloaded: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+enum Power {
+    On,
+    /// Held, as by SIGSTOP.
+    Held,
+    Off,
+}
+
+/// A call that is not answered yet.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Waiting {
+    from: ClientId,
+    attempt: AttemptId,
+    what: Waits,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+enum Waits {
+    /// For a leader, until a time when this error is the answer.
+    Leader { later: Later, until: Time, otherwise: StoreError },
+    /// For the revoke of a lease that is over (row L7). The header is from before (row R6).
+    Revoke { lease: LeaseId, header: Header },
+}
+
+/// What is taken up again once there is a leader.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+enum Later {
+    Request(Request),
+    /// Already proposed.
+    Command(Command),
+}
+
+/// What a backup holds.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Backup {
+    state: State,
+    log: Log,
+}
+
+impl Model {
+    /// A fresh member that leads a cluster of its own, at time 0 with an empty store.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            now: Time::ZERO,
+            power: Power::On,
+            resumed_at: Time::ZERO,
+            epoch: 0,
+            term: FIRST_TERM,
+            leaderless_since: None,
+            member: Member::new(),
+            lessor: Lessor::default(),
+            log: Log::default(),
+            chosen: 0,
+            waiting: Vec::new(),
+            held: VecDeque::new(),
+            backup: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Timers due at or before `now` run first, each at its own time. A time
+    /// before an earlier one counts as that one.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.run_timers(now);
+        self.now = self.now.max(now);
+        if self.power == Power::Held {
+            match input {
+                Input::Request { .. } | Input::Cancel { .. } | Input::Disconnect { .. } => {
+                    self.held.push_back(input);
+                    return;
+                }
+                Input::Fault(_) | Input::Tick => {}
+            }
+        }
+        match input {
+            // One member stands for all of them so far.
+            Input::Request { from, attempt, member: _, request } => {
+                self.request(from, attempt, request);
+            }
+            Input::Cancel { from, attempt } => {
+                self.member.watches.close((from, attempt));
+                self.waiting.retain(|call| (call.from, call.attempt) != (from, attempt));
+            }
+            Input::Disconnect { from } => {
+                self.member.watches.close_client(from);
+                self.waiting.retain(|call| call.from != from);
+                self.outputs.retain(|output| output.to != from);
+            }
+            Input::Fault(fault) => self.fault(fault),
+            Input::Tick => {}
+        }
+    }
+
+    /// The next thing that a client is told. Drain it after every [`handle`](Self::handle).
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to pass [`Input::Tick`] if nothing else happens first.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.power != Power::On {
+            return None;
+        }
+        let waits = self.waiting.iter().filter_map(|call| match &call.what {
+            Waits::Leader { until, .. } => Some(*until),
+            Waits::Revoke { .. } => None,
+        });
+        let timers =
+            [self.lessor.next_scan(&self.config), self.member.watches.next_tick(), self.cut_at()];
+        timers.into_iter().flatten().chain(waits).min()
+    }
+
+    fn run_timers(&mut self, now: Time) {
+        while let Some(due) = self.poll_timeout().filter(|&due| due <= now) {
+            self.now = self.now.max(due).max(self.resumed_at);
+            self.give_up_waiting();
+            self.cut_streams();
+            self.expire_leases();
+            self.on_watches(|watches, scene, said| watches.tick(scene, said));
+        }
+    }
+
+    fn request(&mut self, from: ClientId, attempt: AttemptId, request: Request) {
+        let stream =
+            if let Request::OnWatch { stream, .. } = &request { Some(*stream) } else { None };
+        match (self.answer(from, attempt, request), stream) {
+            (Ok(None), _) => {}
+            (Ok(Some(reply)), _) => self.reply(from, attempt, reply),
+            (Err(error), None) => self.reply(from, attempt, Reply::Failed(error)),
+            // What is said on a stream has no answer of its own: the stream ends.
+            (Err(error), Some(stream)) => {
+                if self.member.watches.close((from, stream)) {
+                    self.reply(from, stream, Reply::Failed(error));
+                }
+            }
+        }
+    }
+
+    /// The answer to a request, if it has one at once.
+    fn answer(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        request: Request,
+    ) -> Result<Option<Reply>, StoreError> {
+        if self.power == Power::Off {
+            return Err(StoreError::Refused { detail: "the store is stopped".to_owned() });
+        }
+        self.check_message(&request)?;
+        self.check_leader(&request)?;
+        self.check_space(&request)?;
+        let command = match request {
+            Request::Range(request) => {
+                check::range(&request)?;
+                if !request.serializable && self.leaderless_since.is_some() {
+                    let later = Later::Request(Request::Range(request));
+                    return self.wait(from, attempt, later, StoreError::TimedOut);
+                }
+                return self.range(&request).map(Some);
+            }
+            Request::Txn(request) => {
+                check::txn(&request, self.config.max_txn_ops)?;
+                if !txn::is_read_only(&request) {
+                    Command::Txn(request)
+                } else if !txn::is_serializable(&request) && self.leaderless_since.is_some() {
+                    let later = Later::Request(Request::Txn(request));
+                    return self.wait(from, attempt, later, StoreError::TimedOut);
+                } else {
+                    let reply = self.member.state.read_txn(&request, &self.config.quirks)?;
+                    return Ok(Some(reply));
+                }
+            }
+            Request::Put(request) => {
+                check::put(&request)?;
+                Command::Put(request)
+            }
+            Request::Delete(request) => {
+                check::delete(&request)?;
+                Command::Delete(request)
+            }
+            Request::Compact(request) => Command::Compact(request),
+            Request::Grant(request) => {
+                let lease = request.lease.unwrap_or_else(|| self.choose_lease());
+                Command::Grant { lease, ttl_secs: request.ttl_secs }
+            }
+            Request::Revoke(request) => Command::Revoke { lease: request.lease },
+            Request::KeepAlive(request) => return self.keep_alive(from, attempt, request),
+            Request::TimeToLive(request) => return self.time_to_live(from, attempt, request),
+            Request::Leases => return Ok(Some(Reply::Leases(self.all_leases()))),
+            Request::Watch(watch) => {
+                self.on_watches(|watches, scene, said| {
+                    watches.open(scene, (from, attempt), watch, said);
+                });
+                return Ok(None);
+            }
+            Request::OnWatch { stream, say } => {
+                self.on_watches(|watches, scene, said| {
+                    watches.say(scene, (from, stream), say, said);
+                });
+                return Ok(None);
+            }
+            Request::Status => return Ok(Some(Reply::Status(self.status()))),
+            Request::Authenticate => return Err(StoreError::AuthNotEnabled),
+        };
+        self.propose(from, attempt, command)
+    }
+
+    /// What gRPC lets through at all (row E1).
+    fn check_message(&self, request: &Request) -> Result<(), StoreError> {
+        let size = size::request(request);
+        let limit = self.config.max_message_bytes();
+        if size > limit { Err(StoreError::MessageTooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    /// Row W17: clients ask for a leader on everything but stale reads and status.
+    fn check_leader(&self, request: &Request) -> Result<(), StoreError> {
+        let asked = match request {
+            Request::Range(range) => !range.serializable,
+            Request::Status | Request::OnWatch { .. } => false,
+            Request::Put(_)
+            | Request::Delete(_)
+            | Request::Txn(_)
+            | Request::Compact(_)
+            | Request::Grant(_)
+            | Request::Revoke(_)
+            | Request::KeepAlive(_)
+            | Request::TimeToLive(_)
+            | Request::Leases
+            | Request::Watch(_)
+            | Request::Authenticate => true,
+        };
+        if asked && self.config.require_leader && self.leaderless_since.is_some() {
+            return Err(StoreError::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Row E2: asked before anything else is looked at.
+    fn check_space(&self, request: &Request) -> Result<(), StoreError> {
+        let needs_space = match request {
+            Request::Put(_) | Request::Grant(_) => true,
+            Request::Txn(request) => txn::needs_space(request),
+            Request::Range(_)
+            | Request::Delete(_)
+            | Request::Compact(_)
+            | Request::Revoke(_)
+            | Request::KeepAlive(_)
+            | Request::TimeToLive(_)
+            | Request::Leases
+            | Request::Watch(_)
+            | Request::OnWatch { .. }
+            | Request::Status
+            | Request::Authenticate => false,
+        };
+        if needs_space && self.member.full { Err(StoreError::NoSpace) } else { Ok(()) }
+    }
+
+    /// Puts a command through consensus.
+    fn propose(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        command: Command,
+    ) -> Result<Option<Reply>, StoreError> {
+        if self.member.overloaded {
+            return Err(StoreError::TooManyRequests);
+        }
+        if size::proposal(&command, self.config.member_id) > self.config.max_request_bytes {
+            return Err(StoreError::RequestTooLarge);
+        }
+        if self.leaderless_since.is_some() {
+            return self.wait(from, attempt, Later::Command(command), StoreError::ServerDeadline);
+        }
+        let cause = match command {
+            Command::Revoke { lease } => Cause::Revoke { lease, from, attempt },
+            Command::Put(_)
+            | Command::Delete(_)
+            | Command::Txn(_)
+            | Command::Compact(_)
+            | Command::Grant { .. } => Cause::Request { from, attempt },
+        };
+        self.commit(command, cause).map(Some)
+    }
+
+    /// Applies a command: the one place where anything changes.
+    fn commit(&mut self, mut command: Command, cause: Cause) -> Result<Reply, StoreError> {
+        let mut ended = None;
+        match &mut command {
+            Command::Grant { ttl_secs, .. } => {
+                *ttl_secs = (*ttl_secs).max(self.config.min_lease_ttl());
+            }
+            Command::Revoke { lease } => ended = Some(*lease),
+            Command::Put(_) | Command::Delete(_) | Command::Txn(_) | Command::Compact(_) => {}
+        }
+        let applied = self.member.state.apply(command, &self.config.quirks);
+        let revision = self.member.state.store.revision();
+        if self.config.keep_log {
+            for (index, kv) in (0..).zip(&applied.changes) {
+                let kind = store::event_kind(kv);
+                let kv = kv.clone();
+                self.log.push(Change { at: self.now, revision, index, kind, kv, cause });
+            }
+        }
+        if !applied.changes.is_empty() {
+            self.on_watches(|watches, scene, said| watches.notify(scene, &applied.changes, said));
+        }
+        let reply = applied.reply?;
+        if let Reply::Grant(granted) = &reply {
+            let expires = self.lessor.start(self.now, granted.lease, span(granted.ttl_secs));
+            if let Cause::Request { from, attempt } = cause {
+                let ttl_secs = granted.ttl_secs;
+                let step = LeaseStep::Granted { ttl_secs, expires, from, attempt };
+                self.log_lease(granted.lease, step);
+            }
+        }
+        if let Some(lease) = ended {
+            self.lease_ended(lease, cause);
+        }
+        Ok(reply)
+    }
+
+    /// After a lease was revoked: nobody counts for it any more, and renewals that waited for this
+    /// learn that it is gone (row L7).
+    fn lease_ended(&mut self, lease: LeaseId, cause: Cause) {
+        self.lessor.end(lease);
+        self.log_lease(lease, LeaseStep::Ended { cause });
+        let waits_for_it = |call: &Waiting| matches!(call.what, Waits::Revoke { lease: waits, .. } if waits == lease);
+        if !self.waiting.iter().any(waits_for_it) {
+            return;
+        }
+        let (done, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(waits_for_it);
+        self.waiting = rest;
+        for Waiting { from, attempt, what } in done {
+            if let Waits::Revoke { lease, header } = what {
+                let reply = KeepAliveReply { header, lease, ttl_secs: 0 };
+                self.reply(from, attempt, Reply::KeepAlive(reply));
+            }
+        }
+    }
+
+    fn expire_leases(&mut self) {
+        if self.leaderless_since.is_some() {
+            return;
+        }
+        if self.lessor.next_scan(&self.config).is_none_or(|due| due > self.now) {
+            return;
+        }
+        for lease in self.lessor.scan(self.now, &self.config) {
+            if self.member.overloaded && self.config.quirks.overload_stops_expiry {
+                continue;
+            }
+            // It fails only if the lease is gone, and then there is nothing left to do.
+            let _ = self.commit(Command::Revoke { lease }, Cause::Expiry { lease });
+        }
+    }
+
+    fn range(&self, request: &Range) -> Result<Reply, StoreError> {
+        let store = &self.member.state.store;
+        range::range(store, store.revision(), request).map(Reply::Range)
+    }
+
+    /// Rows R6 and L7.
+    fn keep_alive(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        request: KeepAlive,
+    ) -> Result<Option<Reply>, StoreError> {
+        if self.leaderless_since.is_some() {
+            let later = Later::Request(Request::KeepAlive(request));
+            return self.wait(from, attempt, later, StoreError::NoLeader);
+        }
+        let header = self.header();
+        let lease = request.lease;
+        let reply =
+            |ttl_secs| Ok(Some(Reply::KeepAlive(KeepAliveReply { header, lease, ttl_secs })));
+        let Some(known) = self.member.state.leases.get(&lease) else { return reply(0) };
+        let ttl_secs = known.ttl_secs;
+        if self.lessor.is_over(self.now, lease) {
+            self.waiting.push(Waiting { from, attempt, what: Waits::Revoke { lease, header } });
+            return Ok(None);
+        }
+        let expires = self.lessor.start(self.now, lease, span(ttl_secs));
+        self.log_lease(lease, LeaseStep::Renewed { expires, from, attempt });
+        reply(ttl_secs)
+    }
+
+    /// Row L9. A lease that is over but not yet revoked has 0 s or less.
+    fn time_to_live(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        request: TimeToLive,
+    ) -> Result<Option<Reply>, StoreError> {
+        if self.leaderless_since.is_some() {
+            let later = Later::Request(Request::TimeToLive(request));
+            return self.wait(from, attempt, later, StoreError::NoLeader);
+        }
+        let lease = request.lease;
+        let mut reply = TimeToLiveReply {
+            header: self.header(),
+            lease,
+            ttl_secs: -1,
+            granted_secs: 0,
+            keys: Vec::new(),
+        };
+        if let Some(known) = self.member.state.leases.get(&lease) {
+            let expires = self.lessor.expires(lease).unwrap_or(self.now);
+            let left = i128::from(expires.as_nanos()) - i128::from(self.now.as_nanos());
+            reply.ttl_secs = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
+            reply.granted_secs = known.ttl_secs;
+            if request.keys {
+                reply.keys = known.keys.iter().cloned().collect();
+            }
+        }
+        Ok(Some(Reply::TimeToLive(reply)))
+    }
+
+    /// By the time when they are over, as etcd sorts them.
+    fn all_leases(&self) -> LeasesReply {
+        let mut leases = self.lessor.by_expiry();
+        if self.leaderless_since.is_some() {
+            leases = self.member.state.leases.keys().copied().collect();
+        }
+        LeasesReply { header: self.header(), leases }
+    }
+
+    fn status(&self) -> StatusReply {
+        let member_id = self.config.member_id;
+        let mut errors = Vec::new();
+        if self.leaderless_since.is_some() {
+            errors.push(StoreError::NoLeader.to_string());
+        }
+        if self.member.full {
+            errors.push(format!("memberID:{member_id} alarm:NOSPACE "));
+        }
+        StatusReply {
+            header: self.header(),
+            version: self.config.version.clone(),
+            leader: if self.leaderless_since.is_some() { 0 } else { member_id },
+            raft_index: self.member.state.applied,
+            db_size: i64::try_from(self.member.state.store.bytes()).unwrap_or(i64::MAX),
+            is_learner: false,
+            errors,
+        }
+    }
+
+    /// A positive id that no lease has (row L1).
+    fn choose_lease(&mut self) -> LeaseId {
+        loop {
+            self.chosen += 1;
+            let id = (self.config.member_id & 0x7fff) << 48 | self.chosen & 0xffff_ffff_ffff;
+            let id = i64::try_from(id).ok().and_then(LeaseId::new);
+            if let Some(id) = id.filter(|id| !self.member.state.leases.contains_key(id)) {
+                return id;
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        later: Later,
+        otherwise: StoreError,
+    ) -> Result<Option<Reply>, StoreError> {
+        let until = self.now + self.config.request_timeout();
+        let what = Waits::Leader { later, until, otherwise };
+        self.waiting.push(Waiting { from, attempt, what });
+        Ok(None)
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            cluster_id: self.config.cluster_id,
+            member_id: self.config.member_id,
+            revision: self.member.state.store.revision(),
+            raft_term: self.term,
+        }
+    }
+
+    fn log_lease(&mut self, lease: LeaseId, step: LeaseStep) {
+        if self.config.keep_log {
+            let revision = self.member.state.store.revision();
+            self.log.push_lease(LeaseChange { at: self.now, revision, lease, step });
+        }
+    }
+
+    fn on_watches(&mut self, run: impl FnOnce(&mut Watches, Scene<'_>, &mut Said)) {
+        let mut said = Said::new();
+        let scene = Scene {
+            now: self.now,
+            config: &self.config,
+            store: &self.member.state.store,
+            header: self.header(),
+        };
+        run(&mut self.member.watches, scene, &mut said);
+        for ((to, attempt), reply) in said {
+            self.outputs.push_back(Output { to, attempt, reply: Reply::Watch(reply) });
+        }
+    }
+
+    fn reply(&mut self, to: ClientId, attempt: AttemptId, mut reply: Reply) {
+        if let Some(header) = header_mut(&mut reply) {
+            let Header { cluster_id, member_id, revision, raft_term } = self.header();
+            let own = if header.revision == Revision::ZERO { revision } else { header.revision };
+            *header = Header { cluster_id, member_id, revision: own, raft_term };
+        }
+        self.outputs.push_back(Output { to, attempt, reply });
+    }
+}
+
+impl Member {
+    fn new() -> Self {
+        Self { state: State::new(), watches: Watches::default(), full: false, overloaded: false }
+    }
+}
+
+/// The header of an answer to a call; watch answers have theirs already.
+fn header_mut(reply: &mut Reply) -> Option<&mut Header> {
+    match reply {
+        Reply::Range(reply) => Some(&mut reply.header),
+        Reply::Put(reply) => Some(&mut reply.header),
+        Reply::Delete(reply) => Some(&mut reply.header),
+        Reply::Txn(reply) => Some(&mut reply.header),
+        Reply::Compact(reply) => Some(&mut reply.header),
+        Reply::Grant(reply) => Some(&mut reply.header),
+        Reply::Revoke(reply) => Some(&mut reply.header),
+        Reply::KeepAlive(reply) => Some(&mut reply.header),
+        Reply::TimeToLive(reply) => Some(&mut reply.header),
+        Reply::Leases(reply) => Some(&mut reply.header),
+        Reply::Status(reply) => Some(&mut reply.header),
+        Reply::Watch(_) | Reply::Authenticated | Reply::Failed(_) => None,
+    }
+}
+
+fn span(ttl_secs: i64) -> Duration {
+    Duration::from_secs(u64::try_from(ttl_secs).unwrap_or(0))
+}
+
+/// The raft term of a fresh cluster of one: its first election makes it 2.
+const FIRST_TERM: u64 = 2;

@@ -1,0 +1,110 @@
+//! What may be looked at from outside, for checks and for drawing.
+
+use std::collections::BTreeMap;
+
+use portolan_core::Time;
+use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, Revision};
+
+use super::{Model, Power};
+use crate::{Config, Log};
+
+/// A lease as it is now.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct LeaseView {
+    /// Its id.
+    pub lease: LeaseId,
+    /// Its time to live, as granted.
+    pub ttl_secs: i64,
+    /// When its time is over; it lives on until it is revoked. `None` while there is no leader.
+    pub expires: Option<Time>,
+    /// The keys that hang on it.
+    pub keys: Vec<Key>,
+}
+
+impl Model {
+    /// The truth: everything that was ever applied in this epoch. Empty if the configuration says
+    /// not to keep it.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// How often the history began anew: by a wipe, a restore, another cluster. From 0.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The revision of the last change.
+    pub fn revision(&self) -> Revision {
+        self.member.state.store.revision()
+    }
+
+    /// The oldest revision that clients can read; `None` before the first compaction.
+    pub fn compacted(&self) -> Option<Revision> {
+        let compacted = self.member.state.store.compacted();
+        (compacted.0 >= 0).then_some(compacted)
+    }
+
+    /// The configuration; its cluster id changes when the cluster is replaced.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The raft term.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// Whether the process runs and is not held.
+    pub fn is_up(&self) -> bool {
+        self.power == Power::On
+    }
+
+    /// Whether there is a leader.
+    pub fn has_leader(&self) -> bool {
+        self.leaderless_since.is_none()
+    }
+
+    /// The latest time that the model has heard of.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// All records at `revision`, whatever was compacted since. `None` for a revision that has not
+    /// come yet, or that was compacted while no log is kept.
+    pub fn store_at(&self, revision: Revision) -> Option<BTreeMap<Key, KeyValue>> {
+        let store = &self.member.state.store;
+        if revision > store.revision() {
+            return None;
+        }
+        if revision >= store.compacted() {
+            let records = store.range(&KeyRange::all(), revision);
+            return Some(records.map(|kv| (kv.key.clone(), kv.clone())).collect());
+        }
+        if !self.config.keep_log {
+            return None;
+        }
+        let mut records = BTreeMap::new();
+        for change in self.log.changes().iter().take_while(|change| change.revision <= revision) {
+            match change.kind {
+                EventKind::Put => records.insert(change.kv.key.clone(), change.kv.clone()),
+                EventKind::Delete => records.remove(&change.kv.key),
+            };
+        }
+        Some(records)
+    }
+
+    /// One record as it is now.
+    pub fn record(&self, key: &[u8]) -> Option<&KeyValue> {
+        self.member.state.store.latest(key)
+    }
+
+    /// All leases, by id.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseView> + use<'_> {
+        self.member.state.leases.iter().map(|(&lease, known)| LeaseView {
+            lease,
+            ttl_secs: known.ttl_secs,
+            expires: self.lessor.expires(lease),
+            keys: known.keys.iter().cloned().collect(),
+        })
+    }
+}

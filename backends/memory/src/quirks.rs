@@ -1,0 +1,48 @@
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+/// How released servers differ from the newest one. All off by default.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quirks {
+    /// A delete exactly at the compaction's revision is forgotten.
+    /// Mended in 3.4.34, 3.5.16.
+    pub compaction_drops_delete: bool,
+    /// A negative start is taken as a start in the past, instead of being refused (row W4).
+    /// Mended in 3.4.38, 3.5.24, 3.6.6.
+    pub negative_start_accepted: bool,
+    /// Progress is told of a watch whose start has not come yet (row W2).
+    /// Mended in 3.4.38, 3.5.22, 3.6.2.
+    pub progress_before_start: bool,
+    /// A progress request is answered at once, also while watchers are behind: it claims a revision
+    /// whose events come later (row W13). Mended in 3.4.25, 3.5.8.
+    pub progress_out_of_step: bool,
+    /// A transaction's puts are checked before its ranges, instead of in order (row T7).
+    /// Until 3.5.
+    pub puts_checked_first: bool,
+    /// An overloaded store also refuses to revoke expired leases, so dead keys linger (row E3).
+    /// Mended in 3.7.0.
+    pub overload_stops_expiry: bool,
+}
+
+impl Quirks {
+    /// How the release `version` differs; `None` if that is no version, as `3.5.16` is.
+    pub fn of_version(version: &str) -> Option<Self> {
+        let version = Version::parse(version).ok()?;
+        // `mended` in order: the first good release of 3.4, of 3.5, of 3.6.
+        let before = |mended: [u64; 3]| match (version.major, version.minor) {
+            (3, 4) => version.patch < mended[0],
+            (3, 5) => version.patch < mended[1],
+            (3, 6) => version.patch < mended[2],
+            (major, minor) => major < 3 || major == 3 && minor < 4,
+        };
+        Some(Self {
+            compaction_drops_delete: before([34, 16, 0]),
+            negative_start_accepted: before([38, 24, 6]),
+            progress_before_start: before([38, 22, 2]),
+            progress_out_of_step: before([25, 8, 0]),
+            puts_checked_first: before([u64::MAX, u64::MAX, 0]),
+            overload_stops_expiry: before([u64::MAX; 3]),
+        })
+    }
+}

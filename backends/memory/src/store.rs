@@ -1,0 +1,259 @@
+//! Revisions, keys, and what each key was at each revision.
+//!
+//! ```text
+//! put, delete  →  keys: key → versions, newest last     order: (revision, index) → key
+//!                 reads look here                        watchers that catch up look here
+//! compact(R)   →  of each key the newest version at or below R stays, and all above R
+//! ```
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use portolan_core::waist::{
+    EventKind, Key, KeyEvent, KeyRange, KeyValue, LeaseId, Revision, Value,
+};
+
+/// The keys of one member and their history back to the last compaction.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Store {
+    revision: Revision,
+    /// The last compaction; −1 before the first (row R1).
+    compacted: Revision,
+    keys: BTreeMap<Key, History>,
+    order: VecDeque<Place>,
+    bytes: u64,
+}
+
+/// Where a change stands in the history.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Place {
+    revision: Revision,
+    index: u32,
+    key: Key,
+}
+
+/// All versions of one key, oldest first; `last` apart, since most keys have but one.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct History {
+    past: Vec<Version>,
+    last: Version,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Version {
+    index: u32,
+    /// A version of 0 marks a delete, as in a delete event (row K2).
+    kv: KeyValue,
+}
+
+impl Store {
+    /// Empty, at revision 1 (row R1).
+    pub(crate) fn new() -> Self {
+        Self {
+            revision: Revision(1),
+            compacted: Revision(-1),
+            keys: BTreeMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The revision of the last finished request.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The oldest revision that can be read; −1 if nothing was ever compacted.
+    pub(crate) fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
+    /// Bytes of all keys and values that are kept, history included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes the changes written since the last call visible as one revision.
+    pub(crate) fn finish(&mut self) {
+        self.revision = self.revision.next();
+    }
+
+    /// Writes `key` at `revision`, as its `index`th change (rows K1, R4). Returns the record.
+    pub(crate) fn put(
+        &mut self,
+        revision: Revision,
+        index: u32,
+        key: Key,
+        value: Value,
+        lease: Option<LeaseId>,
+    ) -> KeyValue {
+        self.order.push_back(Place { revision, index, key: key.clone() });
+        self.bytes += (key.len() + value.len()) as u64;
+        let mut kv = KeyValue {
+            key,
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+            value,
+            lease,
+        };
+        match self.keys.entry(kv.key.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(History { past: Vec::new(), last: Version { index, kv: kv.clone() } });
+            }
+            Entry::Occupied(mut place) => {
+                let history = place.get_mut();
+                if history.last.kv.version > 0 {
+                    kv.create_revision = history.last.kv.create_revision;
+                    kv.version = history.last.kv.version + 1;
+                }
+                history.push(Version { index, kv: kv.clone() });
+            }
+        }
+        kv
+    }
+
+    /// Deletes `key`, which must be present, at `revision` as its `index`th change.
+    pub(crate) fn delete(&mut self, revision: Revision, index: u32, key: &Key) -> KeyValue {
+        let kv = KeyValue { key: key.clone(), mod_revision: revision, ..KeyValue::default() };
+        self.order.push_back(Place { revision, index, key: key.clone() });
+        self.bytes += key.len() as u64;
+        let history = self.keys.get_mut(key).expect("only keys that were found are deleted");
+        history.push(Version { index, kv: kv.clone() });
+        kv
+    }
+
+    /// Forgets what was before `revision` (row C2). With `drop_delete` a delete at exactly
+    /// `revision` is forgotten too, as some releases do.
+    pub(crate) fn compact(&mut self, revision: Revision, drop_delete: bool) {
+        let place = self.order.partition_point(|place| place.revision <= revision);
+        // Only keys that changed up to here can hold a version that is no longer wanted.
+        for Place { key, .. } in self.order.range(..place) {
+            let Some(history) = self.keys.get_mut(key) else { continue };
+            let first_after =
+                history.past.partition_point(|version| version.kv.mod_revision <= revision);
+            if history.last.kv.mod_revision > revision {
+                let mut keep = first_after.saturating_sub(1);
+                let stays = |version: &Version| {
+                    version.kv.version > 0 || version.kv.mod_revision == revision && !drop_delete
+                };
+                if first_after > 0 && !stays(&history.past[keep]) {
+                    keep += 1;
+                }
+                self.bytes -= history.past.drain(..keep).map(|old| old.bytes()).sum::<u64>();
+            } else {
+                self.bytes -= history.past.drain(..).map(|old| old.bytes()).sum::<u64>();
+                let last = &history.last.kv;
+                if last.version == 0 && (last.mod_revision < revision || drop_delete) {
+                    self.bytes -= history.last.bytes();
+                    self.keys.remove(key);
+                }
+            }
+        }
+        // A watch can start no earlier than the compaction, so older places are never read again.
+        let old = self.order.partition_point(|place| place.revision < revision);
+        self.order.drain(..old);
+        let keys = &self.keys;
+        let mut at = self.order.partition_point(|place| place.revision == revision);
+        while at > 0 {
+            at -= 1;
+            let place = &self.order[at];
+            if find(keys, place).is_none() {
+                self.order.remove(at);
+            }
+        }
+        self.compacted = revision;
+    }
+
+    /// The record of `key` at `revision`.
+    pub(crate) fn at(&self, key: &[u8], revision: Revision) -> Option<&KeyValue> {
+        self.keys.get(key)?.at(revision)
+    }
+
+    /// The record of `key` now, the change under way included.
+    pub(crate) fn latest(&self, key: &[u8]) -> Option<&KeyValue> {
+        self.keys.get(key)?.last.present()
+    }
+
+    /// The records of `keys` at `revision`, by key.
+    pub(crate) fn range<'a>(
+        &'a self,
+        keys: &KeyRange,
+        revision: Revision,
+    ) -> impl Iterator<Item = &'a KeyValue> + use<'a> {
+        let found = bounds(keys).map(|bounds| self.keys.range::<[u8], _>(bounds));
+        found.into_iter().flatten().filter_map(move |(_, history)| history.at(revision))
+    }
+
+    /// The changes of `keys` from `since` on, oldest first, as far as they are kept.
+    pub(crate) fn events<'a>(
+        &'a self,
+        keys: &'a KeyRange,
+        since: Revision,
+    ) -> impl Iterator<Item = KeyEvent> + use<'a> {
+        let start = self.order.partition_point(|place| place.revision < since);
+        self.order
+            .range(start..)
+            .filter(|place| keys.contains(&place.key))
+            .filter_map(|place| find(&self.keys, place))
+            .map(|kv| event(kv.clone()))
+    }
+}
+
+impl History {
+    fn push(&mut self, version: Version) {
+        self.past.push(std::mem::replace(&mut self.last, version));
+    }
+
+    fn at(&self, revision: Revision) -> Option<&KeyValue> {
+        if self.last.kv.mod_revision <= revision {
+            return self.last.present();
+        }
+        let after = self.past.partition_point(|version| version.kv.mod_revision <= revision);
+        self.past[..after].last()?.present()
+    }
+}
+
+impl Version {
+    fn present(&self) -> Option<&KeyValue> {
+        (self.kv.version > 0).then_some(&self.kv)
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.kv.key.len() + self.kv.value.len()) as u64
+    }
+}
+
+/// The event that tells of `kv`, a put's or a delete's.
+pub(crate) fn event(kv: KeyValue) -> KeyEvent {
+    KeyEvent { kind: event_kind(&kv), kv, prev: None }
+}
+
+/// Whether `kv` is what a put leaves, or what a delete leaves (row K2).
+pub(crate) fn event_kind(kv: &KeyValue) -> EventKind {
+    if kv.version == 0 { EventKind::Delete } else { EventKind::Put }
+}
+
+fn find<'a>(keys: &'a BTreeMap<Key, History>, place: &Place) -> Option<&'a KeyValue> {
+    let history = keys.get(&place.key)?;
+    let wanted = (place.revision, place.index);
+    let sort = |version: &Version| (version.kv.mod_revision, version.index);
+    if sort(&history.last) == wanted {
+        return Some(&history.last.kv);
+    }
+    let at = history.past.binary_search_by_key(&wanted, sort).ok()?;
+    Some(&history.past[at].kv)
+}
+
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// The bounds of `keys` in a map (row G1); `None` if it can hold no key.
+fn bounds(keys: &KeyRange) -> Option<Bounds<'_>> {
+    let start = Bound::Included(&*keys.key);
+    match &*keys.end {
+        [] => Some((start, start)),
+        [0] => Some((start, Bound::Unbounded)),
+        end => (!keys.is_void()).then_some((start, Bound::Excluded(end))),
+    }
+}
