@@ -14,16 +14,17 @@
 //! | [`time`], [`rng`], [`tuning`] | time, chance and constants, all handed in |
 
 // pub mod engine;
-// pub mod instance;
-// pub mod layout;
+pub mod instance;
+mod json;
+pub mod layout;
 // pub mod map;
-// pub mod name;
+pub mod name;
 pub mod rng;
 pub mod time;
-// pub mod tuning;
+pub mod tuning;
 pub mod waist;
 
 // pub use engine::{Command, Engine, Event, Input, Output};
 pub use rng::Rng;
 pub use time::Time;
-// pub use tuning::Tuning;
+pub use tuning::Tuning;

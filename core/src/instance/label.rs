@@ -1,0 +1,39 @@
+//! What a label may say.
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes in a label's value at most.
+pub const LABEL_LIMIT: usize = 256;
+
+/// A label's value that cannot be.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum LabelError {
+    /// Too many bytes.
+    #[error("value has {length} bytes; the limit is {limit}")]
+    TooLong {
+        /// Bytes given.
+        length: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Something that does not print.
+    #[error("value has {found:?} at byte {at}; allowed is text of one line that prints")]
+    BadChar {
+        /// The character.
+        found: char,
+        /// Its place, in bytes from 0.
+        at: usize,
+    },
+}
+
+/// Whether `value` can be a label's: at most 256 bytes without control characters or line ends.
+pub(crate) fn check(value: &str) -> Result<(), LabelError> {
+    if value.len() > LABEL_LIMIT {
+        return Err(LabelError::TooLong { length: value.len(), limit: LABEL_LIMIT });
+    }
+    let bad = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    match value.char_indices().find(|&(_, c)| bad(c)) {
+        Some((at, found)) => Err(LabelError::BadChar { found, at }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Portolan's own layout; `docs/native-layout.md` is its specification.
+
+mod read;
+mod write;
+
+use std::str;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BadRecord, CONFIG_LIMIT, Decoded, EncodeError, INSTANCE_LIMIT, KeyFault, ROOT_LIMIT};
+use super::{RootError, Scope, Stamp, Written};
+use crate::instance::{GroupConfig, Instance};
+use crate::json::shortened;
+use crate::name::{GroupName, InstanceId};
+use crate::waist::{Key, KeyRange, Value};
+
+pub(super) use read::operation_of;
+
+/// The root unless another is chosen.
+pub const DEFAULT_ROOT: &str = "/portolan";
+
+/// Portolan's own layout below a root.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Plain", into = "Plain")]
+pub struct Native {
+    root: Box<str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {
+    root: String,
+}
+
+impl Native {
+    /// The layout below `root`: one or more names, each after a `/`.
+    ///
+    /// # Errors
+    /// [`RootError`] quotes the root and says what it takes.
+    pub fn new(root: &str) -> Result<Self, RootError> {
+        if root.len() > ROOT_LIMIT {
+            return Err(RootError::TooLong { length: root.len(), limit: ROOT_LIMIT });
+        }
+        let found = || shortened(root, 80);
+        let Some(path) = root.strip_prefix('/') else {
+            return Err(RootError::NotAbsolute { found: found() });
+        };
+        for name in path.split('/') {
+            if name.is_empty() {
+                return Err(RootError::EmptyName { found: found() });
+            }
+            GroupName::check(name).map_err(|error| RootError::Name { found: found(), error })?;
+        }
+        Ok(Self { root: root.into() })
+    }
+
+    /// The root.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn range(&self, scope: &Scope) -> KeyRange {
+        let root = &self.root;
+        match scope {
+            Scope::Instances(group) => KeyRange::prefix(format!("{root}{INSTANCES}{group}/")),
+            Scope::AllInstances => KeyRange::prefix(format!("{root}{INSTANCES}")),
+            Scope::Config(group) => KeyRange::one(self.config_key(group.as_str())),
+            Scope::AllConfigs => KeyRange::prefix(format!("{root}{GROUPS}")),
+        }
+    }
+
+    pub(super) fn instance_key(&self, group: &str, id: &str) -> Result<Key, EncodeError> {
+        InstanceId::check(id)?;
+        Ok(Key::from(format!("{}{INSTANCES}{group}/{id}", self.root)))
+    }
+
+    pub(super) fn config_key(&self, group: &str) -> Key {
+        Key::from(format!("{}{GROUPS}{group}", self.root))
+    }
+
+    pub(super) fn decode(&self, key: &Key, value: &Value) -> Decoded {
+        let Some(path) = key.strip_prefix(self.root.as_bytes()) else {
+            return Decoded::Ignored;
+        };
+        if let Some(path) = path.strip_prefix(INSTANCES.as_bytes()) {
+            return match self::instance(path, value) {
+                Ok(instance) => Decoded::Instance(instance),
+                Err(bad) => Decoded::Bad(bad),
+            };
+        }
+        if let Some(path) = path.strip_prefix(GROUPS.as_bytes()) {
+            return match self::config(path, value) {
+                Ok(config) => Decoded::Config(config),
+                Err(bad) => Decoded::Bad(bad),
+            };
+        }
+        Decoded::Ignored
+    }
+
+    pub(super) fn encode_instance(
+        &self,
+        instance: &Instance,
+        stamp: Stamp,
+    ) -> Result<Written, EncodeError> {
+        let key = self.instance_key(instance.group(), instance.id())?;
+        Ok(Written { key, value: write::instance(instance, stamp)? })
+    }
+
+    pub(super) fn encode_config(
+        &self,
+        config: &GroupConfig,
+        operation: u64,
+    ) -> Result<Written, EncodeError> {
+        let key = self.config_key(config.group().as_str());
+        Ok(Written { key, value: write::config(config, operation)? })
+    }
+}
+
+fn instance(path: &[u8], value: &Value) -> Result<Instance, BadRecord> {
+    let path = str::from_utf8(path).map_err(|_| BadRecord::Key(KeyFault::Utf8))?;
+    let (group, id) = path.split_once('/').ok_or(BadRecord::Key(KeyFault::NoId))?;
+    GroupName::check(group).map_err(BadRecord::KeyName)?;
+    InstanceId::check(id).map_err(BadRecord::KeyName)?;
+    fits(value, INSTANCE_LIMIT)?;
+    read::instance(group, id, value)
+}
+
+fn config(path: &[u8], value: &Value) -> Result<GroupConfig, BadRecord> {
+    let path = str::from_utf8(path).map_err(|_| BadRecord::Key(KeyFault::Utf8))?;
+    let group = GroupName::parse(path).map_err(BadRecord::KeyName)?;
+    fits(value, CONFIG_LIMIT)?;
+    read::config(group, value)
+}
+
+fn fits(value: &[u8], limit: usize) -> Result<(), BadRecord> {
+    if value.len() > limit {
+        return Err(BadRecord::TooLarge { length: value.len(), limit });
+    }
+    Ok(())
+}
+
+impl Default for Native {
+    fn default() -> Self {
+        Self { root: DEFAULT_ROOT.into() }
+    }
+}
+
+impl TryFrom<Plain> for Native {
+    type Error = RootError;
+
+    fn try_from(plain: Plain) -> Result<Self, RootError> {
+        Self::new(&plain.root)
+    }
+}
+
+impl From<Native> for Plain {
+    fn from(native: Native) -> Self {
+        Self { root: native.root.into() }
+    }
+}
+
+const INSTANCES: &str = "/instances/";
+const GROUPS: &str = "/groups/";
+
+/// What this version knows of an instance's record; the version comes first.
+const INSTANCE_FIELDS: &[&str] =
+    &["v", "group", "id", "state", "endpoints", "labels", "version", "weight", "created", "stamp"];
+
+/// What this version knows of a configuration's record; the version comes first.
+const CONFIG_FIELDS: &[&str] = &["v", "group", "data", "operation"];
