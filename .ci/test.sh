@@ -112,8 +112,7 @@ step_docs() {
 
 # What is published is what was packed: each crate is built from its own archive.
 step_package() {
-    CARGO_TARGET_DIR=$target/package-check \
-        cargo package -q "${locked[@]}" --allow-dirty $(published p)
+    cargo package -q "${locked[@]}" --allow-dirty $(published p)
 }
 
 # A crate of somebody else's, outside the workspace.
@@ -136,7 +135,7 @@ step_deny() {
         skip "no cargo-deny: cargo install cargo-deny (the house rules check the same lists)"
         return
     fi
-    cargo deny --offline check licenses bans sources
+    cargo deny --offline check --hide-inclusion-graph licenses bans sources
 }
 
 # --- what there is -------------------------------------------------------------------------------

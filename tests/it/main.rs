@@ -1,0 +1,3 @@
+//! All integration tests of the workspace, in one binary: it links once.
+
+mod house;
