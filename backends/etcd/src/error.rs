@@ -85,3 +85,55 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cause that says nothing by itself, around one that does.
+    #[derive(Debug, thiserror::Error)]
+    #[error("transport error")]
+    struct Around(#[source] Box<dyn Error + Send + Sync>);
+
+    fn read(cause: impl Error + Send + Sync + 'static) -> StoreError {
+        let status = Status::from_error(Box::new(Around(Box::new(cause))));
+        from_status(&status, "m:1")
+    }
+
+    #[test]
+    fn what_arises_on_this_side_is_told_by_its_cause() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let detail = format!("m:1: {refused}");
+        assert_eq!(read(ConnectError(refused.into())), StoreError::Refused { detail });
+
+        let detail = "m:1: no such host".to_owned();
+        let unknown = io::Error::other("no such host");
+        assert_eq!(read(ConnectError(unknown.into())), StoreError::CannotConnect { detail });
+
+        assert_eq!(read(TimeoutExpired(())), StoreError::GaveUp);
+
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let detail = format!("m:1: {reset}");
+        assert_eq!(read(reset), StoreError::ConnectionLost { detail });
+        // Refused, but not while connecting: something may have been sent.
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(matches!(read(refused), StoreError::ConnectionLost { .. }));
+    }
+
+    #[test]
+    fn what_comes_from_the_server_is_told_by_its_words() {
+        let status = Status::unavailable("etcdserver: no leader");
+        assert_eq!(from_status(&status, "m:1"), StoreError::NoLeader);
+        let status = Status::unavailable("etcdserver: unhealthy cluster");
+        let message = "etcdserver: unhealthy cluster".to_owned();
+        let expected = StoreError::Other { code: Code::Unavailable, message };
+        assert_eq!(from_status(&status, "m:1"), expected);
+    }
+
+    #[test]
+    fn every_code_keeps_its_number() {
+        for number in 0..=16 {
+            assert_eq!(code(tonic::Code::from_i32(number)) as i32, number);
+        }
+    }
+}

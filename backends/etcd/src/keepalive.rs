@@ -2,12 +2,14 @@ use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use etcd_client::proto::PbLeaseKeepAliveResponse as Answer;
 use futures_core::Stream;
 use http::uri::PathAndQuery;
 use portolan_core::waist::{AttemptId, KeepAliveReply, LeaseId, Reply, StoreError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
 use tonic::{Status, Streaming};
@@ -31,8 +33,8 @@ pub(crate) enum Order {
 ///
 /// The stream is opened by the first renewal and again by the first one after a failure; a failure
 /// is the answer to all renewals on the way. etcd answers the renewals of a stream one by one, so
-/// one that does not answer holds up all behind it: such a stream is left as soon as a renewal
-/// comes and the oldest on the way has been given up by the engine.
+/// one that does not answer holds up all behind it: such a stream is left when a renewal comes
+/// while the oldest on the way is [`PATIENCE`] old and given up by the engine.
 pub(crate) async fn run(
     clients: Arc<Clients>,
     mut orders: mpsc::UnboundedReceiver<Order>,
@@ -128,6 +130,7 @@ struct Waiting {
 struct Renewal {
     attempt: AttemptId,
     lease: LeaseId,
+    since: Instant,
     given_up: bool,
 }
 
@@ -135,7 +138,8 @@ impl Waiting {
     fn take(&mut self, order: &Order) {
         match *order {
             Order::Renew(attempt, lease) => {
-                self.renewals.push_back(Renewal { attempt, lease, given_up: false });
+                let since = Instant::now();
+                self.renewals.push_back(Renewal { attempt, lease, since, given_up: false });
             }
             Order::Forget(attempt) => {
                 let mut renewals = self.renewals.iter_mut();
@@ -165,7 +169,8 @@ impl Waiting {
     }
 
     fn is_stuck(&self) -> bool {
-        self.renewals.front().is_some_and(|renewal| renewal.given_up)
+        let oldest = self.renewals.front();
+        oldest.is_some_and(|renewal| renewal.given_up && renewal.since.elapsed() >= PATIENCE)
     }
 }
 
@@ -212,6 +217,10 @@ impl Stream for Asks {
         self.0.poll_recv(cx).map(|lease| lease.map(|lease| Ask { id: lease.get() }))
     }
 }
+
+/// How long a renewal may be on the way before its stream is doubted. The engine has its own, longer
+/// limits; this keeps a renewal that it takes back early from costing the others their stream.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// etcd: `MetadataRequireLeaderKey` in `api/v3rpc/rpctypes/metadatafields.go`.
 const REQUIRE_LEADER: &str = "hasleader";

@@ -1,0 +1,118 @@
+use std::time::Duration;
+
+use portolan_core::waist::{
+    Compact, Grant, KeepAlive, KeyRange, LeaseId, Reply, Request, Revision, Revoke, StoreError,
+    TimeToLive, Txn, Watch,
+};
+use portolan_etcd::EtcdBackend;
+use portolan_kit::{Etcd, Release};
+
+use crate::harness::{Driver, etcd, get, put, started};
+
+const PASSWORD: &str = "a secret to be kept";
+
+/// A server that knows only `root`.
+fn guarded() -> Etcd {
+    guard(etcd())
+}
+
+fn guard(etcd: Etcd) -> Etcd {
+    etcd.etcdctl(["user", "add", &format!("root:{PASSWORD}")]).expect("user add");
+    etcd.etcdctl(["user", "grant-role", "root", "root"]).expect("grant-role");
+    etcd.etcdctl(["auth", "enable"]).expect("auth enable");
+    etcd
+}
+
+fn driver(etcd: &Etcd, password: &str) -> Driver {
+    let builder = EtcdBackend::builder().address(etcd.client_url());
+    Driver::new(builder.credentials("root", password.into()))
+}
+
+fn everything() -> Vec<Request> {
+    let lease = LeaseId::new(7).expect("not 0");
+    vec![
+        Request::Grant(Grant { lease: Some(lease), ttl_secs: 600 }),
+        get("a"),
+        Request::Put(put("a", b"1")),
+        Request::Txn(Txn::default()),
+        Request::KeepAlive(KeepAlive { lease }),
+        Request::TimeToLive(TimeToLive { lease, keys: true }),
+        Request::Leases,
+        Request::Revoke(Revoke { lease }),
+        Request::Compact(Compact { revision: Revision(1), physical: false }),
+        Request::Watch(Watch::of(KeyRange::all(), Revision::ZERO)),
+        Request::Status,
+    ]
+}
+
+#[tokio::test]
+async fn one_token_serves_every_call() {
+    let etcd = guarded();
+    let mut driver = driver(&etcd, PASSWORD);
+    // All at once, before there is a token.
+    let reads: Vec<_> = (0..10).map(|_| driver.submit(get("a"))).collect();
+    for attempt in reads {
+        assert!(matches!(driver.answer(attempt).await, Reply::Range(_)));
+    }
+    for request in everything() {
+        let reply = driver.ask(request.clone()).await;
+        assert!(!matches!(reply, Reply::Failed(_)), "{request:?}: {reply:?}");
+        if let Reply::Watch(reply) = reply {
+            assert!(reply.created && !reply.canceled, "{reply:?}");
+        }
+    }
+    assert_eq!(started(&etcd, "Auth", "Authenticate"), 1);
+    assert_eq!(driver.ask(Request::Authenticate).await, Reply::Authenticated);
+    assert!(matches!(driver.ask(get("a")).await, Reply::Range(_)));
+    assert_eq!(started(&etcd, "Auth", "Authenticate"), 2);
+    assert!(!format!("{:?}", driver.backend).contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn a_wrong_password_fails_everything_and_shows_itself_nowhere() {
+    let etcd = guarded();
+    let mut driver = driver(&etcd, "a wrong secret");
+    for request in everything().into_iter().chain([Request::Authenticate]) {
+        let error = driver.failure(request.clone()).await;
+        assert_eq!(error, StoreError::AuthFailed, "{request:?}");
+    }
+    assert!(!format!("{:?}", driver.backend).contains("a wrong secret"));
+}
+
+#[tokio::test]
+async fn without_credentials_the_store_says_so() {
+    let etcd = guarded();
+    let mut driver = Driver::of(&etcd);
+    assert_eq!(driver.failure(get("a")).await, StoreError::NoToken);
+    assert_eq!(driver.failure(Request::Authenticate).await, StoreError::AuthFailed);
+}
+
+/// Credentials for a store that wants none: nothing is amiss, and it is asked once.
+#[tokio::test]
+async fn a_store_without_authentication_needs_no_token() {
+    let etcd = etcd();
+    let mut driver = driver(&etcd, PASSWORD);
+    for _ in 0..3 {
+        assert!(matches!(driver.ask(get("a")).await, Reply::Range(_)));
+    }
+    assert_eq!(started(&etcd, "Auth", "Authenticate"), 1);
+    assert_eq!(driver.failure(Request::Authenticate).await, StoreError::AuthNotEnabled);
+}
+
+/// A token that was not used for too long is refused in words of its own, and a new one heals it.
+#[tokio::test]
+async fn an_old_token_is_told_from_a_wrong_password() {
+    let ttl = Duration::from_secs(2);
+    let started = Etcd::builder(Release::V3_5).auth_token_ttl(ttl).start();
+    let etcd = guard(started.expect("etcd starts"));
+    let mut driver = driver(&etcd, PASSWORD);
+    driver.put("a", b"1").await;
+    // etcd drops old tokens once a second.
+    tokio::time::sleep(ttl * 2).await;
+    for request in [get("a"), Request::Put(put("a", b"2"))] {
+        let error = driver.failure(request.clone()).await;
+        assert_eq!(error, StoreError::InvalidToken, "{request:?}");
+    }
+    assert_eq!(driver.ask(Request::Authenticate).await, Reply::Authenticated);
+    assert!(matches!(driver.ask(get("a")).await, Reply::Range(_)));
+}
