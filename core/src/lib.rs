@@ -13,6 +13,8 @@
 //! | [`map`] | the persistent ordered map that snapshots share |
 //! | [`time`], [`rng`], [`tuning`] | time, chance and constants, all handed in |
 
+#![warn(clippy::float_arithmetic)]
+
 // pub mod engine;
 pub mod instance;
 mod json;

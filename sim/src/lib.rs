@@ -1,1 +1,3 @@
 //! A deterministic, fault-injecting simulator for the portolan service registry.
+
+#![warn(clippy::float_arithmetic)]

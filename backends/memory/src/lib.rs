@@ -38,6 +38,8 @@
 //! | [`Log`] | the truth: all that ever happened in this epoch |
 //! | [`Config`], [`Quirks`] | limits and released servers' differences |
 
+#![warn(clippy::float_arithmetic)]
+
 mod check;
 mod config;
 mod input;
