@@ -101,7 +101,7 @@ vendored_protoc() {
 
 bring_crates() {
     say "fetching crates"
-    cargo fetch -q --locked || fail "the crates could not be fetched, or Cargo.lock is out of date"
+    cargo fetch -q ${CI:+--locked} || fail "the crates could not be fetched, or Cargo.lock is out of date"
 }
 
 # What the checks use. What cannot be had is left out, and the table of `make test` says so.
