@@ -205,8 +205,7 @@ fn without_a_majority_no_member_is_healthy() {
 }
 
 #[test]
-fn many_processes_get_ports_of_their_own() {
-    // Servers side by side in one process; `killed_tests_leave_nothing` has two processes.
+fn servers_side_by_side_have_ports_of_their_own() {
     let threads: Vec<_> =
         (0..4).map(|_| thread::spawn(|| Etcd::start(Release::V3_5).expect("starts"))).collect();
     let servers: Vec<Etcd> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
