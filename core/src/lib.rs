@@ -15,18 +15,18 @@
 
 #![warn(clippy::float_arithmetic)]
 
-// pub mod engine;
+pub mod engine;
 pub mod instance;
 mod json;
 pub mod layout;
-// pub mod map;
+pub mod map;
 pub mod name;
 pub mod rng;
 pub mod time;
 pub mod tuning;
 pub mod waist;
 
-// pub use engine::{Command, Engine, Event, Input, Output};
+pub use engine::{Command, Engine, Event, Input, Output};
 pub use rng::Rng;
 pub use time::Time;
 pub use tuning::Tuning;

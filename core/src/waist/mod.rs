@@ -9,6 +9,7 @@ mod error;
 mod kv;
 mod reply;
 mod request;
+mod show;
 
 pub use backend::{AttemptId, Backend, MemberId};
 pub use bytes::{Key, Value};

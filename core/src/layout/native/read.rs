@@ -143,10 +143,11 @@ impl<'a> Fields<'a> {
         if self.reader.kind()? != Kind::Number {
             return Err(self.wrong("v", "1"));
         }
-        match self.reader.number()?.parse() {
+        let text = self.reader.number()?;
+        match text.parse() {
             Ok(1) => Ok(()),
             Ok(found @ 2..) => Err(BadRecord::Newer { found }),
-            Ok(0) | Err(_) => Err(self.wrong_is("v", "another number", "1")),
+            Ok(0) | Err(_) => Err(self.wrong_is("v", &shortened(text, SHOWN), "1")),
         }
     }
 

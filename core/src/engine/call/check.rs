@@ -1,0 +1,113 @@
+//! What is refused before it is sent: requests that the store could only refuse, or would answer
+//! in a way that misleads.
+
+use crate::waist::{Compare, Key, KeyRange, Op, Put, Request, Target, Txn};
+
+/// Bytes in one request at most; etcd's default (row E1). Only keys and values are counted here:
+/// what the envelope adds, the store itself judges.
+const BYTES_LIMIT: usize = 3 << 19;
+
+/// Compares, or operations of one branch, in one transaction at most; etcd's default (row T5).
+const OPS_LIMIT: usize = 128;
+
+/// Why `request` cannot be a call, naming field, value and limit.
+pub(super) fn check(request: &Request) -> Result<(), String> {
+    let bytes = match request {
+        Request::Range(range) => check_range("range", &range.keys)?,
+        Request::Put(put) => check_put(put)?,
+        Request::Delete(delete) => check_range("delete", &delete.keys)?,
+        Request::Txn(txn) if txn.then.is_empty() && txn.or_else.is_empty() => {
+            // A member that is cut off answers such a transaction at once, from what it last knew
+            // (row T9).
+            return Err(
+                "transaction has 0 operations, so its compares could be answered from old \
+                        data; it takes at least 1, a range for one"
+                    .to_owned(),
+            );
+        }
+        Request::Txn(txn) => check_txn(txn, OPS_LIMIT)?,
+        Request::Compact(_)
+        | Request::Grant(_)
+        | Request::Revoke(_)
+        | Request::TimeToLive(_)
+        | Request::Leases
+        | Request::Status => 0,
+        Request::KeepAlive(_) => return Err(no_call("keepalive")),
+        Request::Watch(_) | Request::OnWatch { .. } => return Err(no_call("watch")),
+        Request::Authenticate => return Err(no_call("authenticate")),
+    };
+    if bytes > BYTES_LIMIT {
+        return Err(format!(
+            "request has {bytes} bytes of keys and values; the limit is {BYTES_LIMIT}"
+        ));
+    }
+    Ok(())
+}
+
+/// The bytes of keys and values in it. `left` is what the outer transactions leave of the limit,
+/// and it falls with each level, so the recursion ends.
+fn check_txn(txn: &Txn, left: usize) -> Result<usize, String> {
+    let counts = [
+        ("compares", txn.compares.len()),
+        ("operations (then)", txn.then.len()),
+        ("operations (else)", txn.or_else.len()),
+    ];
+    for (what, count) in counts {
+        if count > left && left == OPS_LIMIT {
+            return Err(format!("transaction has {count} {what}; the limit is {OPS_LIMIT}"));
+        }
+        if count > left {
+            return Err(format!(
+                "nested transaction has {count} {what}; the outer ones leave {left} of the limit \
+                 of {OPS_LIMIT}"
+            ));
+        }
+    }
+    let most = counts.map(|(_, count)| count).into_iter().max().unwrap_or(0);
+    let mut bytes = 0_usize;
+    for compare in &txn.compares {
+        bytes = bytes.saturating_add(check_compare(compare)?);
+    }
+    for op in txn.then.iter().chain(&txn.or_else) {
+        let more = match op {
+            Op::Range(range) => check_range("range", &range.keys)?,
+            Op::Put(put) => check_put(put)?,
+            Op::Delete(delete) => check_range("delete", &delete.keys)?,
+            Op::Txn(txn) => check_txn(txn, left - most)?,
+        };
+        bytes = bytes.saturating_add(more);
+    }
+    Ok(bytes)
+}
+
+fn check_compare(compare: &Compare) -> Result<usize, String> {
+    let value = match &compare.target {
+        Target::Value(value) => value.len(),
+        Target::Version(_)
+        | Target::CreateRevision(_)
+        | Target::ModRevision(_)
+        | Target::Lease(_) => 0,
+    };
+    Ok(check_range("compare", &compare.keys)?.saturating_add(value))
+}
+
+fn check_put(put: &Put) -> Result<usize, String> {
+    check_key("put", &put.key)?;
+    Ok(put.key.len().saturating_add(put.value.len()))
+}
+
+fn check_range(what: &str, keys: &KeyRange) -> Result<usize, String> {
+    check_key(what, &keys.key)?;
+    Ok(keys.key.len().saturating_add(keys.end.len()))
+}
+
+fn check_key(what: &str, key: &Key) -> Result<(), String> {
+    if key.is_empty() {
+        return Err(format!("key of {what} has 0 bytes; it takes at least 1"));
+    }
+    Ok(())
+}
+
+fn no_call(what: &str) -> String {
+    format!("{what} is no call: calls are single requests, each with one answer")
+}

@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+use super::output::{CallError, Event, Output};
+use super::wire::{Owner, Wire};
+use crate::layout::Layout;
+use crate::time::Time;
+use crate::tuning::Tuning;
+use crate::waist::{AttemptId, Request, Watch, WatchSay};
+
+/// What a machine may use while it handles an input: the time, the constants, and the way out.
+pub(crate) struct Cx<'a> {
+    pub now: Time,
+    pub tuning: &'a Tuning,
+    pub layout: &'a Layout,
+    pub wire: &'a mut Wire,
+}
+
+impl Cx<'_> {
+    /// Sends one request. It is answered within `tuning.attempt_timeout`, if by nothing else then
+    /// by `StoreError::GaveUp`.
+    pub fn send(&mut self, owner: Owner, request: Request) -> AttemptId {
+        self.send_within(owner, request, self.tuning.attempt_timeout)
+    }
+
+    /// Sends one request that is answered within `limit`, or `tuning.attempt_timeout` if that is
+    /// shorter.
+    pub fn send_within(&mut self, owner: Owner, request: Request, limit: Duration) -> AttemptId {
+        let give_up_at = self.now + limit.min(self.tuning.attempt_timeout);
+        self.wire.send(owner, request, Some(give_up_at))
+    }
+
+    /// Opens a watch stream. It has no time limit: whoever opens one must notice its silence.
+    pub fn watch(&mut self, owner: Owner, watch: Watch) -> AttemptId {
+        self.wire.send(owner, Request::Watch(watch), None)
+    }
+
+    /// Says something more on an open watch stream, to the member that serves it.
+    pub fn say(&mut self, stream: AttemptId, say: WatchSay) {
+        self.wire.say(stream, say);
+    }
+
+    /// Stops waiting for an attempt; ends its stream if it is a watch. Nothing of it arrives any
+    /// more.
+    pub fn cancel(&mut self, attempt: AttemptId) {
+        self.wire.cancel(attempt);
+    }
+
+    /// Why the application may begin nothing more for now, if so. `waiting` counts what it has
+    /// begun of the same kind that has no request in flight: that holds memory too.
+    pub fn busy(&self, waiting: usize) -> Option<CallError> {
+        let in_flight = self.wire.calls_in_flight().saturating_add(waiting);
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let limit = self.tuning.max_in_flight;
+        (in_flight >= limit).then_some(CallError::Busy { in_flight, limit })
+    }
+
+    /// Tells the application.
+    pub fn event(&mut self, event: Event) {
+        self.wire.push(Output::Event(event));
+    }
+}

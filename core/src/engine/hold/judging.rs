@@ -1,0 +1,243 @@
+//! What an answer means for a slot.
+
+use std::time::Duration;
+
+use super::batch::{Answer, Item};
+use super::slot::{Phase, Seen, SlotId, Standing, Whose};
+use super::{Flight, Holds, Stage, Told};
+use crate::engine::cx::Cx;
+use crate::engine::wire::Owner;
+use crate::engine::{Conflict, Event, Gone, LossReason, RegistrationEvent};
+use crate::waist::{AttemptId, LeaseId, Reply, Request, StoreError, TimeToLive};
+
+impl Holds {
+    /// A slot's request was answered.
+    pub(super) fn answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        attempt: AttemptId,
+        item: &Item,
+        answer: Answer,
+    ) {
+        let Some(slot) = self.slots.get_mut(&item.slot) else { return };
+        slot.flight = None;
+        slot.recheck = false;
+        slot.taints.retain(|taint| taint.attempt != attempt);
+        let seen = match answer {
+            Answer::Done(at) => {
+                slot.strikes = 0;
+                slot.backoff.worked(cx.now);
+                let record = item.lease().map(|lease| Standing {
+                    created: match slot.standing() {
+                        Some(old) if item.guard.0 > 0 => old.created,
+                        Some(_) | None => at,
+                    },
+                    modified: at,
+                    lease: Some(lease),
+                    value_hash: item.value_hash,
+                });
+                Seen { as_of: at, record }
+            }
+            Answer::Found(at, kv) => {
+                // The first guess may well be wrong; what fails again and again must not spin.
+                slot.strikes += u32::from(item.is_write());
+                if slot.strikes > 1 {
+                    let retry_at = cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff);
+                    slot.retry_at = Some(retry_at);
+                }
+                Seen { as_of: at, record: kv.as_ref().map(Standing::of) }
+            }
+        };
+        // The own watch may have brought something newer meanwhile. An answer from before what was
+        // known when it was asked for comes from a store that lost what it had.
+        let newer = slot.seen.is_none_or(|old| old.as_of <= seen.as_of);
+        if newer || seen.as_of < item.known_to {
+            slot.seen = Some(seen);
+        }
+        for lease in slot.lift_taints() {
+            if let Some(lease) = self.leases.get_mut(&lease) {
+                lease.tainting.remove(&item.slot);
+            }
+        }
+        self.see_left(item.slot);
+        self.judge(cx, item.slot, true);
+    }
+
+    /// Decides what follows from what is now known of a slot's key. `proven`: by a linearizable
+    /// answer to a request of its own, else by the watch.
+    pub(super) fn judge(&mut self, cx: &mut Cx<'_>, id: SlotId, proven: bool) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let Some(registration) = self.registrations.get(&id.0) else { return };
+        match slot.phase {
+            Phase::Wanted | Phase::Waiting | Phase::Disputed { .. } => match registration.stage {
+                Stage::Draining => self.judge_draining(cx, id),
+                Stage::Blocked | Stage::Wanted | Stage::Removing => self.judge_wanted(cx, id),
+            },
+            Phase::Removing | Phase::Condemning | Phase::Abandoned => {}
+        }
+        if proven {
+            self.judge_removal(cx, id);
+        }
+        self.reconsider(id);
+        self.tell(cx, id.0);
+    }
+
+    fn judge_wanted(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(record) = slot.standing().copied() else {
+            let told = slot.told_hash.is_some();
+            slot.phase = Phase::Wanted;
+            if told && slot.seen.is_some() {
+                self.disturbed(cx, id);
+            }
+            return;
+        };
+        if let Some(Whose::Foreign(by)) = slot.whose(&self.ours) {
+            self.judge_foreign(cx, id, &record, by);
+            return;
+        }
+        slot.phase = Phase::Wanted;
+        if record.lease.is_some() {
+            slot.ours_created = Some(record.created);
+        }
+        if slot.stands() {
+            slot.told_hash = Some(record.value_hash);
+            slot.backoff.worked(cx.now);
+            let (key, from) = (slot.key.clone(), record.modified.next());
+            if self.closing.is_none() {
+                self.own.follow(cx, id, &key, from);
+            }
+        } else if record.lease.is_none() || !slot.wrote(record.value_hash) {
+            self.disturbed(cx, id);
+        }
+    }
+
+    /// Somebody else's record stands at the key.
+    fn judge_foreign(&mut self, cx: &mut Cx<'_>, id: SlotId, record: &Standing, by: LeaseId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(registration) = self.registrations.get_mut(&id.0) else { return };
+        let Some(ours_created) = slot.ours_created else {
+            match registration.conflict {
+                Conflict::Replace => slot.phase = Phase::Wanted,
+                Conflict::Reject => {
+                    self.end_because(cx, id.0, Gone::Rejected { by: Some(by) });
+                }
+                Conflict::Wait => {
+                    slot.phase = Phase::Waiting;
+                    slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+                    if registration.told != Told::Waiting {
+                        registration.told = Told::Waiting;
+                        let event = RegistrationEvent::Waiting { owner: Some(by) };
+                        cx.event(Event::Registration { id: id.0, event });
+                    }
+                }
+            }
+            return;
+        };
+        if record.created == ours_created {
+            self.end_because(cx, id.0, Gone::Superseded { by: Some(by) });
+            return;
+        }
+        match slot.phase {
+            Phase::Disputed { by: known, until } if known == by => {
+                if until <= cx.now {
+                    self.end_because(cx, id.0, Gone::Superseded { by: Some(by) });
+                    return;
+                }
+            }
+            Phase::Wanted
+            | Phase::Waiting
+            | Phase::Disputed { .. }
+            | Phase::Removing
+            | Phase::Condemning
+            | Phase::Abandoned => {
+                slot.phase = Phase::Disputed { by, until: cx.now + cx.tuning.lease_ttl };
+                let ask = TimeToLive { lease: by, keys: false };
+                let attempt = cx.send(Owner::Holds, Request::TimeToLive(ask));
+                self.flights.insert(attempt, Flight::Dispute(id));
+            }
+        }
+        slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+        self.unplace_disputed(cx, id);
+    }
+
+    /// How long the lease of a disputed record lives: after that the record is a takeover.
+    pub(super) fn dispute_answered(&mut self, cx: &mut Cx<'_>, id: SlotId, reply: Reply) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if let (Phase::Disputed { by, .. }, Reply::TimeToLive(left)) = (slot.phase, reply)
+            && left.lease == by
+            && let Ok(granted) = u64::try_from(left.granted_secs)
+        {
+            let until = cx.now + Duration::from_secs(granted.saturating_add(1));
+            slot.phase = Phase::Disputed { by, until };
+        }
+    }
+
+    /// `Draining` was answered, or there is nothing of ours any more that could drain.
+    fn judge_draining(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        if slot.stands() || slot.whose(&self.ours) != Some(Whose::Ours) {
+            self.remove(cx, id);
+        }
+    }
+
+    fn judge_removal(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if slot.phase != Phase::Removing || slot.flight.is_some() {
+            return;
+        }
+        if slot.whose(&self.ours) == Some(Whose::Ours) {
+            return;
+        }
+        slot.phase = Phase::Condemning;
+        let leases: Vec<_> = slot.taints.iter().map(|taint| taint.lease).collect();
+        let live: Vec<_> =
+            leases.into_iter().filter(|lease| self.leases.contains_key(lease)).collect();
+        if live.is_empty() {
+            self.free(cx, id);
+            return;
+        }
+        for lease in live {
+            self.condemn(cx, lease);
+        }
+    }
+
+    /// The leases that a slot was to leave, and whose record is now known to be elsewhere.
+    fn see_left(&mut self, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let on = slot.standing().and_then(|record| record.lease);
+        let (stay, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut slot.leaving).into_iter().partition(|&lease| Some(lease) == on);
+        slot.leaving = stay;
+        for lease in gone {
+            self.left(lease, id);
+        }
+    }
+
+    fn unplace_disputed(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        self.unplace(id);
+        self.tell_lost(cx, id.0, LossReason::Disturbed);
+    }
+
+    /// Something else than what we wrote stands there: it is healed, after a pause, since whoever
+    /// did it may do it again.
+    fn disturbed(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        if slot.told_hash.take().is_some() {
+            slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+        }
+        self.tell_lost(cx, id.0, LossReason::Disturbed);
+    }
+
+    pub(super) fn tell_denied(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: crate::engine::RegistrationId,
+        error: &StoreError,
+    ) {
+        if self.registrations.contains_key(&id) {
+            let event = RegistrationEvent::Denied { error: error.clone() };
+            cx.event(Event::Registration { id, event });
+        }
+    }
+}

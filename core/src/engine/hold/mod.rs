@@ -1,0 +1,572 @@
+//! Holds: every registration of this process, and the leases that they hang on.
+//!
+//! A registration promises that its record stands in the store under a live lease of ours, until
+//! told otherwise. All registrations share few leases. Every write compares the key's mod
+//! revision, so of all attempts with one guard at most one applies, and a late one does no harm:
+//!
+//! - *publish*: if the key is still at the guard, put it on the lease, else read it;
+//! - *heal*: a record that vanished, was detached, moved or changed is published anew; one that
+//!   somebody else put over ours is a takeover, and the registration ends;
+//! - *remove*: publish `Draining`, delete under the guard, and confirm only when no late publish
+//!   can bring the record back: every lease on which one may still land is dead.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `lease` | the states of one lease |
+//! | `slot` | one key of one registration |
+//! | `batch` | many slots in one request, and its answer |
+//! | `own` | the watch of own keys |
+//! | `leasing` | grants, renewals, losses, revokes; which slot hangs on which lease |
+//! | `judging` | what an answer means for a slot |
+//! | `sending` | which slots go out together, and what failed batches mean |
+
+mod batch;
+mod judging;
+mod lease;
+mod leasing;
+mod own;
+mod sending;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use self::lease::Lease;
+use self::own::{OwnWatch, Sighting};
+use self::sending::Sending;
+use self::slot::{Phase, Slot, SlotId, Whose};
+use super::cx::Cx;
+use super::retry::Backoff;
+use super::{Conflict, Event, Gone, LossReason, RegistrationEvent, RegistrationId};
+use crate::instance::{Instance, State};
+use crate::layout::{Stamp, Written};
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::waist::{AttemptId, Key, LeaseId, Reply, Revision};
+
+/// All registrations and leases of one process.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Holds {
+    run: u64,
+    rng: Rng,
+    registrations: BTreeMap<RegistrationId, Registration>,
+    slots: BTreeMap<SlotId, Slot>,
+    /// Which slot each key belongs to, until nothing of it can come any more.
+    keys: BTreeMap<Key, SlotId>,
+    leases: BTreeMap<LeaseId, Lease>,
+    /// Every lease ever granted to this run: a record on one of them is ours.
+    ours: BTreeSet<LeaseId>,
+    flights: BTreeMap<AttemptId, Flight>,
+    sending: Sending,
+    /// Slots that wait for a place on a lease.
+    unplaced: BTreeSet<SlotId>,
+    /// Leases whose slots changed: they may have become empty.
+    touched: BTreeSet<LeaseId>,
+    granting: Granting,
+    slot_timers: BTreeSet<(Time, SlotId)>,
+    lease_timers: BTreeSet<(Time, LeaseId)>,
+    deadlines: BTreeSet<(Time, RegistrationId)>,
+    own: OwnWatch,
+    closing: Option<Shutdown>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Registration {
+    instance: Instance,
+    conflict: Conflict,
+    sequence: u64,
+    slots: u16,
+    stage: Stage,
+    told: Told,
+    deadline: Option<Time>,
+    /// How it ends, if not as wished.
+    ending: Option<Gone>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+enum Stage {
+    /// A former registration still has one of its keys.
+    Blocked,
+    Wanted,
+    /// `Draining` is being published.
+    Draining,
+    Removing,
+}
+
+/// What the application was last told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+enum Told {
+    Nothing,
+    Registered { lease: LeaseId, revision: Revision, sequence: u64 },
+    Lost,
+    Waiting,
+    Gone,
+}
+
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
+struct Granting {
+    backoff: Backoff,
+    /// No lease is asked for before.
+    retry_at: Option<Time>,
+    in_flight: u32,
+    failing: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+struct Shutdown {
+    deadline: Time,
+    confirmed: bool,
+}
+
+/// What an attempt of ours was for.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+enum Flight {
+    Batch(Vec<batch::Item>),
+    Grant(LeaseId),
+    KeepAlive { lease: LeaseId, asked_at: Time },
+    Revoke(LeaseId),
+    /// How long a disputed record's lease lives.
+    Dispute(SlotId),
+}
+
+impl Holds {
+    pub fn new(run: u64, rng: Rng) -> Self {
+        Self {
+            run,
+            rng,
+            registrations: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            ours: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            sending: Sending::default(),
+            unplaced: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            granting: Granting::default(),
+            slot_timers: BTreeSet::new(),
+            lease_timers: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            own: OwnWatch::default(),
+            closing: None,
+        }
+    }
+
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// Begins a registration. Its number must be new.
+    pub fn register(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: RegistrationId,
+        instance: Instance,
+        conflict: Conflict,
+    ) {
+        let written = match self.encode(cx, id, &instance, 1) {
+            Ok(written) => written,
+            Err(reason) => return gone(cx, id, Gone::Refused { reason }),
+        };
+        let wanted_twice = written.iter().find(|written| {
+            let owner = self.keys.get(&written.key).map(|slot| &self.registrations[&slot.0]);
+            owner.is_some_and(|owner| matches!(owner.stage, Stage::Blocked | Stage::Wanted))
+        });
+        if let Some(Written { key, .. }) = wanted_twice {
+            let reason = format!("key {key} is registered by this process already");
+            return gone(cx, id, Gone::Refused { reason });
+        }
+        let slots = u16::try_from(written.len()).unwrap_or(u16::MAX);
+        let registration = Registration {
+            instance,
+            conflict,
+            sequence: 1,
+            slots,
+            stage: Stage::Blocked,
+            told: Told::Nothing,
+            deadline: None,
+            ending: None,
+        };
+        self.registrations.insert(id, registration);
+        self.begin(cx, id, written);
+    }
+
+    /// Replaces what a registration publishes.
+    pub fn publish(&mut self, cx: &mut Cx<'_>, id: RegistrationId, instance: Instance) {
+        let Some(registration) = self.registrations.get(&id) else { return };
+        let same = registration.instance.group() == instance.group()
+            && registration.instance.id() == instance.id();
+        let sequence = registration.sequence + 1;
+        if !same || !matches!(registration.stage, Stage::Blocked | Stage::Wanted) {
+            return;
+        }
+        let Ok(written) = self.encode(cx, id, &instance, sequence) else { return };
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        registration.instance = instance;
+        registration.sequence = sequence;
+        if registration.stage == Stage::Wanted {
+            self.rewrite(id, written, sequence);
+        }
+    }
+
+    /// Drains and removes a registration.
+    pub fn deregister(&mut self, cx: &mut Cx<'_>, id: RegistrationId, within: Duration) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        if registration.deadline.is_some() || registration.told == Told::Gone {
+            return;
+        }
+        let deadline = cx.now + within;
+        registration.deadline = Some(deadline);
+        self.deadlines.insert((deadline, id));
+        match registration.stage {
+            Stage::Blocked => self.end(cx, id),
+            Stage::Wanted => self.drain(cx, id),
+            Stage::Draining | Stage::Removing => {}
+        }
+    }
+
+    /// Removes all registrations and revokes all leases, within a time.
+    pub fn shutdown(&mut self, cx: &mut Cx<'_>, within: Duration) {
+        self.own.close(cx);
+        self.closing = Some(Shutdown { deadline: cx.now + within, confirmed: true });
+        let ids: Vec<_> = self.registrations.keys().copied().collect();
+        for id in ids {
+            self.deregister(cx, id, within);
+        }
+    }
+
+    /// Once shut down: whether every removal was confirmed.
+    pub fn closed(&self) -> Option<bool> {
+        let closing = self.closing?;
+        let over = self.sending.now >= closing.deadline;
+        let idle = self.registrations.is_empty() && self.leases.is_empty();
+        (over || idle).then_some(closing.confirmed)
+    }
+
+    pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: Reply) {
+        if self.own.is_stream(attempt) {
+            for sighting in self.own.on_reply(cx, reply) {
+                self.sighted(cx, sighting);
+            }
+            return;
+        }
+        match self.flights.remove(&attempt) {
+            Some(Flight::Batch(items)) => self.batch_answered(cx, attempt, &items, reply),
+            Some(Flight::Grant(lease)) => self.grant_answered(cx, lease, reply),
+            Some(Flight::KeepAlive { lease, asked_at }) => {
+                self.renewal_answered(cx, lease, asked_at, reply);
+            }
+            Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
+            Some(Flight::Dispute(slot)) => self.dispute_answered(cx, slot, reply),
+            None => {}
+        }
+    }
+
+    pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
+        self.sending.now = cx.now;
+        // Leases first: what was lost while this process slept must not be relied on by what
+        // else is due.
+        while let Some(id) = pop_due(&mut self.lease_timers, cx.now) {
+            self.lease_due(cx, id);
+        }
+        while let Some(id) = pop_due(&mut self.slot_timers, cx.now) {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.timer = None;
+                self.reconsider(id);
+            }
+        }
+        while let Some(id) = pop_due(&mut self.deadlines, cx.now) {
+            self.give_up(cx, id);
+        }
+        self.granting.retry_at = self.granting.retry_at.filter(|&at| at > cx.now);
+        self.own.on_timer(cx);
+    }
+
+    /// What every input ends with: slots get their leases, batches go out, empty leases go.
+    pub fn settle(&mut self, cx: &mut Cx<'_>) {
+        self.sending.now = cx.now;
+        self.place(cx);
+        self.flush(cx);
+        self.retire(cx);
+    }
+
+    pub fn next_timeout(&self) -> Option<Time> {
+        [
+            self.lease_timers.first().map(|&(at, _)| at),
+            self.slot_timers.first().map(|&(at, _)| at),
+            self.deadlines.first().map(|&(at, _)| at),
+            self.granting.retry_at.filter(|_| !self.unplaced.is_empty()),
+            self.sending.next_timeout(),
+            self.own.next_timeout(),
+            self.closing.filter(|_| self.closed().is_none()).map(|closing| closing.deadline),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Gives a registration its keys, unless a former one still has one of them.
+    fn begin(&mut self, cx: &mut Cx<'_>, id: RegistrationId, written: Vec<Written>) {
+        if written.iter().any(|written| self.keys.contains_key(&written.key)) {
+            return;
+        }
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        registration.stage = Stage::Wanted;
+        let (sequence, slots) = (registration.sequence, registration.slots);
+        for (place, Written { key, value }) in (0..slots).zip(written) {
+            let slot = SlotId(id, place);
+            self.keys.insert(key.clone(), slot);
+            self.slots.insert(slot, Slot::new(key, value, sequence));
+            self.reconsider(slot);
+        }
+        if slots == 0 {
+            self.end(cx, id);
+        }
+    }
+
+    /// Lets registrations begin whose keys have become free.
+    fn unblock(&mut self, cx: &mut Cx<'_>) {
+        let blocked: Vec<_> = self
+            .registrations
+            .iter()
+            .filter(|(_, registration)| registration.stage == Stage::Blocked)
+            .map(|(&id, registration)| (id, registration.instance.clone(), registration.sequence))
+            .collect();
+        for (id, instance, sequence) in blocked {
+            match self.encode(cx, id, &instance, sequence) {
+                Ok(written) => self.begin(cx, id, written),
+                Err(_) => self.end(cx, id),
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        cx: &Cx<'_>,
+        id: RegistrationId,
+        instance: &Instance,
+        sequence: u64,
+    ) -> Result<Vec<Written>, String> {
+        let stamp = Stamp { run: self.run, registration: id.0, sequence };
+        cx.layout.encode_instance(instance, stamp).map_err(|error| error.to_string())
+    }
+
+    /// Has other values stand at a registration's keys.
+    fn rewrite(&mut self, id: RegistrationId, written: Vec<Written>, sequence: u64) {
+        for written in written {
+            let Some(&slot_id) = self.keys.get(&written.key) else { continue };
+            if slot_id.0 == id
+                && let Some(slot) = self.slots.get_mut(&slot_id)
+            {
+                slot.want(written.value, sequence);
+                self.reconsider(slot_id);
+            }
+        }
+    }
+
+    /// Begins a wished removal: `Draining` first, where the layout has it and the record stands.
+    fn drain(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        registration.stage = Stage::Draining;
+        let sequence = registration.sequence + 1;
+        let draining = registration.instance.clone().with_state(State::Draining);
+        let written = if cx.layout.says_state() {
+            self.encode(cx, id, &draining, sequence).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let has_draining = !written.is_empty();
+        self.rewrite(id, written, sequence);
+        for slot in self.slots_of(id) {
+            let stands = self.slots[&slot].whose(&self.ours) == Some(Whose::Ours);
+            let placed = self.slots[&slot].lease.is_some();
+            if !(has_draining && stands && placed) {
+                self.remove(cx, slot);
+            }
+        }
+    }
+
+    /// Has every key of a registration removed, without `Draining`: it ends for a reason.
+    fn end_because(&mut self, cx: &mut Cx<'_>, id: RegistrationId, ending: Gone) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        registration.ending.get_or_insert(ending);
+        registration.stage = Stage::Removing;
+        for slot in self.slots_of(id) {
+            self.remove(cx, slot);
+        }
+    }
+
+    /// Begins to remove one key.
+    fn remove(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        self.own.forget(cx, id);
+        self.unplace(id);
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.phase = Phase::Removing;
+        slot.retry_at = None;
+        slot.recheck = false;
+        if slot.untouched() {
+            self.free(cx, id);
+        } else {
+            self.reconsider(id);
+        }
+    }
+
+    /// Nothing of a slot is in the store, and nothing can come.
+    fn free(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        self.own.forget(cx, id);
+        self.unplace(id);
+        let Some(mut slot) = self.slots.remove(&id) else { return };
+        self.sending.unqueue(id, &mut slot);
+        if let Some(at) = slot.timer {
+            self.slot_timers.remove(&(at, id));
+        }
+        for lease in slot.leaving {
+            self.left(lease, id);
+        }
+        self.unplaced.remove(&id);
+        self.keys.remove(&slot.key);
+        if self.slots_of(id.0).is_empty() {
+            self.end(cx, id.0);
+        }
+        self.unblock(cx);
+    }
+
+    /// A registration has no slot any more.
+    fn end(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
+        let Some(registration) = self.registrations.remove(&id) else { return };
+        if let Some(deadline) = registration.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if registration.told != Told::Gone {
+            gone(cx, id, registration.ending.unwrap_or(Gone::Deregistered));
+        }
+    }
+
+    /// A removal's time is over: the rest is left to the leases, which take no part in anything
+    /// else any more.
+    fn give_up(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        registration.told = Told::Gone;
+        registration.stage = Stage::Removing;
+        gone(cx, id, Gone::Unconfirmed);
+        if let Some(closing) = &mut self.closing {
+            closing.confirmed = false;
+        }
+        for slot_id in self.slots_of(id) {
+            self.own.forget(cx, slot_id);
+            self.unplace(slot_id);
+            let Some(slot) = self.slots.get_mut(&slot_id) else { continue };
+            slot.phase = Phase::Abandoned;
+            let mut leases: BTreeSet<_> = slot.taints.iter().map(|taint| taint.lease).collect();
+            leases.extend(slot.standing().and_then(|record| record.lease));
+            leases.retain(|lease| self.leases.contains_key(lease));
+            self.reconsider(slot_id);
+            if leases.is_empty() {
+                self.free(cx, slot_id);
+            }
+            for lease in leases {
+                self.taint(lease, slot_id);
+                self.condemn(cx, lease);
+            }
+        }
+    }
+
+    fn sighted(&mut self, cx: &mut Cx<'_>, sighting: Sighting) {
+        match sighting {
+            Sighting::Seen(id, seen) => {
+                if let Some(slot) = self.slots.get_mut(&id)
+                    && slot.seen.is_none_or(|old| old.as_of < seen.as_of)
+                {
+                    slot.seen = Some(seen);
+                    self.judge(cx, id, false);
+                }
+            }
+            Sighting::Blind(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.recheck = true;
+                    slot.retry_at =
+                        Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+                    self.reconsider(id);
+                }
+            }
+        }
+    }
+
+    /// Puts a slot where it belongs: in a queue, among the unplaced, or under a timer.
+    fn reconsider(&mut self, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        self.sending.unqueue(id, slot);
+        if let Some(at) = slot.timer.take() {
+            self.slot_timers.remove(&(at, id));
+        }
+        self.unplaced.remove(&id);
+        if slot.phase == Phase::Wanted && slot.lease.is_none() {
+            self.unplaced.insert(id);
+        }
+        let Some(action) = slot.action(&self.ours).filter(|_| slot.flight.is_none()) else { return };
+        slot.retry_at = slot.retry_at.filter(|&at| at > self.sending.now);
+        if let Some(at) = slot.retry_at {
+            slot.timer = Some(at);
+            self.slot_timers.insert((at, id));
+        } else {
+            self.sending.queue(id, slot, action);
+        }
+    }
+
+    /// Tells the application when a registration's whole record stands.
+    fn tell(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
+        let slots = self.slots_of(id);
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        if registration.stage != Stage::Wanted {
+            return;
+        }
+        let mut told = None;
+        for slot in &slots {
+            let slot = &self.slots[slot];
+            if let (true, Some(lease), Some(record)) = (slot.stands(), slot.lease, slot.standing())
+            {
+                let (revision, sequence) = (record.modified, slot.sequence);
+                told = told.max(Some((revision, sequence, lease)));
+            } else {
+                return;
+            }
+        }
+        let Some((revision, sequence, lease)) = told else { return };
+        let now = Told::Registered { lease, revision, sequence };
+        if registration.told != now {
+            registration.told = now;
+            let event = RegistrationEvent::Registered { lease, revision, sequence };
+            cx.event(Event::Registration { id, event });
+        }
+    }
+
+    /// Tells the application that a record that it was told of may be gone: once for each loss.
+    fn tell_lost(&mut self, cx: &mut Cx<'_>, id: RegistrationId, reason: LossReason) {
+        if let Some(registration) = self.registrations.get_mut(&id)
+            && matches!(registration.told, Told::Registered { .. })
+        {
+            registration.told = Told::Lost;
+            let event = RegistrationEvent::Lost { reason };
+            cx.event(Event::Registration { id, event });
+        }
+    }
+
+    fn slots_of(&self, id: RegistrationId) -> Vec<SlotId> {
+        self.slots.range(SlotId(id, 0)..=SlotId(id, u16::MAX)).map(|(&id, _)| id).collect()
+    }
+}
+
+fn gone(cx: &mut Cx<'_>, id: RegistrationId, gone: Gone) {
+    cx.event(Event::Registration { id, event: RegistrationEvent::Gone(gone) });
+}
+
+fn pop_due<T: Copy + Ord>(timers: &mut BTreeSet<(Time, T)>, now: Time) -> Option<T> {
+    let &(at, id) = timers.first()?;
+    if at > now {
+        return None;
+    }
+    timers.pop_first();
+    Some(id)
+}

@@ -1,0 +1,193 @@
+//! The watch of own keys: one stream, one watch for each key.
+//!
+//! It tells early what would otherwise show only at the next write: a record that was deleted,
+//! changed or moved. It is a help and no proof: what must be certain is read.
+
+use std::collections::BTreeMap;
+
+use super::slot::{Seen, SlotId, Standing};
+use crate::engine::cx::Cx;
+use crate::engine::retry::Backoff;
+use crate::engine::wire::Owner;
+use crate::time::Time;
+use crate::waist::{
+    AttemptId, EventKind, Key, KeyEvent, KeyRange, Reply, Revision, Watch, WatchReply, WatchSay,
+};
+
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
+pub(super) struct OwnWatch {
+    stream: Option<Stream>,
+    watched: BTreeMap<i64, Watched>,
+    ids: BTreeMap<SlotId, i64>,
+    last_id: i64,
+    backoff: Backoff,
+    /// No stream is opened before.
+    retry_at: Option<Time>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Stream {
+    attempt: AttemptId,
+    /// When it must have said something; before `probed`, when it is asked to.
+    due: Time,
+    probed: bool,
+    /// Parts of answers that are not complete yet.
+    parts: BTreeMap<i64, Vec<KeyEvent>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Watched {
+    slot: SlotId,
+    key: Key,
+    /// The next revision to be told.
+    from: Revision,
+}
+
+/// What the watch brought.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Sighting {
+    /// This is how the key stands.
+    Seen(SlotId, Seen),
+    /// It cannot tell how the key stands; read it.
+    Blind(SlotId),
+}
+
+impl OwnWatch {
+    /// Follows `key` from `from` on, unless it is followed already or there are too many.
+    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, from: Revision) {
+        if self.ids.contains_key(&slot) || self.ids.len() >= cx.tuning.own_watches as usize {
+            return;
+        }
+        self.last_id += 1;
+        let id = self.last_id;
+        self.ids.insert(slot, id);
+        self.watched.insert(id, Watched { slot, key: key.clone(), from });
+        if let Some(stream) = &self.stream {
+            let watch = watch(id, &self.watched[&id]);
+            cx.say(stream.attempt, WatchSay::Create(watch));
+        } else if self.retry_at.is_none() {
+            self.open(cx);
+        }
+    }
+
+    /// Stops following a slot's key.
+    pub fn forget(&mut self, cx: &mut Cx<'_>, slot: SlotId) {
+        let Some(id) = self.ids.remove(&slot) else { return };
+        self.watched.remove(&id);
+        if let Some(stream) = &self.stream {
+            if self.watched.is_empty() {
+                cx.cancel(stream.attempt);
+                self.stream = None;
+            } else {
+                cx.say(stream.attempt, WatchSay::Cancel { id });
+            }
+        }
+    }
+
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
+        if let Some(stream) = &self.stream {
+            cx.cancel(stream.attempt);
+        }
+        *self = Self::default();
+    }
+
+    pub fn is_stream(&self, attempt: AttemptId) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.attempt == attempt)
+    }
+
+    pub fn on_reply(&mut self, cx: &mut Cx<'_>, reply: Reply) -> Vec<Sighting> {
+        let Some(stream) = &mut self.stream else { return Vec::new() };
+        let Reply::Watch(message) = reply else {
+            self.lost(cx);
+            return Vec::new();
+        };
+        stream.due = cx.now + cx.tuning.probe_after;
+        stream.probed = false;
+        self.backoff.worked(cx.now);
+        self.message(cx, message)
+    }
+
+    fn message(&mut self, cx: &mut Cx<'_>, message: WatchReply) -> Vec<Sighting> {
+        let id = message.watch_id;
+        let Some(watched) = self.watched.get_mut(&id) else { return Vec::new() };
+        let slot = watched.slot;
+        if message.canceled {
+            // Compacted, or refused: whatever happened since, only a read can tell.
+            self.ids.remove(&slot);
+            self.watched.remove(&id);
+            return vec![Sighting::Blind(slot)];
+        }
+        let Some(stream) = &mut self.stream else { return Vec::new() };
+        let mut events = stream.parts.remove(&id).unwrap_or_default();
+        events.extend(message.events);
+        if message.fragment {
+            stream.parts.insert(id, events);
+            return Vec::new();
+        }
+        let mine = events.into_iter().filter(|event| event.kv.key == watched.key);
+        let Some(last) = mine.max_by_key(|event| event.kv.mod_revision) else {
+            return Vec::new();
+        };
+        let as_of = last.kv.mod_revision;
+        if as_of < watched.from {
+            return Vec::new();
+        }
+        watched.from = as_of.next();
+        let record = match last.kind {
+            EventKind::Put => Some(Standing::of(&last.kv)),
+            EventKind::Delete => None,
+        };
+        let _ = cx;
+        vec![Sighting::Seen(slot, Seen { as_of, record })]
+    }
+
+    pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
+        if let Some(stream) = &mut self.stream
+            && stream.due <= cx.now
+        {
+            if stream.probed {
+                let attempt = stream.attempt;
+                cx.wire.blame_stream(attempt);
+                cx.cancel(attempt);
+                self.lost(cx);
+            } else {
+                stream.probed = true;
+                stream.due = cx.now + cx.tuning.probe_timeout;
+                cx.say(stream.attempt, WatchSay::Progress);
+            }
+        }
+        if self.retry_at.is_some_and(|at| at <= cx.now) {
+            self.retry_at = None;
+            self.open(cx);
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.stream.as_ref().map(|stream| stream.due).into_iter().chain(self.retry_at).min()
+    }
+
+    fn lost(&mut self, cx: &mut Cx<'_>) {
+        self.stream = None;
+        self.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut self.backoff));
+    }
+
+    fn open(&mut self, cx: &mut Cx<'_>) {
+        let mut watches = self.watched.iter().map(|(&id, watched)| watch(id, watched));
+        let Some(first) = watches.next() else { return };
+        let attempt = cx.watch(Owner::Holds, first);
+        for watch in watches {
+            cx.say(attempt, WatchSay::Create(watch));
+        }
+        self.stream = Some(Stream {
+            attempt,
+            due: cx.now + cx.tuning.probe_timeout,
+            probed: true,
+            parts: BTreeMap::new(),
+        });
+    }
+}
+
+fn watch(id: i64, watched: &Watched) -> Watch {
+    let keys = KeyRange::one(watched.key.clone());
+    Watch { id, fragment: true, ..Watch::of(keys, watched.from) }
+}

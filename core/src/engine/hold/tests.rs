@@ -1,0 +1,587 @@
+//! The holds, driven through the engine by a store that is played by hand.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use crate::engine::{Command, Conflict, Engine, Input, Output, RegistrationId, Setup};
+use crate::instance::{Instance, State};
+use crate::layout::{Layout, Stamp};
+use crate::name::{EndpointName, GroupName, InstanceId};
+use crate::time::Time;
+use crate::tuning::Tuning;
+use crate::waist::{
+    AttemptId, GrantReply, Header, KeepAliveReply, Key, KeyEvent, KeyRange, KeyValue, LeaseId, Op,
+    OpReply, PutReply, RangeReply, Reply, Request, Revision, RevokeReply, StoreError, TxnReply,
+    WatchReply,
+};
+
+const TTL: u64 = 9;
+
+/// An engine, a clock, and what was asked and told, as text. Lease ids are shown as `L1`, `L2` in
+/// the order of their grants; own watches are left out unless a test asks for them.
+struct Harness {
+    engine: Engine,
+    now: Time,
+    asked: Vec<(AttemptId, Request)>,
+    leases: Vec<LeaseId>,
+    trace: String,
+}
+
+impl Harness {
+    fn new() -> Self {
+        Self::tuned(|_| {})
+    }
+
+    fn tuned(change: impl FnOnce(&mut Tuning)) -> Self {
+        let mut tuning = Tuning {
+            lease_ttl: Duration::from_secs(TTL),
+            jitter_percent: 0,
+            own_watches: 0,
+            ..Tuning::default()
+        };
+        change(&mut tuning);
+        let layout = Layout::native("/p").expect("a root");
+        let setup = Setup { layout, tuning, members: 1, seed: 7 };
+        Self {
+            engine: Engine::new(Time::ZERO, setup),
+            now: Time::ZERO,
+            asked: Vec::new(),
+            leases: Vec::new(),
+            trace: String::new(),
+        }
+    }
+
+    fn input(&mut self, input: Input) -> &mut Self {
+        self.engine.handle(self.now, input);
+        while let Some(output) = self.engine.poll_output() {
+            if let Output::Send { attempt, request, .. } = &output {
+                if let Request::Grant(grant) = request {
+                    self.leases.extend(grant.lease);
+                }
+                self.asked.push((*attempt, request.clone()));
+            }
+            self.line('>', &output.to_string());
+        }
+        self
+    }
+
+    fn line(&mut self, sign: char, text: &str) {
+        let mut text = text.to_owned();
+        for (place, lease) in self.leases.iter().enumerate() {
+            text = text.replace(&format!("{lease}"), &format!("L{}", place + 1));
+        }
+        writeln!(self.trace, "{} {sign} {text}", self.now).expect("a string takes it");
+    }
+
+    fn command(&mut self, command: Command) -> &mut Self {
+        self.line('<', &command.to_string());
+        self.input(Input::Command(command))
+    }
+
+    fn register(&mut self, id: u64, name: &str, conflict: Conflict) -> &mut Self {
+        let (id, instance) = (RegistrationId(id), instance(name));
+        self.command(Command::Register { id, instance, conflict })
+    }
+
+    fn deregister(&mut self, id: u64) -> &mut Self {
+        self.command(Command::Deregister {
+            id: RegistrationId(id),
+            within: Duration::from_secs(20),
+        })
+    }
+
+    fn reply(&mut self, attempt: u64, reply: Reply) -> &mut Self {
+        self.line('<', &format!("#{attempt} {reply}"));
+        self.input(Input::Reply { attempt: AttemptId(attempt), reply })
+    }
+
+    /// Time passes; every timer on the way fires at its own moment.
+    fn wait(&mut self, secs: u64) -> &mut Self {
+        let until = self.now + Duration::from_secs(secs);
+        while let Some(due) = self.engine.poll_timeout().filter(|&due| due <= until) {
+            self.now = self.now.max(due);
+            self.input(Input::Tick);
+        }
+        self.now = until;
+        self.input(Input::Tick)
+    }
+
+    /// Time passes while the process sleeps: nothing fires before its end.
+    fn sleep(&mut self, secs: u64) -> &mut Self {
+        self.now = self.now + Duration::from_secs(secs);
+        self
+    }
+
+    fn trace(&mut self) -> String {
+        std::mem::take(&mut self.trace)
+    }
+
+    /// A registration `1` named `a` that stands at revision 5 on lease `L1`.
+    fn registered() -> Self {
+        let mut h = Self::new();
+        h.register(1, "a", Conflict::Replace);
+        h.grant(1);
+        h.reply(2, put(5));
+        h.trace();
+        h
+    }
+
+    fn grant(&mut self, attempt: u64) -> &mut Self {
+        let lease = *self.leases.last().expect("a lease was asked for");
+        self.reply(attempt, granted(lease))
+    }
+}
+
+fn instance(name: &str) -> Instance {
+    let group = GroupName::parse("web").expect("a name");
+    let id = InstanceId::parse(name).expect("a name");
+    Instance::builder(group, id)
+        .endpoint(EndpointName::parse("http").expect("a name"), "10.0.0.1:80")
+        .build()
+        .expect("an instance")
+}
+
+fn header(revision: i64) -> Header {
+    Header { revision: Revision(revision), ..Header::default() }
+}
+
+fn granted(lease: LeaseId) -> Reply {
+    Reply::Grant(GrantReply { header: header(1), lease, ttl_secs: TTL as i64 })
+}
+
+fn kept(lease: LeaseId, ttl_secs: i64) -> Reply {
+    Reply::KeepAlive(KeepAliveReply { header: header(1), lease, ttl_secs })
+}
+
+fn put(revision: i64) -> Reply {
+    let put = OpReply::Put(PutReply::default());
+    Reply::Txn(TxnReply { header: header(revision), succeeded: true, responses: vec![put] })
+}
+
+fn deleted(revision: i64) -> Reply {
+    let deleted = OpReply::Delete(crate::waist::DeleteReply { deleted: 1, ..Default::default() });
+    Reply::Txn(TxnReply { header: header(revision), succeeded: true, responses: vec![deleted] })
+}
+
+fn found(revision: i64, kv: Option<KeyValue>) -> Reply {
+    let kvs: Vec<_> = kv.into_iter().collect();
+    let range = RangeReply { count: kvs.len() as i64, kvs, ..Default::default() };
+    let responses = vec![OpReply::Range(range)];
+    Reply::Txn(TxnReply { header: header(revision), succeeded: false, responses })
+}
+
+fn read(revision: i64, kv: Option<KeyValue>) -> Reply {
+    let kvs: Vec<_> = kv.into_iter().collect();
+    let count = kvs.len() as i64;
+    Reply::Range(RangeReply { header: header(revision), kvs, count, more: false })
+}
+
+fn record(created: i64, modified: i64, lease: Option<LeaseId>) -> KeyValue {
+    KeyValue {
+        key: Key::from("/p/instances/web/a"),
+        create_revision: Revision(created),
+        mod_revision: Revision(modified),
+        version: 1,
+        value: b"{}".as_slice().into(),
+        lease,
+    }
+}
+
+/// What registration 1 of the harness writes for `a`.
+fn own(h: &Harness, created: i64, modified: i64, lease: LeaseId) -> KeyValue {
+    let stamp = Stamp { run: h.engine.run(), registration: 1, sequence: 1 };
+    let layout = Layout::native("/p").expect("a root");
+    let written = layout.encode_instance(&instance("a"), stamp).expect("it encodes").remove(0);
+    KeyValue { value: written.value, ..record(created, modified, Some(lease)) }
+}
+
+fn stranger() -> LeaseId {
+    LeaseId::new(0x999).expect("not 0")
+}
+
+fn gave_up() -> Reply {
+    Reply::Failed(StoreError::ConnectionLost { detail: "reset".to_owned() })
+}
+
+#[test]
+fn registers_renews_and_removes() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).wait(3);
+    let lease = h.leases[0];
+    h.reply(3, kept(lease, TTL as i64)).deregister(1).reply(4, put(6)).reply(5, deleted(7));
+    h.reply(6, Reply::Revoke(RevokeReply { header: header(7) }));
+    assert_snapshot!(h.trace(), @"
+    0.000s < register 1 web/a ready Replace
+    0.000s > #1 m0 grant lease=L1 ttl=9s
+    0.000s < #1 granted lease=L1 ttl=9s
+    0.000s > #2 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s < #2 then put @5
+    0.000s > registration 1 registered @5 lease=L1 sequence=1
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 kept alive lease=L1 ttl=9s
+    3.000s < deregister 1 within 20s
+    3.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    3.000s < #4 then put @6
+    3.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    3.000s > #6 m0 revoke lease=L1
+    3.000s < #5 then deleted 1 @7
+    3.000s > registration 1 gone: deregistered
+    3.000s < #6 revoked @7
+    ");
+    assert_eq!(h.engine.poll_timeout(), None, "nothing is left to wait for");
+}
+
+#[test]
+fn a_lease_that_the_store_lost_is_granted_anew_under_another_id() {
+    let mut h = Harness::registered();
+    h.wait(3);
+    let lease = h.leases[0];
+    h.reply(3, kept(lease, 0)).grant(4).reply(5, put(9));
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 kept alive lease=L1 ttl=0s
+    3.000s > registration 1 lost LeaseLost
+    3.000s > #4 m0 grant lease=L2 ttl=9s
+    3.000s < #4 granted lease=L2 ttl=9s
+    3.000s > #5 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    3.000s < #5 then put @9
+    3.000s > registration 1 registered @9 lease=L2 sequence=1
+    ");
+}
+
+#[test]
+fn a_lease_counts_from_when_it_was_asked_for() {
+    let mut h = Harness::registered();
+    h.wait(TTL + 1);
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    6.000s > #3 cancel
+    6.100s > #4 m0 keepalive lease=L1
+    8.910s > #4 cancel
+    8.910s > registration 1 lost LeaseLost
+    8.910s > #5 m0 grant lease=L2 ttl=9s
+    ");
+}
+
+#[test]
+fn a_process_that_slept_says_lost_first() {
+    let mut h = Harness::registered();
+    h.sleep(TTL + 1).input(Input::Tick);
+    let trace = h.trace();
+    let first = trace.lines().next().expect("something was said");
+    assert!(first.ends_with("registration 1 lost LeaseLost"), "{trace}");
+    assert!(!trace.contains("keepalive"), "{trace}");
+}
+
+#[test]
+fn an_unanswered_grant_is_never_used() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    let first = h.leases[0];
+    h.wait(4).reply(1, granted(first)).grant(2).reply(3, put(5));
+    assert_snapshot!(h.trace(), @"
+    0.000s < register 1 web/a ready Replace
+    0.000s > #1 m0 grant lease=L1 ttl=9s
+    3.000s > #1 cancel
+    3.100s > #2 m0 grant lease=L2 ttl=9s
+    4.000s < #1 granted lease=L1 ttl=9s
+    4.000s < #2 granted lease=L2 ttl=9s
+    4.000s > #3 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    4.000s < #3 then put @5
+    4.000s > registration 1 registered @5 lease=L2 sequence=1
+    ");
+}
+
+#[test]
+fn an_unanswered_publish_is_repeated_under_its_guard_and_taints_the_lease() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, gave_up()).wait(1);
+    let ours = own(&h, 5, 5, h.leases[0]);
+    h.reply(3, found(5, Some(ours)));
+    // The first attempt may still land once the key is gone: removal is confirmed only when its
+    // lease is dead.
+    h.deregister(1).reply(4, put(6)).reply(5, deleted(7));
+    assert!(!h.trace.contains("gone"), "{}", h.trace);
+    h.reply(6, Reply::Revoke(RevokeReply { header: header(7) }));
+    assert_snapshot!(h.trace(), @"
+    0.000s < register 1 web/a ready Replace
+    0.000s > #1 m0 grant lease=L1 ttl=9s
+    0.000s < #1 granted lease=L1 ttl=9s
+    0.000s > #2 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s < #2 failed: connection lost: reset
+    0.100s > #3 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    1.000s < #3 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @5
+    1.000s > registration 1 registered @5 lease=L1 sequence=1
+    1.000s < deregister 1 within 20s
+    1.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.000s < #4 then put @6
+    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s > #6 m0 revoke lease=L1
+    1.000s < #5 then deleted 1 @7
+    1.000s < #6 revoked @7
+    1.000s > registration 1 gone: deregistered
+    ");
+}
+
+#[test]
+fn siblings_move_before_a_tainted_lease_is_revoked() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).register(2, "b", Conflict::Replace);
+    h.reply(2, gave_up()).reply(3, put(5)).wait(1).reply(4, put(6)).trace();
+    h.deregister(1).reply(5, put(7)).reply(6, deleted(8));
+    h.grant(7).reply(8, put(9));
+    h.reply(9, Reply::Revoke(RevokeReply { header: header(9) }));
+    assert_snapshot!(h.trace(), @"
+    1.000s < deregister 1 within 20s
+    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.000s < #5 then put @7
+    1.000s > #6 m0 txn if mod(/p/instances/web/a)=7 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s < #6 then deleted 1 @8
+    1.000s > #7 m0 grant lease=L2 ttl=9s
+    1.000s < #7 granted lease=L2 ttl=9s
+    1.000s > #8 m0 txn if mod(/p/instances/web/b)=5 then put /p/instances/web/b=146B:41b53285 lease=L2 else range /p/instances/web/b
+    1.000s < #8 then put @9
+    1.000s > registration 2 registered @9 lease=L2 sequence=1
+    1.000s > #9 m0 revoke lease=L1
+    1.000s < #9 revoked @9
+    1.000s > registration 1 gone: deregistered
+    ");
+}
+
+#[test]
+fn conflicts_are_decided_once() {
+    let mut outcome = String::new();
+    for conflict in [Conflict::Replace, Conflict::Reject, Conflict::Wait] {
+        let mut h = Harness::new();
+        h.register(1, "a", conflict).grant(1).trace();
+        h.reply(2, found(4, Some(record(3, 4, Some(stranger())))));
+        outcome += &format!("{conflict:?}\n{}", h.trace());
+    }
+    assert_snapshot!(outcome, @"
+    Replace
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    Reject
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > registration 1 gone: kept out by the record on lease 999
+    0.000s > #3 m0 revoke lease=L1
+    Wait
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > registration 1 waiting for lease=999
+    ");
+}
+
+#[test]
+fn a_record_without_a_lease_is_nobodys() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Reject).grant(1).trace();
+    h.reply(2, found(4, Some(record(3, 4, None)))).reply(3, put(5));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4 @4
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s < #3 then put @5
+    0.000s > registration 1 registered @5 lease=L1 sequence=1
+    ");
+}
+
+#[test]
+fn a_record_put_over_ours_is_a_takeover() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(6, Some(record(5, 6, Some(stranger())))));
+    assert_snapshot!(h.trace(), @"
+    0.000s < publish 1 web/a out-of-service
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~999 @6
+    0.000s > registration 1 gone: superseded by the record on lease 999
+    0.000s > #4 m0 revoke lease=L1
+    ");
+}
+
+#[test]
+fn a_record_created_after_ours_vanished_is_disputed() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(7, Some(record(7, 7, Some(stranger())))));
+    h.reply(
+        4,
+        Reply::TimeToLive(crate::waist::TimeToLiveReply {
+            header: header(7),
+            lease: stranger(),
+            ttl_secs: 3,
+            granted_secs: 4,
+            keys: Vec::new(),
+        }),
+    );
+    h.wait(1);
+    // It went with its lease: ours comes back.
+    h.reply(6, read(8, None));
+    assert_snapshot!(h.trace(), @"
+    0.000s < publish 1 web/a out-of-service
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@7/7~999 @7
+    0.000s > #4 m0 time-to-live lease=999
+    0.000s > registration 1 lost Disturbed
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 time-to-live lease=999 left=3s granted=4s keys=0
+    0.100s > #6 m0 range /p/instances/web/a
+    1.000s < #6 range @8
+    1.000s > #7 m0 grant lease=L2 ttl=9s
+    ");
+}
+
+#[test]
+fn own_keys_are_watched_and_healed() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    let created = WatchReply { watch_id: 1, created: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(created.clone()));
+    let kv = KeyValue {
+        key: Key::from("/p/instances/web/a"),
+        mod_revision: Revision(6),
+        ..KeyValue::default()
+    };
+    let event = KeyEvent { kind: crate::waist::EventKind::Delete, kv, prev: None };
+    h.reply(3, Reply::Watch(WatchReply { created: false, events: vec![event], ..created }));
+    h.wait(1);
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 watch @0 id=1 created
+    0.000s < #3 watch @0 id=1 -/p/instances/web/a@6
+    0.000s > registration 1 lost Disturbed
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    ");
+}
+
+#[test]
+fn many_registrations_share_requests_and_leases() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 150);
+    for id in 1..=200 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    assert_eq!(h.asked.len(), 2, "two leases are asked for, and nothing else");
+    let (first, second) = (h.leases[0], h.leases[1]);
+    h.reply(1, granted(first)).reply(2, granted(second));
+    let sizes: Vec<_> = h.asked[2..]
+        .iter()
+        .map(|(_, request)| match request {
+            Request::Txn(txn) => txn.then.len(),
+            _ => 0,
+        })
+        .collect();
+    assert_eq!(sizes, [126, 24, 50]);
+    let keys = |request: &Request| match request {
+        Request::Txn(txn) => txn
+            .then
+            .iter()
+            .filter_map(|op| match op {
+                Op::Txn(nested) => Some(nested.compares[0].keys.clone()),
+                _ => None,
+            })
+            .collect::<Vec<KeyRange>>(),
+        _ => Vec::new(),
+    };
+    let mut all: Vec<_> = h.asked[2..].iter().flat_map(|(_, request)| keys(request)).collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 200, "each key once");
+}
+
+#[test]
+fn a_refused_batch_is_split_so_that_one_slot_holds_up_no_other() {
+    let mut h = Harness::new();
+    for id in 1..=3 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.grant(1).trace();
+    h.reply(2, Reply::Failed(StoreError::RequestTooLarge));
+    h.reply(3, Reply::Failed(StoreError::RequestTooLarge)).reply(4, put(5)).reply(5, put(6));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #2 failed: etcdserver: request is too large
+    0.000s > #3 m0 txn if mod(/p/instances/web/i1)=0 then put /p/instances/web/i1=147B:a375f67c lease=L1 else range /p/instances/web/i1
+    0.000s > #4 m0 txn if mod(/p/instances/web/i2)=0 then put /p/instances/web/i2=147B:1ce01096 lease=L1 else range /p/instances/web/i2
+    0.000s > #5 m0 txn if mod(/p/instances/web/i3)=0 then put /p/instances/web/i3=147B:97386d91 lease=L1 else range /p/instances/web/i3
+    0.000s < #3 failed: etcdserver: request is too large
+    0.000s > registration 1 gone: refused: key /p/instances/web/i1: etcdserver: request is too large
+    0.000s < #4 then put @5
+    0.000s > registration 2 registered @5 lease=L1 sequence=1
+    0.000s < #5 then put @6
+    0.000s > registration 3 registered @6 lease=L1 sequence=1
+    ");
+}
+
+#[test]
+fn a_key_is_registered_once_and_again_only_when_its_former_registration_has_ended() {
+    let mut h = Harness::registered();
+    h.register(2, "a", Conflict::Replace);
+    h.deregister(1).register(3, "a", Conflict::Replace);
+    h.reply(3, put(6)).reply(4, deleted(7));
+    assert_snapshot!(h.trace(), @"
+    0.000s < register 2 web/a ready Replace
+    0.000s > registration 2 gone: refused: key /p/instances/web/a is registered by this process already
+    0.000s < deregister 1 within 20s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s < register 3 web/a ready Replace
+    0.000s < #3 then put @6
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 then deleted 1 @7
+    0.000s > registration 1 gone: deregistered
+    0.000s > #6 m0 grant lease=L2 ttl=9s
+    ");
+}
+
+#[test]
+fn a_removal_that_is_not_confirmed_in_time_leaves_its_lease_to_die() {
+    let mut h = Harness::registered();
+    h.command(Command::Deregister {
+        id: RegistrationId(1),
+        within: Duration::from_secs(1),
+    });
+    h.wait(1);
+    h.reply(4, Reply::Failed(StoreError::LeaseNotFound));
+    assert_snapshot!(h.trace(), @"
+    0.000s < deregister 1 within 1s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.000s > registration 1 gone: removal not confirmed in time
+    1.000s > #4 m0 revoke lease=L1
+    1.000s < #4 failed: etcdserver: requested lease not found
+    ");
+}
+
+#[test]
+fn shutdown_drains_removes_revokes_and_falls_silent() {
+    let mut h = Harness::registered();
+    h.command(Command::Shutdown { within: Duration::from_secs(5) });
+    h.reply(3, put(6)).reply(4, deleted(7));
+    h.reply(5, Reply::Revoke(RevokeReply { header: header(7) }));
+    h.register(9, "z", Conflict::Replace).wait(60);
+    assert_snapshot!(h.trace(), @"
+    0.000s < shutdown within 5s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s < #3 then put @6
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 then deleted 1 @7
+    0.000s > registration 1 gone: deregistered
+    0.000s < #5 revoked @7
+    0.000s > closed confirmed=true
+    0.000s < register 9 web/z ready Replace
+    0.000s > registration 9 gone: refused: shut down
+    ");
+    assert_eq!(h.engine.poll_timeout(), None);
+}
+
+#[test]
+fn denied_is_told_and_tried_again_slowly() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).trace();
+    h.reply(2, Reply::Failed(StoreError::PermissionDenied));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #2 failed: etcdserver: permission denied
+    0.000s > registration 1 denied: etcdserver: permission denied
+    ");
+}

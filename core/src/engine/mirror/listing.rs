@@ -1,0 +1,141 @@
+use super::replica::{Reading, Replica};
+use super::{Mirror, Next, State};
+use crate::engine::cx::Cx;
+use crate::engine::view::{Gap, StepCause};
+use crate::layout::Layout;
+use crate::waist::{Header, Key, KeyRange, Range, RangeReply, Request, Revision, StoreError};
+
+/// A list under way: page after page, all of one revision.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) struct List {
+    cause: StepCause,
+    /// The first page's header. Its revision is the list's: the later pages are read at it.
+    first: Option<Header>,
+    readings: Vec<(Key, Reading)>,
+}
+
+/// A page that cannot be.
+struct Garbled;
+
+impl List {
+    pub fn new(cause: StepCause) -> Self {
+        Self { cause, first: None, readings: Vec::new() }
+    }
+
+    fn over(self) -> Self {
+        Self::new(self.cause)
+    }
+
+    fn request(&self, keys: &KeyRange, page_limit: u32) -> Range {
+        let rest = match self.readings.last() {
+            Some((last, _)) => KeyRange { key: successor(last), end: keys.end.clone() },
+            None => keys.clone(),
+        };
+        let revision = self.first.map_or(Revision::ZERO, |first| first.revision);
+        Range { limit: i64::from(page_limit), revision, ..Range::of(rest) }
+    }
+
+    /// Takes a page; true if it was the last.
+    fn take(
+        &mut self,
+        keys: &KeyRange,
+        layout: &Layout,
+        replica: &Replica,
+        page: &RangeReply,
+    ) -> Result<bool, Garbled> {
+        let first = *self.first.get_or_insert(page.header);
+        let strayed = page.header.cluster_id != first.cluster_id
+            || page.header.revision < first.revision
+            || first.revision <= Revision::ZERO;
+        let endless = page.more && (page.kvs.is_empty() || keys.end.is_empty());
+        if strayed || endless {
+            return Err(Garbled);
+        }
+        for kv in &page.kvs {
+            let ascends = self.readings.last().is_none_or(|(last, _)| *last < kv.key);
+            if !ascends || !keys.contains(&kv.key) || kv.mod_revision > first.revision {
+                return Err(Garbled);
+            }
+            self.readings.push((kv.key.clone(), replica.read(layout, kv)));
+        }
+        Ok(!page.more)
+    }
+}
+
+impl Mirror {
+    /// Asks for the list's next page.
+    pub(super) fn list(&self, cx: &mut Cx<'_>, list: List) -> State {
+        let request = Request::Range(list.request(&self.keys, self.page_limit));
+        State::Listing { attempt: cx.send(self.owner(), request), list }
+    }
+
+    /// A page came.
+    pub(super) fn listed(&mut self, cx: &mut Cx<'_>, mut list: List, page: &RangeReply) -> State {
+        match list.take(&self.keys, cx.layout, &self.replica, page) {
+            Ok(false) => self.list(cx, list),
+            Ok(true) => self.show(cx, list),
+            Err(Garbled) => self.again(cx, Next::List(list.over())),
+        }
+    }
+
+    /// A page did not come.
+    pub(super) fn list_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        list: List,
+        error: &StoreError,
+    ) -> State {
+        match *error {
+            // The store forgot, or lost, the revision between two pages.
+            StoreError::Compacted | StoreError::FutureRevision => {
+                self.again(cx, Next::List(list.over()))
+            }
+            StoreError::AnswerTooLarge { size, limit } if self.page_limit > 1 => {
+                self.page_limit = smaller(self.page_limit, size, limit);
+                self.again(cx, Next::List(list))
+            }
+            ref error => self.retry(cx, error, Next::List(list)),
+        }
+    }
+
+    /// The list is whole: shows it, and watches from there on.
+    fn show(&mut self, cx: &mut Cx<'_>, list: List) -> State {
+        let List { mut cause, first, readings } = list;
+        let header = first.expect("a whole list has a first page");
+        if cause != StepCause::Listed && self.is_other_store(&header) {
+            cause = StepCause::Relisted(Gap::NewEpoch);
+        }
+        let fresh = match cause {
+            StepCause::Listed => true,
+            StepCause::Relisted(Gap::NewEpoch) => {
+                self.replica.shown.epoch += 1;
+                true
+            }
+            StepCause::Relisted(_) | StepCause::Watched => false,
+        };
+        self.adopt(&header);
+        let delta = self.replica.replace(header.revision, readings);
+        self.differed_at = Revision::ZERO;
+        self.confirm(cx);
+        if fresh || !delta.is_empty() {
+            self.step(cx, cause, delta);
+        }
+        self.watch(cx)
+    }
+}
+
+/// The first key after `key`.
+fn successor(key: &Key) -> Key {
+    let mut bytes = Vec::with_capacity(key.len() + 1);
+    bytes.extend_from_slice(key);
+    bytes.push(0);
+    bytes.into()
+}
+
+/// A page that should fit when one of `page` records made an answer of `size` bytes: half, or less
+/// if the sizes say so; at least one record.
+fn smaller(page: u32, size: u64, limit: u64) -> u32 {
+    let fitting = u128::from(page) * u128::from(limit) / u128::from(size.max(1));
+    let fitting = u32::try_from(fitting).unwrap_or(u32::MAX);
+    fitting.min(page / 2).max(1)
+}

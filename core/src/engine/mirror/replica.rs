@@ -1,0 +1,208 @@
+use std::sync::Arc;
+
+use crate::engine::view::{Change, Content, Freshness, Record, Snapshot, Unread};
+use crate::layout::{Decoded, Layout};
+use crate::map::Map;
+use crate::rng::hash;
+use crate::waist::{EventKind, Key, KeyEvent, KeyValue, RangeReply, Revision};
+
+/// The local copy of a key range: what is shown, and what is merely known.
+///
+/// Every key of the range is in exactly one of three maps, so that the copy can be held against
+/// the store's own count and newest record.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) struct Replica {
+    pub shown: Snapshot,
+    /// Keys that are nothing of ours. One of them may be the range's newest, and deleting that
+    /// one makes another the newest, so a mere count would not do.
+    hidden: Map<Key, Hidden>,
+}
+
+/// What is remembered of a key that is not shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(super) struct Hidden {
+    mod_revision: Revision,
+    value_hash: u64,
+}
+
+/// What a stored record is to the copy.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) enum Reading {
+    Record(Arc<Record>),
+    Unread(Arc<Unread>),
+    Hidden(Hidden),
+}
+
+/// What a change of the copy means to those who see it.
+#[derive(Default)]
+pub(super) struct Delta {
+    /// By key, each key once.
+    pub changes: Vec<Change>,
+    /// Whether the unreadable records changed.
+    pub unread_changed: bool,
+}
+
+impl Replica {
+    /// Of a range that was never listed.
+    pub fn new() -> Self {
+        Self {
+            shown: Snapshot {
+                epoch: 0,
+                revision: Revision::ZERO,
+                freshness: Freshness::Unsynced,
+                records: Map::new(),
+                bad: Map::new(),
+            },
+            hidden: Map::new(),
+        }
+    }
+
+    /// Goes on to the revision of the last event. The events are whole revisions, all of them
+    /// after the copy's, in order.
+    pub fn apply(&mut self, layout: &Layout, events: Vec<KeyEvent>) -> Delta {
+        let before = self.shown.clone();
+        for KeyEvent { kind, kv, prev: _ } in events {
+            self.shown.revision = self.shown.revision.max(kv.mod_revision);
+            let reading = match kind {
+                EventKind::Put => Some(read(layout, &kv)),
+                EventKind::Delete => None,
+            };
+            self.set(&kv.key, reading);
+        }
+        Delta::between(&before, &self.shown)
+    }
+
+    /// Becomes the content listed at `revision`.
+    pub fn replace(&mut self, revision: Revision, readings: Vec<(Key, Reading)>) -> Delta {
+        let before = self.shown.clone();
+        let (mut records, mut bad, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, reading) in readings {
+            match reading {
+                Reading::Record(record) => records.push((key, record)),
+                Reading::Unread(unread) => bad.push((key, unread)),
+                Reading::Hidden(known) => hidden.push((key, known)),
+            }
+        }
+        self.shown.revision = revision;
+        self.shown.records = records.into_iter().collect();
+        self.shown.bad = bad.into_iter().collect();
+        self.hidden = hidden.into_iter().collect();
+        Delta::between(&before, &self.shown)
+    }
+
+    /// What `kv` is, decoded anew only if the copy does not hold the very same record.
+    pub fn read(&self, layout: &Layout, kv: &KeyValue) -> Reading {
+        match self.shown.records.get(&kv.key) {
+            Some(known)
+                if known.mod_revision == kv.mod_revision
+                    && known.create_revision == kv.create_revision
+                    && known.lease == kv.lease
+                    && known.value_hash == hash(&kv.value) =>
+            {
+                Reading::Record(Arc::clone(known))
+            }
+            _ => read(layout, kv),
+        }
+    }
+
+    /// Whether a range read with its newest record first shows this very content: as many keys,
+    /// and the newest one the same down to its value.
+    pub fn is_as(&self, reply: &RangeReply) -> bool {
+        self.is_as_new_as(reply)
+            && reply.kvs.first().is_none_or(|kv| {
+                self.find(&kv.key) == Some((kv.mod_revision, hash(&kv.value)))
+            })
+    }
+
+    /// Whether a range read with its newest record first has as many keys, and none that is
+    /// newer. In one history that proves that nothing has changed since: what changed and is
+    /// still there is newer, and what is gone is missing in the count.
+    pub fn is_as_new_as(&self, reply: &RangeReply) -> bool {
+        let newest = reply.kvs.first().map_or(Revision::ZERO, |kv| kv.mod_revision);
+        usize::try_from(reply.count) == Ok(self.len()) && newest == self.newest()
+    }
+
+    fn set(&mut self, key: &Key, reading: Option<Reading>) {
+        let (record, unread, known) = match reading {
+            Some(Reading::Record(record)) => (Some(record), None, None),
+            Some(Reading::Unread(unread)) => (None, Some(unread), None),
+            Some(Reading::Hidden(known)) => (None, None, Some(known)),
+            None => (None, None, None),
+        };
+        put(&mut self.shown.records, key, record);
+        put(&mut self.shown.bad, key, unread);
+        put(&mut self.hidden, key, known);
+    }
+
+    fn len(&self) -> usize {
+        self.shown.records.len() + self.shown.bad.len() + self.hidden.len()
+    }
+
+    /// The newest mod revision in the range; 0 if it is empty. Walks all keys: it is asked for
+    /// after a lost connection or a silence, not with each event.
+    fn newest(&self) -> Revision {
+        let records = self.shown.records.values().map(|record| record.mod_revision);
+        let bad = self.shown.bad.values().map(|unread| unread.mod_revision);
+        let hidden = self.hidden.values().map(|known| known.mod_revision);
+        records.chain(bad).chain(hidden).max().unwrap_or_default()
+    }
+
+    fn find(&self, key: &Key) -> Option<(Revision, u64)> {
+        if let Some(record) = self.shown.records.get(key) {
+            return Some((record.mod_revision, record.value_hash));
+        }
+        if let Some(unread) = self.shown.bad.get(key) {
+            return Some((unread.mod_revision, unread.value_hash));
+        }
+        let known = self.hidden.get(key)?;
+        Some((known.mod_revision, known.value_hash))
+    }
+}
+
+impl Delta {
+    fn between(old: &Snapshot, new: &Snapshot) -> Self {
+        let mut changes = Vec::new();
+        for (key, before, record) in old.records.diff(&new.records) {
+            let key = key.clone();
+            match (before.map(Arc::clone), record.map(Arc::clone)) {
+                (None, Some(record)) => changes.push(Change::Added { key, record }),
+                (Some(before), Some(record)) => {
+                    changes.push(Change::Updated { key, before, record });
+                }
+                (Some(before), None) => changes.push(Change::Removed { key, before }),
+                (None, None) => {}
+            }
+        }
+        Self { changes, unread_changed: old.bad != new.bad }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && !self.unread_changed
+    }
+}
+
+fn read(layout: &Layout, kv: &KeyValue) -> Reading {
+    let (mod_revision, value_hash) = (kv.mod_revision, hash(&kv.value));
+    let content = match layout.decode(&kv.key, &kv.value) {
+        Decoded::Instance(instance) => Content::Instance(instance),
+        Decoded::Config(config) => Content::Config(config),
+        Decoded::Ignored => return Reading::Hidden(Hidden { mod_revision, value_hash }),
+        Decoded::Bad(bad) => {
+            return Reading::Unread(Arc::new(Unread { mod_revision, value_hash, bad }));
+        }
+    };
+    Reading::Record(Arc::new(Record {
+        create_revision: kv.create_revision,
+        mod_revision,
+        lease: kv.lease,
+        value_hash,
+        content,
+    }))
+}
+
+fn put<V: Clone>(map: &mut Map<Key, V>, key: &Key, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key.clone(), value)),
+        None => drop(map.remove(key)),
+    }
+}

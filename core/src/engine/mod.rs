@@ -1,0 +1,337 @@
+//! The engine: all machines of one process behind one door.
+//!
+//! ```text
+//! Input (command, reply, tick) ──▶ Engine::handle(now, input) ──▶ poll_output: requests, events
+//!                                                             └─▶ poll_timeout: when to tick
+//! ```
+//!
+//! | machine | what it does |
+//! |---|---|
+//! | `hold` | keeps records under leases: grants, renews, publishes, heals, removes |
+//! | `mirror` | keeps a local copy of a key range |
+//! | `update` | swaps a group's configuration, exactly once or a truthful "unknown" |
+//! | `call` | one request with a deadline, repeated only where that is safe |
+//! | `wire` | numbers attempts, gives each a time limit, and picks the member to ask |
+//! | `retry` | says when to try again: backoff, and a budget for the whole process |
+
+mod call;
+mod cx;
+mod hold;
+mod input;
+mod members;
+mod mirror;
+mod output;
+mod retry;
+mod show;
+mod update;
+mod view;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::input::{Command, Conflict, Input, Proposal};
+pub use self::output::{
+    CallError, Event, Gone, LossReason, Output, RegistrationEvent, UpdateOutcome,
+};
+pub use self::view::{
+    Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread,
+};
+
+use self::call::Calls;
+use self::cx::Cx;
+use self::hold::Holds;
+use self::mirror::Mirror;
+use self::update::Updates;
+use self::wire::{Owner, Wire};
+use crate::layout::Layout;
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::tuning::Tuning;
+use crate::waist::{AttemptId, Reply, StoreError};
+
+/// One call of register. Chosen by the driver, from 1, never twice in a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RegistrationId(pub u64);
+
+/// One open directory. Chosen by the driver, never twice in a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DirectoryId(pub u64);
+
+/// One update or call. Chosen by the driver, never twice in a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OpId(pub u64);
+
+/// What an engine is started with.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Setup {
+    /// Which keys and values stand for what.
+    pub layout: Layout,
+    /// The constants.
+    pub tuning: Tuning,
+    /// How many etcd members the driver can reach; at least 1.
+    pub members: u16,
+    /// Where all chance comes from; also tells this run from every other one, so it must be drawn
+    /// anew at each start of a process.
+    pub seed: u64,
+}
+
+/// All machines of one process.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct Engine {
+    layout: Layout,
+    tuning: Tuning,
+    now: Time,
+    rng: Rng,
+    wire: Wire,
+    holds: Holds,
+    mirrors: BTreeMap<DirectoryId, Mirror>,
+    updates: Updates,
+    calls: Calls,
+    closing: Closing,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+enum Closing {
+    Open,
+    /// The holds are being removed.
+    Underway,
+    Closed,
+}
+
+impl Engine {
+    /// An engine that has done nothing yet. Its clock must not run before `now`.
+    pub fn new(now: Time, setup: Setup) -> Self {
+        let rng = Rng::new(setup.seed);
+        let run = rng.fork("run").bits() >> 1;
+        Self {
+            wire: Wire::new(setup.members.max(1), &rng),
+            holds: Holds::new(run, rng.fork("hold")),
+            mirrors: BTreeMap::new(),
+            updates: Updates::new(rng.fork("update")),
+            calls: Calls::new(rng.fork("call")),
+            closing: Closing::Open,
+            layout: setup.layout,
+            tuning: setup.tuning,
+            now,
+            rng,
+        }
+    }
+
+    /// Takes one input. Timers due at or before `now` run first, so every driver gets one order.
+    ///
+    /// A `now` that is earlier than the last one is taken as the last one.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        if self.closing == Closing::Closed {
+            if let Input::Command(command) = input {
+                self.command(command);
+            }
+            return;
+        }
+        self.run_timers();
+        match input {
+            Input::Command(command) => self.command(command),
+            Input::Reply { attempt, reply } => self.reply(attempt, reply),
+            Input::Tick => {}
+        }
+        self.settle();
+    }
+
+    /// The next thing to do, or `None` until the next input. Drain it after every `handle`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.wire.pop_output()
+    }
+
+    /// When to pass [`Input::Tick`] if nothing else happens first; `None`: no need to.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.closing == Closing::Closed {
+            return None;
+        }
+        let mirrors = self.mirrors.values().filter_map(Mirror::next_timeout).min();
+        [
+            self.wire.next_timeout(),
+            self.holds.next_timeout(),
+            mirrors,
+            self.updates.next_timeout(),
+            self.calls.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The run that this engine writes into its records.
+    pub fn run(&self) -> u64 {
+        self.holds.run()
+    }
+
+    /// A directory's present snapshot.
+    pub fn snapshot(&self, id: DirectoryId) -> Option<&Snapshot> {
+        self.mirrors.get(&id).map(Mirror::snapshot)
+    }
+
+    /// Requests in flight, watches not counted.
+    pub fn in_flight(&self) -> usize {
+        self.wire.calls_in_flight()
+    }
+
+    /// Runs every timer due by now; a timer may set another that is due too, but not without end.
+    fn run_timers(&mut self) {
+        for _ in 0..MAX_TIMER_PASSES {
+            if self.poll_timeout().is_none_or(|due| due > self.now) {
+                return;
+            }
+            while let Some((attempt, owner)) = self.wire.expire(self.now) {
+                self.dispatch(owner, attempt, Reply::Failed(StoreError::GaveUp));
+            }
+            let (mut cx, machines) = self.split();
+            machines.holds.on_timer(&mut cx);
+            for mirror in machines.mirrors.values_mut() {
+                mirror.on_timer(&mut cx);
+            }
+            machines.updates.on_timer(&mut cx);
+            machines.calls.on_timer(&mut cx);
+            self.settle();
+        }
+        debug_assert!(false, "a timer that stays due would spin");
+    }
+
+    fn reply(&mut self, attempt: AttemptId, reply: Reply) {
+        if let Some((owner, reply)) = self.wire.answered(attempt, reply) {
+            self.dispatch(owner, attempt, reply);
+        }
+    }
+
+    fn dispatch(&mut self, owner: Owner, attempt: AttemptId, reply: Reply) {
+        let (mut cx, machines) = self.split();
+        match owner {
+            Owner::Holds => machines.holds.on_reply(&mut cx, attempt, reply),
+            Owner::Mirror(id) => {
+                if let Some(mirror) = machines.mirrors.get_mut(&id) {
+                    mirror.on_reply(&mut cx, attempt, reply);
+                }
+            }
+            Owner::Update(id) => machines.updates.on_reply(&mut cx, id, attempt, reply),
+            Owner::Call(id) => machines.calls.on_reply(&mut cx, id, attempt, reply),
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let rng = &self.rng;
+        let mut cx = Cx {
+            now: self.now,
+            tuning: &self.tuning,
+            layout: &self.layout,
+            wire: &mut self.wire,
+        };
+        if self.closing != Closing::Open {
+            refuse(&mut cx, command);
+            return;
+        }
+        match command {
+            Command::Register { id, instance, conflict } => {
+                self.holds.register(&mut cx, id, instance, conflict);
+            }
+            Command::Publish { id, instance } => self.holds.publish(&mut cx, id, instance),
+            Command::Deregister { id, within } => self.holds.deregister(&mut cx, id, within),
+            Command::Open { id, scope } => {
+                let rng = rng.fork("mirror").fork(&id.0.to_string());
+                let mirror = Mirror::open(&mut cx, id, scope, rng);
+                self.mirrors.insert(id, mirror);
+            }
+            Command::Close { id } => {
+                if let Some(mut mirror) = self.mirrors.remove(&id) {
+                    mirror.close(&mut cx);
+                }
+            }
+            Command::Update { id, group, within } => {
+                self.updates.start(&mut cx, id, group, within);
+            }
+            Command::Proposed { id, proposal } => self.updates.proposed(&mut cx, id, proposal),
+            Command::Call { id, request, within } => {
+                self.calls.start(&mut cx, id, request, within);
+            }
+            Command::Abandon { id } => {
+                self.updates.abandon(&mut cx, id);
+                self.calls.abandon(&mut cx, id);
+            }
+            Command::Shutdown { within } => {
+                self.closing = Closing::Underway;
+                for mirror in self.mirrors.values_mut() {
+                    mirror.close(&mut cx);
+                }
+                self.mirrors.clear();
+                self.updates.close(&mut cx);
+                self.calls.close(&mut cx);
+                self.holds.shutdown(&mut cx, within);
+            }
+        }
+    }
+
+    /// What every input ends with: batches go out, a finished shutdown is told.
+    fn settle(&mut self) {
+        let (mut cx, machines) = self.split();
+        machines.holds.settle(&mut cx);
+        if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
+            self.closing = Closing::Closed;
+            self.wire.cancel_all();
+            self.wire.push(Output::Event(Event::Closed { confirmed }));
+        }
+    }
+
+    fn split(&mut self) -> (Cx<'_>, Machines<'_>) {
+        (
+            Cx {
+                now: self.now,
+                tuning: &self.tuning,
+                layout: &self.layout,
+                wire: &mut self.wire,
+            },
+            Machines {
+                holds: &mut self.holds,
+                mirrors: &mut self.mirrors,
+                updates: &mut self.updates,
+                calls: &mut self.calls,
+            },
+        )
+    }
+}
+
+/// Timers that set further timers for the same moment: more than this is a loop.
+const MAX_TIMER_PASSES: u32 = 64;
+
+struct Machines<'a> {
+    holds: &'a mut Holds,
+    mirrors: &'a mut BTreeMap<DirectoryId, Mirror>,
+    updates: &'a mut Updates,
+    calls: &'a mut Calls,
+}
+
+/// Answers a command that comes after the shutdown began.
+fn refuse(cx: &mut Cx<'_>, command: Command) {
+    match command {
+        Command::Register { id, .. } => cx.event(Event::Registration {
+            id,
+            event: RegistrationEvent::Gone(Gone::Refused { reason: "shut down".to_owned() }),
+        }),
+        Command::Update { id, .. } => cx.event(Event::Updated {
+            id,
+            outcome: UpdateOutcome::Failed { error: CallError::Closed },
+        }),
+        Command::Call { id, .. } => {
+            cx.event(Event::Called { id, result: Err(CallError::Closed) });
+        }
+        Command::Publish { .. }
+        | Command::Deregister { .. }
+        | Command::Open { .. }
+        | Command::Close { .. }
+        | Command::Proposed { .. }
+        | Command::Abandon { .. }
+        | Command::Shutdown { .. } => {}
+    }
+}

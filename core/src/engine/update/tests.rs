@@ -1,0 +1,5 @@
+mod harness;
+mod judging;
+mod laws;
+mod traces;
+mod world;

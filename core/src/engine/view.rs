@@ -1,0 +1,138 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::instance::{GroupConfig, Instance};
+use crate::layout::BadRecord;
+use crate::map::Map;
+use crate::time::Time;
+use crate::waist::{Key, LeaseId, Revision};
+
+/// A directory's whole content at one revision. Cloning is cheap: content is shared.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct Snapshot {
+    /// Counts the histories seen: it rises when the store turned out to be another one, or to
+    /// have lost what it had. Revisions compare within one epoch only.
+    pub epoch: u32,
+    /// The content is the store's at this revision; 0 before the first list.
+    pub revision: Revision,
+    /// How far it can be trusted.
+    pub freshness: Freshness,
+    /// The readable records, by key.
+    pub records: Map<Key, Arc<Record>>,
+    /// The records that should be readable and are not.
+    pub bad: Map<Key, Arc<Unread>>,
+}
+
+/// How far a snapshot can be trusted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Freshness {
+    /// Not listed yet; empty without meaning.
+    Unsynced,
+    /// The store confirmed it, no longer ago than a probe takes.
+    Live,
+    /// The store has not confirmed it since then; it may be old.
+    Stale {
+        /// The last confirmation.
+        since: Time,
+    },
+}
+
+/// A readable record.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Record {
+    /// When it came into being.
+    pub create_revision: Revision,
+    /// When it last changed.
+    pub mod_revision: Revision,
+    /// The lease it hangs on.
+    pub lease: Option<LeaseId>,
+    /// A hash of the value as stored ([`crate::rng::hash`]).
+    pub value_hash: u64,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a readable record says.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Content {
+    /// An instance.
+    Instance(Instance),
+    /// A group's configuration.
+    Config(GroupConfig),
+}
+
+/// An unreadable record.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Unread {
+    /// When it last changed.
+    pub mod_revision: Revision,
+    /// A hash of the value as stored.
+    pub value_hash: u64,
+    /// What is wrong with it.
+    pub bad: BadRecord,
+}
+
+/// One emitted difference: whole revisions only, one or several.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct Step {
+    /// What led to it.
+    pub cause: StepCause,
+    /// What changed, by key, each key once. Empty only when the step is a first list, a new epoch
+    /// or a change of nothing but unreadable records.
+    pub changes: Vec<Change>,
+    /// The content after it.
+    pub snapshot: Snapshot,
+}
+
+/// What led to a step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum StepCause {
+    /// The first list.
+    Listed,
+    /// The watch went on.
+    Watched,
+    /// Continuity could not be proven, so all was listed again.
+    Relisted(Gap),
+}
+
+/// Why continuity could not be proven.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Gap {
+    /// The history since the cursor was compacted.
+    Compacted,
+    /// The store is another one, or lost what it had: a new epoch.
+    NewEpoch,
+    /// A probe found a difference.
+    Differs,
+    /// The store's answer made no sense.
+    Garbled,
+}
+
+/// What became of one key.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub enum Change {
+    /// It was absent, or unreadable.
+    Added {
+        /// The key.
+        key: Key,
+        /// What is there now.
+        record: Arc<Record>,
+    },
+    /// It was there, as something else.
+    Updated {
+        /// The key.
+        key: Key,
+        /// What was there.
+        before: Arc<Record>,
+        /// What is there now.
+        record: Arc<Record>,
+    },
+    /// It is gone, or became unreadable.
+    Removed {
+        /// The key.
+        key: Key,
+        /// What was there.
+        before: Arc<Record>,
+    },
+}
