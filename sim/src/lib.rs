@@ -1,3 +1,27 @@
 //! A deterministic, fault-injecting simulator for the portolan service registry.
+//!
+//! Many engines, one store, one virtual clock, one wire that delays, loses, cuts and breaks; the
+//! engines are the ones that production runs, the store is the model of etcd. What happens in a
+//! world is a [`Plan`], which is data: written by hand or drawn from a seed. What happened is a
+//! trace of [`Entry`]s, one line each, and scans of it hold every run to the registry's
+//! properties (`docs/properties.md`).
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`plan`] | plans: the world, and what happens in it, as JSON |
+//! | [`World`] | engines, store, wire, clock; one [`step`](World::step) at a time |
+//! | [`trace`] | what happened |
 
-#![warn(clippy::float_arithmetic)]
+mod app;
+mod chance;
+mod link;
+pub mod plan;
+mod process;
+mod queue;
+pub mod trace;
+mod world;
+
+pub use plan::Plan;
+pub use process::{Clock, Process};
+pub use trace::{Entry, Run, TraceHash, What};
+pub use world::World;

@@ -1,0 +1,312 @@
+//! What happened, one line each.
+//!
+//! One type feeds the checks, the snapshots and whoever shows a run. Times are virtual. Same plan,
+//! same trace, to the byte, on every platform.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use portolan_core::engine::{Command, Event};
+use portolan_core::waist::{AttemptId, EventKind, MemberId, Reply, Request, Revision};
+use portolan_core::{Rng, Time};
+use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Do, Way, WorldSetup};
+use crate::process::Clock;
+
+/// One run of a process: `p0.1` is the first run of process 0.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+pub struct Run {
+    /// The process.
+    pub process: u16,
+    /// How often it was started, this time included.
+    pub start: u32,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct Entry {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: What,
+}
+
+/// What may happen.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub enum What {
+    /// The world began; always the first entry.
+    Began(Arc<WorldSetup>),
+    /// A step of the plan.
+    Did(Do),
+    /// All faults ended; from now on the world must come to rest.
+    Healed,
+    /// A process started a run.
+    Started {
+        /// The run.
+        run: Run,
+        /// The number that its engine writes into records.
+        stamp: u64,
+        /// How its clock runs.
+        clock: Clock,
+    },
+    /// A run ended without a word.
+    Crashed(Run),
+    /// A run is held.
+    Paused(Run),
+    /// A held run goes on.
+    Resumed(Run),
+    /// An application wants something of its engine.
+    Wanted {
+        /// Whose.
+        run: Run,
+        /// What.
+        command: Command,
+    },
+    /// An engine told its application something.
+    Told {
+        /// Whose.
+        run: Run,
+        /// What.
+        event: Event,
+    },
+    /// An engine sent a request.
+    Sent {
+        /// Whose.
+        run: Run,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// To which member.
+        member: MemberId,
+        /// What.
+        request: Request,
+    },
+    /// An engine stopped waiting for an attempt.
+    Cancelled {
+        /// Whose.
+        run: Run,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// An answer reached an engine.
+    Answered {
+        /// Whose.
+        run: Run,
+        /// To which attempt.
+        attempt: AttemptId,
+        /// What it says.
+        reply: Reply,
+    },
+    /// A process made a connection.
+    Connected {
+        /// Whose.
+        run: Run,
+        /// To which member.
+        member: MemberId,
+        /// How the store knows it.
+        client: ClientId,
+    },
+    /// A process noticed that a connection is gone.
+    Broke {
+        /// Whose.
+        run: Run,
+        /// Which.
+        client: ClientId,
+    },
+    /// A request reached the store.
+    Arrived {
+        /// Over which connection.
+        client: ClientId,
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Whether the one who sent it has stopped waiting.
+        late: bool,
+    },
+    /// A message was lost.
+    Lost {
+        /// On which connection.
+        client: ClientId,
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// On its way there or back.
+        way: Way,
+    },
+    /// The store changed a key.
+    Changed(Change),
+    /// A lease took a step.
+    Leased(LeaseChange),
+    /// The store forgot its history before this revision.
+    Compacted(Revision),
+}
+
+/// The hash of a trace so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct TraceHash(u64);
+
+impl TraceHash {
+    /// Of an empty trace.
+    pub const EMPTY: Self = Self(0x706f_7274_6f6c_616e);
+
+    /// With one entry more.
+    #[must_use]
+    pub fn with(self, entry: &Entry) -> Self {
+        let mut hasher = StableHasher(self.0);
+        entry.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// A hash that is the same on every platform: all sizes count as 64 bits.
+struct StableHasher(u64);
+
+impl StableHasher {
+    fn fold(&mut self, word: u64) {
+        // One draw of core's generator mixes well, and is the same everywhere.
+        self.0 = Rng::new(self.0.rotate_left(23) ^ word).bits();
+    }
+}
+
+impl Hasher for StableHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.fold(u64::from_le_bytes(word));
+        }
+        self.fold(bytes.len() as u64);
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.fold(n.into());
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.fold(n.into());
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.fold(n.into());
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.fold(n);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.fold(n as u64);
+    }
+
+    fn write_i8(&mut self, n: i8) {
+        self.fold(i64::from(n).cast_unsigned());
+    }
+
+    fn write_i16(&mut self, n: i16) {
+        self.fold(i64::from(n).cast_unsigned());
+    }
+
+    fn write_i32(&mut self, n: i32) {
+        self.fold(i64::from(n).cast_unsigned());
+    }
+
+    fn write_i64(&mut self, n: i64) {
+        self.fold(n.cast_unsigned());
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.fold((n as i64).cast_unsigned());
+    }
+}
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}.{}", self.process, self.start)
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.at, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    /// `>` goes to the store or the engine, `<` comes back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Began(setup) => write!(
+                f,
+                "world of {} processes, layout {} below {}",
+                setup.processes,
+                setup.layout.name(),
+                setup.layout.root()
+            ),
+            Self::Did(step) => write!(f, "plan {}", json(step)),
+            Self::Healed => f.write_str("plan all heals"),
+            Self::Started { run, stamp, clock } => write!(f, "{run} starts as {stamp:x}{clock}"),
+            Self::Crashed(run) => write!(f, "{run} crashes"),
+            Self::Paused(run) => write!(f, "{run} is held"),
+            Self::Resumed(run) => write!(f, "{run} goes on"),
+            Self::Wanted { run, command } => write!(f, "{run} wants {command}"),
+            Self::Told { run, event } => write!(f, "{run} told {event}"),
+            Self::Sent { run, attempt, member, request } => {
+                write!(f, "{run} > {attempt} {member} {request}")
+            }
+            Self::Cancelled { run, attempt } => write!(f, "{run} > {attempt} cancel"),
+            Self::Answered { run, attempt, reply } => write!(f, "{run} < {attempt} {reply}"),
+            Self::Connected { run, member, client } => {
+                write!(f, "{run} connects to {member} as {client}")
+            }
+            Self::Broke { run, client } => write!(f, "{run} notices that {client} is gone"),
+            Self::Arrived { client, attempt, late } => {
+                write!(f, "store < {client} {attempt}{}", if *late { " late" } else { "" })
+            }
+            Self::Lost { client, attempt, way } => match way {
+                Way::Up => write!(f, "wire loses {client} {attempt}"),
+                Way::Down => write!(f, "wire loses the answer to {client} {attempt}"),
+            },
+            Self::Changed(change) => show_change(f, change),
+            Self::Leased(change) => show_lease(f, change),
+            Self::Compacted(revision) => write!(f, "store compacted to @{revision}"),
+        }
+    }
+}
+
+fn show_change(f: &mut fmt::Formatter<'_>, change: &Change) -> fmt::Result {
+    let Change { kv, cause, revision, kind, .. } = change;
+    match kind {
+        EventKind::Put => write!(f, "store @{revision} put {kv} by {cause}"),
+        EventKind::Delete => write!(f, "store @{revision} delete {} by {cause}", kv.key),
+    }
+}
+
+fn show_lease(f: &mut fmt::Formatter<'_>, change: &LeaseChange) -> fmt::Result {
+    let lease = change.lease;
+    match change.step {
+        LeaseStep::Granted { ttl_secs, from, attempt, .. } => {
+            write!(f, "store lease={lease} granted for {ttl_secs}s by {from} {attempt}")
+        }
+        LeaseStep::Renewed { expires, .. } => {
+            write!(f, "store lease={lease} renewed until {expires}")
+        }
+        LeaseStep::Prolonged { expires } => {
+            write!(f, "store lease={lease} prolonged until {expires}")
+        }
+        LeaseStep::Ended { cause } => write!(f, "store lease={lease} ended by {cause}"),
+    }
+}
+
+fn json(step: &Do) -> String {
+    serde_json::to_string(step).expect("steps are JSON")
+}

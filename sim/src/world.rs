@@ -1,0 +1,538 @@
+//! A world: processes, a store, the wire between them, one clock.
+//!
+//! ```text
+//! plan ──▶ World::step ──▶ entries of the trace
+//!            │ engines ⇄ wire ⇄ store
+//! ```
+//! One call of [`World::step`] is one thing that happens. A world can be cloned at any moment; the
+//! clone goes on to the same trace.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portolan_core::Time;
+use portolan_core::engine::{Event, Input, Output, Setup};
+use portolan_core::waist::{
+    AttemptId, Compact, DeleteRange, Grant, Key, KeyRange, LeaseId, MemberId, Put, Request,
+    Revision, Revoke,
+};
+use portolan_memory::{self as memory, ClientId, Fault, Model};
+
+use crate::app::App;
+use crate::chance::{Chance, Purpose};
+use crate::link::{Arrival, Wire};
+use crate::plan::{Do, Plan, Step, StoreFault, WorldSetup};
+use crate::process::{Clock, Live, Process};
+use crate::queue::{Happening, Queue};
+use crate::trace::{Entry, Run, What};
+
+/// A world under a plan.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub struct World {
+    setup: Arc<WorldSetup>,
+    /// By time.
+    steps: Arc<Vec<Step>>,
+    next_step: usize,
+    now: Time,
+    chance: Chance,
+    queue: Queue,
+    wire: Wire,
+    store: Model,
+    /// How much of the store's log has been told.
+    changes_told: usize,
+    leases_told: usize,
+    processes: Vec<Process>,
+    /// When processes are to be woken.
+    wakes: BTreeSet<(Time, u16)>,
+    stranger: Stranger,
+    entries: VecDeque<Entry>,
+}
+
+/// Whoever else writes into the store, straight into it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+struct Stranger {
+    attempts: u64,
+    leases: i64,
+}
+
+impl World {
+    /// The world at time 0, with nothing done.
+    pub fn new(plan: &Plan) -> Self {
+        let mut steps = plan.steps.clone();
+        steps.sort_by_key(|step| step.at_ms);
+        let setup = Arc::new(plan.world.clone());
+        let chance = Chance::new(plan.seed);
+        let store = memory::Config { keep_log: true, ..setup.store.clone() };
+        let mut world = Self {
+            steps: Arc::new(steps),
+            next_step: 0,
+            now: Time::ZERO,
+            chance,
+            queue: Queue::default(),
+            wire: Wire::new(setup.wire.clone(), chance),
+            store: Model::new(store),
+            changes_told: 0,
+            leases_told: 0,
+            processes: (0..setup.processes).map(|_| Process::new(App::default())).collect(),
+            wakes: BTreeSet::new(),
+            stranger: Stranger::default(),
+            entries: VecDeque::new(),
+            setup,
+        };
+        world.note(What::Began(Arc::clone(&world.setup)));
+        for process in 0..world.setup.processes {
+            world.start(process);
+        }
+        world
+    }
+
+    /// Has the next thing happen. False if nothing ever will.
+    pub fn step(&mut self) -> bool {
+        let Some((at, next)) = self.next() else { return false };
+        self.now = self.now.max(at);
+        match next {
+            Next::Step => {
+                let what = self.steps[self.next_step].what.clone();
+                self.next_step += 1;
+                self.apply(what);
+            }
+            Next::Queue => {
+                if let Some(happening) = self.queue.pop() {
+                    self.happen(happening);
+                }
+            }
+            Next::Store => self.tell_store(memory::Input::Tick),
+            Next::Process(process) => self.feed(process, Input::Tick),
+        }
+        true
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Time> {
+        self.next().map(|(at, _)| at)
+    }
+
+    /// The next entry of the trace. Drain it after every step.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What there is.
+    pub fn setup(&self) -> &WorldSetup {
+        &self.setup
+    }
+
+    /// Whether all steps of the plan have run.
+    pub fn plan_is_done(&self) -> bool {
+        self.next_step == self.steps.len()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Model {
+        &self.store
+    }
+
+    /// The processes, by number.
+    pub fn processes(&self) -> &[Process] {
+        &self.processes
+    }
+
+    /// Ends all faults at once: links carry, the store runs, held processes go on. Processes that
+    /// have crashed stay so.
+    pub fn heal(&mut self) {
+        self.note(What::Healed);
+        self.wire.heal_all(self.now, &mut self.queue);
+        self.store_fault(StoreFault::Resume);
+        self.store_fault(StoreFault::Start);
+        for process in 0..self.setup.processes {
+            self.resume(process);
+        }
+    }
+
+    /// The earliest of all that is to happen; of equal times the plan's steps first, then messages,
+    /// then the store's timers, then the processes'.
+    fn next(&self) -> Option<(Time, Next)> {
+        let step = self.steps.get(self.next_step);
+        [
+            step.map(|step| (Time::from_millis(step.at_ms), Next::Step)),
+            self.queue.next_at().map(|at| (at, Next::Queue)),
+            self.store.poll_timeout().map(|at| (at, Next::Store)),
+            self.wakes.first().map(|&(at, process)| (at, Next::Process(process))),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|&(at, _)| at)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrive { client, way, attempt } => {
+                let late = self.wire.is_late(client, attempt);
+                let arrival = self.wire.arrive(client, way, attempt);
+                self.note_wire();
+                match arrival {
+                    Some(Arrival::Store(input)) => {
+                        if let memory::Input::Request { attempt, .. } = &input {
+                            let attempt = *attempt;
+                            self.note(What::Arrived { client, attempt, late });
+                        }
+                        self.tell_store(input);
+                    }
+                    Some(Arrival::Process(run, attempt, reply)) => {
+                        self.feed_run(run, Input::Reply { attempt, reply });
+                    }
+                    None => {}
+                }
+            }
+            Happening::Detect { client, silence } => {
+                self.wire.detect(self.now, &mut self.queue, client, silence);
+                self.note_wire();
+            }
+            Happening::Hangup { client } => {
+                if let Some(input) = self.wire.hangup(self.now, &mut self.queue, client) {
+                    self.tell_store(input);
+                }
+            }
+            Happening::Fail { run, attempt, reply } => {
+                self.feed_run(run, Input::Reply { attempt, reply });
+            }
+            Happening::Command { run, command } => self.feed_run(run, Input::Command(command)),
+        }
+    }
+
+    /// One step of the plan.
+    fn apply(&mut self, what: Do) {
+        self.note(What::Did(what.clone()));
+        let now = self.now;
+        match what {
+            Do::Register { process, .. }
+            | Do::Publish { process, .. }
+            | Do::Deregister { process, .. }
+            | Do::Open { process, .. }
+            | Do::Close { process, .. }
+            | Do::Update { process, .. }
+            | Do::Call { process, .. }
+            | Do::Abandon { process, .. }
+            | Do::Shutdown { process, .. } => {
+                let Some(process_there) = self.processes.get_mut(usize::from(process)) else {
+                    return;
+                };
+                if let Some(run) = process_there.run()
+                    && let Some(command) = process_there.app.command(run, &what)
+                {
+                    self.feed(process, Input::Command(command));
+                }
+            }
+            Do::Crash { process } => self.crash(process),
+            Do::Restart { process } => {
+                self.crash(process);
+                self.start(process);
+            }
+            Do::Pause { process } => self.pause(process),
+            Do::Resume { process } => self.resume(process),
+            Do::Cut { process, member, way, reset } => {
+                for end in self.ends(process, member) {
+                    if reset {
+                        self.wire.reset(now, &mut self.queue, end);
+                    }
+                    self.wire.cut(now, &mut self.queue, end, way);
+                }
+            }
+            Do::Heal { process, member } => {
+                for end in self.ends(process, member) {
+                    self.wire.heal(now, &mut self.queue, end);
+                }
+            }
+            Do::Reset { process, member } => {
+                for end in self.ends(process, member) {
+                    self.wire.reset(now, &mut self.queue, end);
+                }
+            }
+            Do::Blackhole { process, member } => {
+                for end in self.ends(process, member) {
+                    self.wire.blackhole(now, &mut self.queue, end);
+                }
+            }
+            Do::Lose { process, member, way, of, count, told } => {
+                for end in self.ends(process, member) {
+                    self.wire.lose(end, (way, of), count, told);
+                }
+            }
+            Do::Slow { process, member, extra_ms } => {
+                for end in self.ends(process, member) {
+                    self.wire.slow(end, Duration::from_millis(extra_ms));
+                }
+            }
+            Do::Store { fault } => self.store_fault(fault),
+            Do::Compact { keep } => self.compact(keep),
+            Do::RevokeOf { key } => {
+                if let Some(lease) = self.store.record(&key).and_then(|record| record.lease) {
+                    self.ask(Request::Revoke(Revoke { lease }));
+                }
+            }
+            Do::DeleteKey { key } => {
+                let keys = KeyRange::one(key);
+                self.ask(Request::Delete(DeleteRange { keys, prev_kv: false }));
+            }
+            Do::PutKey { key, value, lease_secs } => {
+                let lease = lease_secs.map(|secs| self.grant(secs));
+                let value = value.into();
+                self.ask(Request::Put(Put { key, value, lease, ..Put::default() }));
+            }
+            Do::MoveKey { key, lease_secs } => self.move_key(key, lease_secs),
+        }
+        self.note_wire();
+    }
+
+    fn start(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        there.starts += 1;
+        let run = Run { process, start: there.starts };
+        let drift_permille =
+            self.setup.drift_permille.get(usize::from(process)).copied().unwrap_or(0);
+        let clock = Clock { start: self.now, drift_permille };
+        let place = u64::from(process);
+        let setup = Setup {
+            layout: self.setup.layout.clone(),
+            tuning: self.setup.tuning.clone(),
+            members: self.setup.members,
+            seed: self.chance.bits(Purpose::Run, place, run.start.into()),
+        };
+        let live = Live::new(run, clock, setup);
+        let stamp = live.engine.run();
+        there.live = Some(live);
+        let commands = there.app.restart();
+        self.note(What::Started { run, stamp, clock });
+        for command in commands {
+            self.feed(process, Input::Command(command));
+        }
+    }
+
+    fn crash(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = there.live.take() else { return };
+        if let Some(wake) = live.wake {
+            self.wakes.remove(&(wake, process));
+        }
+        self.note(What::Crashed(live.run));
+        self.wire.crash(self.now, &mut self.queue, live.run);
+    }
+
+    fn pause(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = there.live.as_mut().filter(|live| live.held.is_none()) else { return };
+        live.held = Some(VecDeque::new());
+        let run = live.run;
+        if let Some(wake) = live.wake.take() {
+            self.wakes.remove(&(wake, process));
+        }
+        self.note(What::Paused(run));
+    }
+
+    fn resume(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = there.live.as_mut() else { return };
+        let Some(held) = live.held.take() else { return };
+        let run = live.run;
+        self.note(What::Resumed(run));
+        for input in held {
+            self.feed(process, input);
+        }
+        self.feed(process, Input::Tick);
+    }
+
+    fn feed_run(&mut self, run: Run, input: Input) {
+        let there = self.processes.get(usize::from(run.process));
+        if there.and_then(Process::run) == Some(run) {
+            self.feed(run.process, input);
+        }
+    }
+
+    /// Hands an input to a process's engine, and carries out what it says.
+    fn feed(&mut self, process: u16, input: Input) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = &mut there.live else { return };
+        if let Some(held) = &mut live.held {
+            held.push_back(input);
+            return;
+        }
+        let run = live.run;
+        let heard = match &input {
+            Input::Reply { attempt, reply } => {
+                Some(What::Answered { run, attempt: *attempt, reply: reply.clone() })
+            }
+            Input::Command(command) => Some(What::Wanted { run, command: command.clone() }),
+            Input::Tick => None,
+        };
+        live.engine.handle(live.clock.local(self.now), input);
+        self.entries.extend(heard.map(|what| Entry { at: self.now, what }));
+        self.drain(process);
+    }
+
+    fn drain(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = &mut there.live else { return };
+        let (now, run) = (self.now, live.run);
+        while let Some(output) = live.engine.poll_output() {
+            match output {
+                Output::Send { attempt, member, request } => {
+                    let what = What::Sent { run, attempt, member, request: request.clone() };
+                    self.entries.push_back(Entry { at: now, what });
+                    self.wire.send(now, &mut self.queue, (run, member), attempt, request);
+                    for what in self.wire.take_notes() {
+                        self.entries.push_back(Entry { at: now, what });
+                    }
+                }
+                Output::Cancel { attempt } => {
+                    let what = What::Cancelled { run, attempt };
+                    self.entries.push_back(Entry { at: now, what });
+                    self.wire.cancel(now, &mut self.queue, run, attempt);
+                }
+                Output::Event(event) => {
+                    if let Some(command) = there.app.on_event(run, &event) {
+                        let thought = think(self.chance, &self.setup, run, &event);
+                        self.queue.push(now + thought, Happening::Command { run, command });
+                    }
+                    let what = What::Told { run, event };
+                    self.entries.push_back(Entry { at: now, what });
+                }
+            }
+        }
+        let wake = live.engine.poll_timeout().map(|local| live.clock.world(local).max(now));
+        if wake != live.wake {
+            if let Some(old) = live.wake {
+                self.wakes.remove(&(old, process));
+            }
+            live.wake = wake;
+            self.wakes.extend(wake.filter(|&at| at < Time::NEVER).map(|at| (at, process)));
+        }
+    }
+
+    fn tell_store(&mut self, input: memory::Input) {
+        let before = self.store.compacted();
+        self.store.handle(self.now, input);
+        for change in &self.store.log().changes()[self.changes_told..] {
+            let what = What::Changed(change.clone());
+            self.entries.push_back(Entry { at: change.at, what });
+        }
+        for change in &self.store.log().leases()[self.leases_told..] {
+            let what = What::Leased(change.clone());
+            self.entries.push_back(Entry { at: change.at, what });
+        }
+        self.changes_told = self.store.log().changes().len();
+        self.leases_told = self.store.log().leases().len();
+        let after = self.store.compacted();
+        if let Some(compacted) = after.filter(|_| after != before) {
+            self.note(What::Compacted(compacted));
+        }
+        while let Some(memory::Output { to, attempt, reply }) = self.store.poll_output() {
+            self.wire.answer(self.now, &mut self.queue, to, attempt, reply);
+        }
+    }
+
+    fn store_fault(&mut self, fault: StoreFault) {
+        let (now, queue) = (self.now, &mut self.queue);
+        match fault {
+            StoreFault::Restart | StoreFault::Stop => {
+                for from in self.wire.store_ended(now, queue) {
+                    self.tell_store(memory::Input::Disconnect { from });
+                }
+                self.wire.store_held(now, &mut self.queue, false);
+            }
+            StoreFault::Pause if self.store.is_up() => self.wire.store_held(now, queue, true),
+            StoreFault::Resume => self.wire.store_held(now, queue, false),
+            StoreFault::Pause | StoreFault::Start => {}
+        }
+        self.tell_store(memory::Input::Fault(match fault {
+            StoreFault::Restart => Fault::Restart,
+            StoreFault::Stop => Fault::Stop,
+            StoreFault::Start => Fault::Start,
+            StoreFault::Pause => Fault::Pause,
+            StoreFault::Resume => Fault::Resume,
+        }));
+        self.note_wire();
+    }
+
+    fn compact(&mut self, keep: u64) {
+        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+        let revision = Revision(self.store.revision().0.saturating_sub(keep));
+        if revision.0 > 0 {
+            self.ask(Request::Compact(Compact { revision, physical: false }));
+        }
+    }
+
+    fn move_key(&mut self, key: Key, lease_secs: Option<u32>) {
+        if self.store.record(&key).is_some() {
+            let lease = lease_secs.map(|secs| self.grant(secs));
+            let put = Put { key, lease, ignore_value: true, ..Put::default() };
+            self.ask(Request::Put(put));
+        }
+    }
+
+    /// A stranger's own lease.
+    fn grant(&mut self, secs: u32) -> LeaseId {
+        self.stranger.leases += 1;
+        let lease = LeaseId::new(STRANGERS_LEASES + self.stranger.leases).expect("above 0");
+        self.ask(Request::Grant(Grant { lease: Some(lease), ttl_secs: secs.into() }));
+        lease
+    }
+
+    /// A stranger asks the store, past the wire.
+    fn ask(&mut self, request: Request) {
+        self.stranger.attempts += 1;
+        let attempt = AttemptId(self.stranger.attempts);
+        let (from, member) = (STRANGER, MemberId(0));
+        self.tell_store(memory::Input::Request { from, attempt, member, request });
+    }
+
+    fn ends(&self, process: u16, member: Option<u16>) -> Vec<(u16, MemberId)> {
+        let all = 0..self.setup.members;
+        let chosen = all.filter(|&number| member.is_none_or(|member| member == number));
+        chosen.map(|number| (process, MemberId(number))).collect()
+    }
+
+    fn note(&mut self, what: What) {
+        self.entries.push_back(Entry { at: self.now, what });
+    }
+
+    fn note_wire(&mut self) {
+        for what in self.wire.take_notes() {
+            self.note(what);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Next {
+    Step,
+    Queue,
+    Store,
+    Process(u16),
+}
+
+/// How long an application thinks about an event.
+fn think(chance: Chance, setup: &WorldSetup, run: Run, event: &Event) -> Duration {
+    let op = match event {
+        Event::Propose { id, .. } => id.0,
+        Event::Registration { .. }
+        | Event::Stepped { .. }
+        | Event::Freshness { .. }
+        | Event::Updated { .. }
+        | Event::Called { .. }
+        | Event::Closed { .. } => 0,
+    };
+    let place = u64::from(run.process) << 32 | u64::from(run.start);
+    chance.micros(Purpose::Think, place, op, setup.think_us)
+}
+
+/// How the store knows strangers.
+pub(crate) const STRANGER: ClientId = ClientId(0);
+
+/// Strangers' leases are numbered from here; no engine draws such small numbers.
+const STRANGERS_LEASES: i64 = 0x5000_0000;
