@@ -59,3 +59,4 @@ pub use input::{ClientId, Fault, Input, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
 pub use model::{LeaseView, Model};
 pub use quirks::Quirks;
+pub use size::reply_size;

@@ -1,7 +1,11 @@
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-/// How released servers differ from the newest one. All off by default.
+/// How released servers differ from the newest one, as far as a single member that is never slow to
+/// send can show it. All off by default.
+///
+/// From etcd's `CHANGELOG/CHANGELOG-3.4.md` to `-3.7.md`; `docs/etcd.md` says which of the differences
+/// known are not here, and why.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quirks {
@@ -17,6 +21,10 @@ pub struct Quirks {
     /// A progress request is answered at once, also while watchers are behind: it claims a revision
     /// whose events come later (row W13). Mended in 3.4.25, 3.5.8.
     pub progress_out_of_step: bool,
+    /// A progress request that finds a watcher behind is answered after the stream's next event, and
+    /// until then further ones are ignored; a watch that never has an event is thus never told.
+    /// From 3.4.25 and 3.5.8, mended in 3.4.31, 3.5.13.
+    pub progress_owed: bool,
     /// A transaction's puts are checked before its ranges, instead of in order (row T7).
     /// Until 3.5.
     pub puts_checked_first: bool,
@@ -41,6 +49,7 @@ impl Quirks {
             negative_start_accepted: before([38, 24, 6]),
             progress_before_start: before([38, 22, 2]),
             progress_out_of_step: before([25, 8, 0]),
+            progress_owed: before([31, 13, 0]) && !before([25, 8, 0]),
             puts_checked_first: before([u64::MAX, u64::MAX, 0]),
             overload_stops_expiry: before([u64::MAX; 3]),
         })

@@ -4,8 +4,9 @@
 //! `api/mvccpb/kv.proto`: a field that is zero or empty is left out, members of a `oneof` never are.
 
 use portolan_core::waist::{
-    Compare, DeleteRange, EventKind, Header, KeyEvent, KeyValue, Op, Ordering, Put, Range, Request,
-    Revision, Sort, SortTarget, Target, Txn, Watch, WatchReply, WatchSay,
+    Compare, DeleteRange, DeleteReply, EventKind, Header, KeyEvent, KeyValue, Op, OpReply,
+    Ordering, Put, PutReply, Range, RangeReply, Reply, Request, Revision, Sort, SortTarget,
+    StatusReply, Target, Txn, TxnReply, Watch, WatchReply, WatchSay,
 };
 
 use crate::state::Command;
@@ -53,6 +54,75 @@ pub(crate) fn proposal(command: &Command, member_id: u64) -> u64 {
     header + message(body)
 }
 
+/// The length of an answer as a gRPC message, in bytes: what a client's decode limit is held against
+/// (row G8). 0 for failures and for answers that are no message.
+///
+/// Of a status only what is modelled is counted.
+pub fn reply_size(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Range(reply) => range_reply(reply),
+        Reply::Put(reply) => put_reply(reply),
+        Reply::Delete(reply) => delete_reply(reply),
+        Reply::Txn(reply) => txn_reply(reply),
+        Reply::Compact(reply) => header(&reply.header),
+        Reply::Grant(reply) => header(&reply.header) + int(reply.lease.get()) + int(reply.ttl_secs),
+        Reply::Revoke(reply) => header(&reply.header),
+        Reply::KeepAlive(reply) => {
+            header(&reply.header) + int(reply.lease.get()) + int(reply.ttl_secs)
+        }
+        Reply::TimeToLive(reply) => {
+            let keys: u64 = reply.keys.iter().map(|key| message(key.len() as u64)).sum();
+            let times = int(reply.ttl_secs) + int(reply.granted_secs);
+            header(&reply.header) + int(reply.lease.get()) + times + keys
+        }
+        Reply::Leases(reply) => {
+            let leases = reply.leases.iter().map(|lease| message(int(lease.get())));
+            header(&reply.header) + leases.sum::<u64>()
+        }
+        Reply::Watch(reply) => watch_reply(reply),
+        Reply::Status(reply) => status_reply(reply),
+        Reply::Authenticated | Reply::Failed(_) => 0,
+    }
+}
+
+fn range_reply(reply: &RangeReply) -> u64 {
+    let kvs: u64 = reply.kvs.iter().map(|kv| message(key_value(kv))).sum();
+    header(&reply.header) + kvs + flag(reply.more) + int(reply.count)
+}
+
+fn put_reply(reply: &PutReply) -> u64 {
+    header(&reply.header) + reply.prev.as_ref().map_or(0, |kv| message(key_value(kv)))
+}
+
+fn delete_reply(reply: &DeleteReply) -> u64 {
+    let prev: u64 = reply.prev.iter().map(|kv| message(key_value(kv))).sum();
+    header(&reply.header) + int(reply.deleted) + prev
+}
+
+fn txn_reply(reply: &TxnReply) -> u64 {
+    let response = |response: &OpReply| {
+        message(message(match response {
+            OpReply::Range(reply) => range_reply(reply),
+            OpReply::Put(reply) => put_reply(reply),
+            OpReply::Delete(reply) => delete_reply(reply),
+            OpReply::Txn(reply) => txn_reply(reply),
+        }))
+    };
+    let responses: u64 = reply.responses.iter().map(response).sum();
+    header(&reply.header) + flag(reply.succeeded) + responses
+}
+
+fn status_reply(reply: &StatusReply) -> u64 {
+    let errors: u64 = reply.errors.iter().map(|error| message(error.len() as u64)).sum();
+    header(&reply.header)
+        + bytes(reply.version.len())
+        + int(reply.db_size)
+        + number(reply.leader)
+        + number(reply.raft_index)
+        + flag(reply.is_learner)
+        + errors
+}
+
 /// The length of a watch answer.
 pub(crate) fn watch_reply(reply: &WatchReply) -> u64 {
     watch_reply_head(reply) + reply.events.iter().map(watch_event).sum::<u64>()
@@ -60,8 +130,7 @@ pub(crate) fn watch_reply(reply: &WatchReply) -> u64 {
 
 /// The length of a watch answer without its events.
 pub(crate) fn watch_reply_head(reply: &WatchReply) -> u64 {
-    let Header { cluster_id, member_id, revision: at, raft_term } = reply.header;
-    message(number(cluster_id) + number(member_id) + revision(at) + number(raft_term))
+    header(&reply.header)
         + int(reply.watch_id)
         + flag(reply.created)
         + flag(reply.canceled)
@@ -78,6 +147,11 @@ pub(crate) fn watch_event(event: &KeyEvent) -> u64 {
     };
     let prev = event.prev.as_ref().map_or(0, |kv| message(key_value(kv)));
     message(kind + message(key_value(&event.kv)) + prev)
+}
+
+fn header(header: &Header) -> u64 {
+    let Header { cluster_id, member_id, revision: at, raft_term } = *header;
+    message(number(cluster_id) + number(member_id) + revision(at) + number(raft_term))
 }
 
 fn key_value(kv: &KeyValue) -> u64 {

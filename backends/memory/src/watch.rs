@@ -60,6 +60,8 @@ struct Stream {
     interval: std::time::Duration,
     /// The next of them, if any watcher wants them.
     next_progress: Option<Time>,
+    /// Whether a progress request still waits for an event, as some releases have it.
+    owes_progress: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -111,6 +113,7 @@ impl Watches {
             opened_at: scene.now,
             interval: interval + jitter,
             next_progress: None,
+            owes_progress: false,
         };
         self.streams.insert(id, stream);
         self.create(scene, id, watch, said);
@@ -182,6 +185,7 @@ impl Watches {
                 watcher.send(scene, id, revision, events, said);
             }
         }
+        self.pay_progress(scene, said);
     }
 
     /// Whether no stream is open.
@@ -199,6 +203,7 @@ impl Watches {
     pub(crate) fn tick(&mut self, scene: Scene<'_>, said: &mut Said) {
         if self.next_sync.is_some_and(|at| at <= scene.now) {
             self.sync(scene, said);
+            self.pay_progress(scene, said);
         }
         while let Some(&(at, id)) = self.tickers.first() {
             if at > scene.now {
@@ -290,13 +295,26 @@ impl Watches {
 
     /// Row W13.
     fn progress(&mut self, scene: Scene<'_>, id: StreamId, said: &mut Said) {
-        let stream = self.streams.get(&id).expect("only called for open streams");
+        let stream = self.streams.get_mut(&id).expect("only called for open streams");
         let quirks = &scene.config.quirks;
-        let all_in_step = stream.watchers.iter().all(|(&number, watcher)| {
-            self.in_step.contains((id, number)) && watcher.has_begun(scene)
-        });
-        if quirks.progress_out_of_step || all_in_step && !stream.watchers.is_empty() {
+        if quirks.progress_out_of_step {
             said.push((id, progress_reply(scene, -1)));
+        } else if !stream.owes_progress {
+            let answered = stream.tell_progress(scene, id, &self.in_step, said);
+            stream.owes_progress = !answered && quirks.progress_owed;
+        }
+    }
+
+    /// Answers the progress requests that waited for what was just said.
+    fn pay_progress(&mut self, scene: Scene<'_>, said: &mut Said) {
+        if !scene.config.quirks.progress_owed {
+            return;
+        }
+        let spoken: BTreeSet<_> = said.iter().map(|&(id, _)| id).collect();
+        for id in spoken {
+            if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.owes_progress) {
+                stream.owes_progress = !stream.tell_progress(scene, id, &self.in_step, said);
+            }
         }
     }
 
@@ -353,7 +371,9 @@ impl Watches {
                 WatchReply {
                     header: Header { revision: Revision::ZERO, ..scene.header },
                     watch_id: id.1,
-                    canceled: true,
+                    // Only a negative start on a store compacted at 0 finds a 0 here; etcd then
+                    // forgets to say that the watch is over.
+                    canceled: compacted != Revision::ZERO,
                     compact_revision: compacted,
                     ..WatchReply::default()
                 },
@@ -361,8 +381,9 @@ impl Watches {
             return;
         }
         let current = scene.store.revision();
-        let batch =
-            batch::collect(scene.store, &watcher.keys, watcher.next, scene.config.sync_revisions);
+        // A negative start that gets here is looked up as a huge one, and nothing is found.
+        let since = if watcher.next.0 < 0 { current.next() } else { watcher.next };
+        let batch = batch::collect(scene.store, &watcher.keys, since, scene.config.sync_revisions);
         watcher.next = batch.more_from.unwrap_or(current.next());
         if batch.more_from.is_none() {
             self.behind.remove(&id);
@@ -382,6 +403,27 @@ impl Stream {
         }
         self.next_id += 1;
         self.next_id - 1
+    }
+
+    /// Tells how far all watches of the stream are; `false` if some are not in step. Of a stream
+    /// without watches there is nothing to tell.
+    fn tell_progress(
+        &self,
+        scene: Scene<'_>,
+        id: StreamId,
+        in_step: &Index,
+        said: &mut Said,
+    ) -> bool {
+        let is_in_step = |(&number, watcher): (&i64, &Watcher)| {
+            in_step.contains((id, number)) && watcher.has_begun(scene)
+        };
+        if !self.watchers.iter().all(is_in_step) {
+            return false;
+        }
+        if !self.watchers.is_empty() {
+            said.push((id, progress_reply(scene, -1)));
+        }
+        true
     }
 
     /// The first beat of the stream's ticker after `now`.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use portolan_core::waist::{KeepAlive, Reply, Request, StoreError};
 use portolan_core::{Rng, Time};
 
-use super::{Backup, FIRST_TERM, Later, Model, Power, Waiting, Waits, span};
+use super::leases::span;
+use super::{Backup, FIRST_TERM, Later, Model, Power, Waiting, Waits};
 use crate::lessor::Lessor;
 use crate::log::LeaseStep;
 use crate::state::State;
@@ -51,8 +52,7 @@ impl Model {
             Fault::LeaderLost => {
                 if self.leaderless_since.is_none() {
                     self.leaderless_since = Some(self.now);
-                    // The countdowns belong to the leader.
-                    self.lessor.clear();
+                    self.step_down();
                 }
             }
             Fault::LeaderBack => {
@@ -111,11 +111,20 @@ impl Model {
                         Err(error) => self.reply(from, attempt, Reply::Failed(error)),
                     }
                 }
-                // The countdown has started over, so this renewal would now be granted; etcd sends
-                // it again to the new leader (`LeaseRenew`).
-                Waits::Revoke { lease, .. } => {
-                    self.request(from, attempt, Request::KeepAlive(KeepAlive { lease }));
-                }
+                Waits::Revoke { .. } => self.waiting.push(Waiting { from, attempt, what }),
+            }
+        }
+    }
+
+    /// The countdowns belong to the leader. A renewal that waited for a revoke is sent to the next
+    /// leader instead (`LeaseRenew` in `server/etcdserver/v3_server.go`).
+    fn step_down(&mut self) {
+        self.lessor.clear();
+        let until = self.now + self.config.request_timeout();
+        for call in &mut self.waiting {
+            if let Waits::Revoke { lease, .. } = call.what {
+                let later = Later::Request(Request::KeepAlive(KeepAlive { lease }));
+                call.what = Waits::Leader { later, until, otherwise: StoreError::NoLeader };
             }
         }
     }
@@ -152,15 +161,19 @@ impl Model {
         self.lead();
     }
 
-    /// Other data take the place of these: a new epoch.
+    /// Other data take the place of these: a new epoch. A stopped process stays stopped.
     fn replace(&mut self, state: State, log: Log) {
+        let was_off = self.power == Power::Off;
         self.stop();
         self.member.state = state;
         self.log = log;
         self.member.full = false;
         self.epoch += 1;
-        self.start();
-        self.term = FIRST_TERM;
+        // The start makes it the first term.
+        self.term = FIRST_TERM - 1;
+        if !was_off {
+            self.start();
+        }
     }
 
     /// A new leader starts every countdown over, a little longer than granted (row L10).

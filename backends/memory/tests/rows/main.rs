@@ -1,4 +1,23 @@
-//! The rows of `docs/etcd.md`, one test or table each, and the laws that hold for any sequence.
+//! The rows of `docs/etcd.md`, each with a test named after it, and the laws that hold for any
+//! sequence.
+//!
+//! | module | rows |
+//! |---|---|
+//! | `kv` | R1 to R7, K1 to K5, G1 to G6, G8 |
+//! | `txn` | T1 to T7, T9 |
+//! | `lease` | L1 to L12 |
+//! | `watch` | W1 to W13, W16, W18 |
+//! | `limits` | W14, E1 to E3, C1, C2 |
+//! | `faults` | R8, R9, G7, L8, L10, L11, W17; what the log says |
+//! | `quirks` | released servers |
+//! | `laws` | any sequence |
 
+mod faults;
 mod kit;
 mod kv;
+mod laws;
+mod lease;
+mod limits;
+mod quirks;
+mod txn;
+mod watch;
