@@ -42,15 +42,21 @@ enum Source {
 pub struct Transport {
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
-    /// How often an HTTP/2 ping asks whether the member still lives. etcd hangs up on clients that
-    /// ask more often than every 5 s (`--grpc-keepalive-min-time`).
+    /// How often an HTTP/2 ping asks whether the member still lives, while a call or a stream is
+    /// open. etcd hangs up on clients that ask more often than every 5 s
+    /// (`--grpc-keepalive-min-time`).
+    ///
+    /// Idle connections are not pinged: etcd allows one such ping in two hours and hangs up at the
+    /// fourth (its server is built with `PermitWithoutStream: false`), under a call that is just
+    /// being sent, perhaps. The first call after a pause is pinged at once instead, and TCP's own
+    /// keepalive, every 10 s, clears away what is dead meanwhile.
     pub keepalive_interval: Duration,
     /// How long such a ping may stay unanswered before the connection is given up.
     pub keepalive_timeout: Duration,
 }
 
 impl Default for Transport {
-    /// A dead connection is noticed within 9 s.
+    /// A dead connection is noticed within 9 s, by the first call after a pause within 3 s.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(2),
@@ -197,7 +203,10 @@ impl Transport {
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(self.keepalive_interval)
             .keep_alive_timeout(self.keepalive_timeout)
-            .keep_alive_while_idle(true)
+            .keep_alive_while_idle(false)
+            .tcp_keepalive(Some(TCP_KEEPALIVE))
+            .tcp_keepalive_interval(Some(TCP_KEEPALIVE_INTERVAL))
+            .tcp_keepalive_retries(Some(3))
             .tcp_nodelay(true))
     }
 }
@@ -236,6 +245,8 @@ fn name_of(uri: &Uri) -> String {
     without_userinfo(authority).to_owned()
 }
 
+const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const DECODE_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]

@@ -88,6 +88,38 @@ async fn a_killed_member_ends_its_streams_and_is_found_again() {
     assert_eq!(reply.count, 1);
 }
 
+/// Whoever pings etcd while idle is hung up on at the fourth ping. The first call after a pause
+/// finds its connection as it was, and is pinged at once: see the next test.
+#[tokio::test]
+async fn an_idle_connection_is_kept() {
+    let etcd = etcd();
+    let mut transport = Transport::default();
+    transport.keepalive_interval = Duration::from_secs(1);
+    let builder = EtcdBackend::builder().address(etcd.client_url()).transport(transport);
+    let mut driver = Driver::new(builder);
+    driver.put("a", b"1").await;
+    let connected = driver.backend.tasks_alive();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(driver.backend.tasks_alive(), connected, "a connection's tasks end with it");
+}
+
+#[tokio::test]
+async fn a_call_after_a_pause_notices_a_silent_member_at_once() {
+    let mut etcd = etcd();
+    let mut transport = Transport::default();
+    transport.keepalive_interval = Duration::from_secs(4);
+    transport.keepalive_timeout = Duration::from_secs(1);
+    let builder = EtcdBackend::builder().address(etcd.client_url()).transport(transport);
+    let mut driver = Driver::new(builder);
+    driver.put("a", b"1").await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    etcd.pause().expect("pause");
+    let asked = Instant::now();
+    let error = driver.failure(get("a")).await;
+    assert!(matches!(error, StoreError::ConnectionLost { .. }), "{error:?}");
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
 /// A member that stands still keeps its connections open; only unanswered pings tell.
 #[tokio::test]
 async fn a_silent_member_is_noticed() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use portolan_core::waist::{
@@ -59,6 +60,22 @@ impl Driver {
         }
         let next = poll_fn(|cx| self.backend.poll_reply(cx));
         tokio::time::timeout(limit, next).await.ok()
+    }
+
+    /// The first of the answers that the backend has, kept aside ones apart.
+    pub async fn first(&mut self) -> (AttemptId, Reply) {
+        let next = poll_fn(|cx| self.backend.poll_reply(cx));
+        tokio::time::timeout(PATIENCE, next).await.expect("an answer comes in time")
+    }
+
+    /// Takes the answers that are there without letting more arrive; says how many.
+    pub fn take_what_is_there(&mut self) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        let before = self.aside.len();
+        while let Poll::Ready(answer) = self.backend.poll_reply(&mut context) {
+            self.aside.push_back(answer);
+        }
+        self.aside.len() - before
     }
 
     /// The next answer to `attempt`; others are kept for later.
