@@ -1,1 +1,73 @@
 //! A service registry over etcd.
+//!
+//! A program **registers** its instances under leases, **finds** others through a live directory
+//! that a watch keeps, and **shares** a group's configuration by compare-and-swap; and it goes on
+//! doing so while etcd restarts, partitions, compacts, or forgets.
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use portolan::Registry;
+//!
+//! // `Registry::builder().endpoints(["127.0.0.1:2379"]).build()?` for a real etcd.
+//! let registry = Registry::embedded()?;
+//! let web = registry.group("web")?;
+//!
+//! let instance = web.instance("web-1")?.endpoint("http".parse()?, "10.0.0.7:8080").build()?;
+//! let registration = web.register(instance)?;
+//! registration.ready().await?;
+//!
+//! let directory = web.directory();
+//! let snapshot = directory.wait_for(|snapshot| snapshot.len() == 1).await?;
+//! assert_eq!(snapshot.instances().next().and_then(|i| i.endpoint("http")), Some("10.0.0.7:8080"));
+//!
+//! registration.deregister().await?;
+//! registry.shutdown().await;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
+//! ```
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`Registry`] | the connection to a store; cheap to clone |
+//! | [`Group`] | a service's name: its instances and their shared configuration |
+//! | [`Registration`] | the promise to keep an instance in the store |
+//! | [`Directory`], [`Snapshot`] | a live copy of a group, and the whole of it at one revision |
+//! | [`Embedded`] | a store within this process, for tests and trials (feature `memory`) |
+//!
+//! Nothing here waits for the store unless it says so: building, registering and opening a
+//! directory return at once, and everything is retried for as long as it is wanted.
+
+mod build;
+mod directory;
+mod driver;
+mod error;
+mod group;
+#[cfg(feature = "memory")]
+mod memory;
+mod registration;
+mod registry;
+mod status;
+
+pub use build::{BuildError, RegistryBuilder};
+pub use directory::{Changes, Difference, Directory, Snapshot};
+pub use error::{
+    CallError, DeregisterError, ErrorKind, GroupError, RegisterError, RegistrationLost, Unavailable,
+    UpdateError,
+};
+pub use group::{Configuration, Group, Updated};
+#[cfg(feature = "memory")]
+pub use memory::Embedded;
+pub use registration::{Registration, RegistrationState};
+pub use registry::Registry;
+pub use status::Status;
+
+pub use portolan_core::engine::{Change, Conflict, Content, Freshness, Gone, LossReason, Record};
+pub use portolan_core::instance::{Builder as InstanceBuilder, Data, Endpoint, Instance, State};
+pub use portolan_core::layout::{BadRecord, Layout, Scope};
+pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
+pub use portolan_core::tuning::Tuning;
+pub use portolan_core::waist::{Key, LeaseId, Revision};

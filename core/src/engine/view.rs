@@ -53,6 +53,16 @@ pub struct Record {
     pub content: Content,
 }
 
+impl Record {
+    /// The instance, if it is one.
+    pub fn instance(&self) -> Option<&Instance> {
+        match &self.content {
+            Content::Instance(instance) => Some(instance),
+            Content::Config(_) => None,
+        }
+    }
+}
+
 /// What a readable record says.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub enum Content {

@@ -1,0 +1,256 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portolan_core::engine::{Engine, Setup};
+use portolan_core::layout::{Layout, RootError};
+use portolan_core::time::Time;
+use portolan_core::tuning::Tuning;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::driver::{Driver, Store};
+use crate::registry::{Limits, Registry, Shared};
+use crate::status::Status;
+
+/// Describes a registry. Nothing is connected before [`build`](Self::build), and not by it either.
+#[must_use]
+pub struct RegistryBuilder {
+    source: Source,
+    layout: Result<Layout, RootError>,
+    tuning: Tuning,
+    limits: Limits,
+    seed: Option<u64>,
+    #[cfg(feature = "etcd")]
+    credentials: Option<(String, secrecy::SecretString)>,
+}
+
+enum Source {
+    Nowhere,
+    #[cfg(feature = "etcd")]
+    Etcd(Vec<String>),
+    #[cfg(feature = "memory")]
+    Embedded(crate::Embedded),
+}
+
+/// Why no registry was built; nothing was started.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No store was named.
+    #[error("no store is named: give the addresses of etcd's members, or an embedded store")]
+    NoStore,
+    /// The root is not one.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// A lease's time to live out of range.
+    #[error("ttl is {given:?}; allowed are whole seconds from 1 s to {limit:?}")]
+    Ttl {
+        /// What was given.
+        given: Duration,
+        /// The longest.
+        limit: Duration,
+    },
+    /// A time limit that is no time at all.
+    #[error("{what} is zero; it takes a time above zero")]
+    NoTime {
+        /// Which.
+        what: &'static str,
+    },
+    /// An address of etcd that is none, or too many.
+    #[cfg(feature = "etcd")]
+    #[error(transparent)]
+    Etcd(#[from] portolan_etcd::BuildError),
+    /// Not within a tokio runtime.
+    #[error("no tokio runtime: build a registry from within one")]
+    NoRuntime,
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no randomness: {reason}")]
+    NoEntropy {
+        /// Its words.
+        reason: String,
+    },
+}
+
+/// The longest time to live that is taken: longer ones are no longer a sign of life.
+const TTL_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+impl RegistryBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            source: Source::Nowhere,
+            layout: Layout::native(portolan_core::layout::DEFAULT_ROOT),
+            tuning: Tuning::default(),
+            limits: Limits {
+                call: Duration::from_secs(10),
+                shutdown: Duration::from_secs(5),
+                allow_local: false,
+            },
+            seed: None,
+            #[cfg(feature = "etcd")]
+            credentials: None,
+        }
+    }
+
+    /// etcd's members, each as `HOST:PORT` or `http://HOST:PORT`.
+    #[cfg(feature = "etcd")]
+    pub fn endpoints<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
+        self.source = Source::Etcd(endpoints.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Who we are to etcd. The password is shown nowhere.
+    #[cfg(feature = "etcd")]
+    pub fn user(mut self, name: impl Into<String>, password: secrecy::SecretString) -> Self {
+        self.credentials = Some((name.into(), password));
+        self
+    }
+
+    /// A store within this process.
+    #[cfg(feature = "memory")]
+    pub fn embedded(mut self, store: &crate::Embedded) -> Self {
+        self.source = Source::Embedded(store.clone());
+        self
+    }
+
+    /// Where in the store everything of this registry is: `/portolan` if not set.
+    pub fn root(mut self, root: &str) -> Self {
+        self.layout = Layout::native(root);
+        self
+    }
+
+    /// Which keys and values stand for what: portolan's own if not set. Has its own root.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = Ok(layout);
+        self
+    }
+
+    /// How long a registration outlives its process: 15 s if not set; whole seconds. etcd raises
+    /// it to its minimum, 2 s by default.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.tuning.lease_ttl = ttl;
+        self
+    }
+
+    /// How long calls, updates and removals are tried: 10 s if not set.
+    pub fn call_within(mut self, limit: Duration) -> Self {
+        self.limits.call = limit;
+        self
+    }
+
+    /// How long a shutdown may take: 5 s if not set.
+    pub fn shutdown_within(mut self, limit: Duration) -> Self {
+        self.limits.shutdown = limit;
+        self
+    }
+
+    /// Allows addresses that only this machine can reach (`127.0.0.1`, `0.0.0.0`, ..) in what is
+    /// registered. Off by default: they are useless to everybody else.
+    pub fn allow_local_addresses(mut self, allow: bool) -> Self {
+        self.limits.allow_local = allow;
+        self
+    }
+
+    /// All other constants. Sets the time to live too.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Where the engine's chance comes from: the operating system, if not set. For tests alone:
+    /// two processes with one seed take each other's records for their own.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the registry's task, and returns without waiting for the store.
+    ///
+    /// # Errors
+    /// What was described makes no sense; nothing was started.
+    pub fn build(self) -> Result<Registry, BuildError> {
+        let layout = self.layout.clone()?;
+        self.check()?;
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(BuildError::NoRuntime);
+        }
+        let seed = match self.seed {
+            Some(seed) => seed,
+            None => getrandom::u64()
+                .map_err(|error| BuildError::NoEntropy { reason: error.to_string() })?,
+        };
+        let members = match &self.source {
+            Source::Nowhere => 0,
+            #[cfg(feature = "etcd")]
+            Source::Etcd(endpoints) => u16::try_from(endpoints.len()).unwrap_or(u16::MAX),
+            #[cfg(feature = "memory")]
+            Source::Embedded(_) => 1,
+        };
+        let setup = Setup { layout, tuning: self.tuning, members, seed };
+        match self.source {
+            Source::Nowhere => Err(BuildError::NoStore),
+            #[cfg(feature = "etcd")]
+            Source::Etcd(endpoints) => {
+                let mut etcd = portolan_etcd::EtcdBackend::builder();
+                for endpoint in endpoints {
+                    etcd = etcd.address(endpoint);
+                }
+                if let Some((user, password)) = self.credentials {
+                    etcd = etcd.credentials(user, password);
+                }
+                Ok(start(setup, etcd.build()?, self.limits))
+            }
+            #[cfg(feature = "memory")]
+            Source::Embedded(store) => Ok(start(setup, store.connect(), self.limits)),
+        }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let ttl = self.tuning.lease_ttl;
+        if ttl.as_secs() < 1 || ttl > TTL_LIMIT || ttl.subsec_nanos() != 0 {
+            return Err(BuildError::Ttl { given: ttl, limit: TTL_LIMIT });
+        }
+        let times = [
+            ("call_within", self.limits.call),
+            ("shutdown_within", self.limits.shutdown),
+            ("attempt_timeout", self.tuning.attempt_timeout),
+            ("backoff_base", self.tuning.backoff_base),
+        ];
+        match times.into_iter().find(|(_, time)| time.is_zero()) {
+            Some((what, _)) => Err(BuildError::NoTime { what }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn start(setup: Setup, store: impl Store, limits: Limits) -> Registry {
+    let (inbox, messages) = mpsc::unbounded_channel();
+    let (status, statuses) = watch::channel(Status::default());
+    let started = Instant::now();
+    let layout = setup.layout.clone();
+    let engine = Engine::new(Time::ZERO, setup);
+    let driver = Driver::new(engine, store, started, messages, status, limits.shutdown);
+    let task = tokio::spawn(driver.run());
+    Registry {
+        shared: Arc::new(Shared {
+            inbox,
+            layout,
+            limits,
+            status: statuses,
+            task: Mutex::new(Some(task)),
+            last_id: AtomicU64::new(0),
+            directories: Mutex::new(BTreeMap::new()),
+        }),
+    }
+}
+
+impl fmt::Debug for RegistryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryBuilder")
+            .field("layout", &self.layout)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,340 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use futures_core::Stream;
+use portolan_core::engine::{
+    Change, Command, Content, DirectoryId, Freshness, Record, Snapshot as Content_,
+};
+use portolan_core::instance::{Data, Instance, State};
+use portolan_core::layout::BadRecord;
+use portolan_core::map::Map;
+use portolan_core::picker::round_robin;
+use portolan_core::waist::{Key, Revision};
+use tokio::sync::watch;
+
+use crate::error::Unavailable;
+use crate::registry::Registry;
+
+/// A live copy of a group, as this process sees it. Cheap to clone.
+///
+/// It is always the store's content at some revision, never goes back within an epoch, and says
+/// how fresh it is. An error never changes it.
+#[derive(Clone)]
+pub struct Directory {
+    state: Arc<DirectoryState>,
+}
+
+/// What all handles of one directory share; dropping the last closes it.
+pub(crate) struct DirectoryState {
+    registry: Registry,
+    pub id: DirectoryId,
+    pub view: Arc<View>,
+    /// Where the next pick begins.
+    cursor: AtomicU64,
+}
+
+/// Where the driver puts snapshots, and readers find them.
+pub(crate) struct View {
+    now: ArcSwap<Content_>,
+    /// Counts the snapshots. The driver alone keeps it open.
+    count: watch::Sender<u64>,
+}
+
+/// The whole of a directory at one revision. Cheap to clone: content is shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Snapshot {
+    content: Arc<Content_>,
+}
+
+/// The differences of a directory, as far as its reader has come.
+///
+/// A reader that keeps up gets each step; one that is late gets the steps since its last one
+/// folded into one. Nothing is queued for it, and it holds up nobody.
+pub struct Changes {
+    directory: Directory,
+    count: watch::Receiver<u64>,
+    seen: Snapshot,
+    /// Waits for the next snapshot, when used as a stream.
+    waiting: Option<Waiting>,
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Option<watch::Receiver<u64>>> + Send>>;
+
+/// From one snapshot to a later one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Difference {
+    /// What changed, in the order of keys; empty when only the freshness did.
+    pub changes: Vec<Change>,
+    /// Whether the store turned out to be another one, or to have lost what it had.
+    pub new_epoch: bool,
+    /// The content after it.
+    pub snapshot: Snapshot,
+}
+
+impl Directory {
+    pub(crate) fn new(state: Arc<DirectoryState>) -> Self {
+        Self { state }
+    }
+
+    /// The present content. Takes no lock, never waits, copies nothing.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { content: self.state.view.now.load_full() }
+    }
+
+    /// Runs `read` on the present content without taking shared ownership of it: the fastest way.
+    pub fn with<T>(&self, read: impl FnOnce(&Map<Key, Arc<Record>>) -> T) -> T {
+        read(&self.state.view.now.load().records)
+    }
+
+    /// The next instance to call: all that are ready in turn, shared by every handle of this
+    /// directory. `None` if none is ready. Takes no lock, never waits, allocates nothing.
+    pub fn pick(&self) -> Option<Arc<Record>> {
+        let content = self.state.view.now.load();
+        let cursor = self.state.cursor.load(Relaxed);
+        let ready = |record: &Arc<Record>| match &record.content {
+            Content::Instance(instance) => instance.state() == State::Ready,
+            Content::Config(_) => false,
+        };
+        let pick = round_robin(&content.records, cursor, ready)?;
+        self.state.cursor.store(pick.next, Relaxed);
+        Some(pick.value.clone())
+    }
+
+    /// Waits until the directory was listed for the first time. Cancel safe.
+    ///
+    /// # Errors
+    /// The registry was shut down before.
+    pub async fn ready(&self) -> Result<Snapshot, Unavailable> {
+        self.wait_for(Snapshot::is_synced).await
+    }
+
+    /// Waits for content that fits. Late readers see the newest only. Cancel safe.
+    ///
+    /// # Errors
+    /// The registry was shut down before.
+    pub async fn wait_for(
+        &self,
+        mut fits: impl FnMut(&Snapshot) -> bool,
+    ) -> Result<Snapshot, Unavailable> {
+        let mut count = self.state.view.count.subscribe();
+        loop {
+            count.mark_unchanged();
+            let snapshot = self.snapshot();
+            if fits(&snapshot) {
+                return Ok(snapshot);
+            }
+            if self.state.view.is_closed() {
+                return Err(Unavailable::Closed);
+            }
+            count.changed().await.map_err(|_| Unavailable::Closed)?;
+        }
+    }
+
+    /// The differences from now on; the first one holds everything that is there now.
+    pub fn changes(&self) -> Changes {
+        let mut count = self.state.view.count.subscribe();
+        count.mark_changed();
+        Changes {
+            directory: self.clone(),
+            count,
+            seen: Snapshot { content: Arc::new(nothing()) },
+            waiting: None,
+        }
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directory({})", self.state.view.now.load())
+    }
+}
+
+impl DirectoryState {
+    pub fn new(registry: Registry, id: DirectoryId) -> Self {
+        Self { registry, id, view: Arc::new(View::new()), cursor: AtomicU64::new(0) }
+    }
+}
+
+impl Drop for DirectoryState {
+    fn drop(&mut self) {
+        self.registry.command(Command::Close { id: self.id });
+    }
+}
+
+/// What the count stands at once nothing more will come.
+const CLOSED: u64 = u64::MAX;
+
+impl View {
+    fn new() -> Self {
+        Self { now: ArcSwap::from_pointee(nothing()), count: watch::Sender::new(0) }
+    }
+
+    pub fn show(&self, content: Content_) {
+        self.now.store(Arc::new(content));
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    /// Nothing more will come.
+    pub fn close(&self) {
+        self.count.send_replace(CLOSED);
+    }
+
+    fn is_closed(&self) -> bool {
+        *self.count.borrow() == CLOSED
+    }
+}
+
+fn nothing() -> Content_ {
+    Content_ {
+        epoch: 0,
+        revision: Revision::ZERO,
+        freshness: Freshness::Unsynced,
+        records: Map::new(),
+        bad: Map::new(),
+    }
+}
+
+impl Snapshot {
+    /// The store's revision that this is the content of; 0 before the first list.
+    pub fn revision(&self) -> Revision {
+        self.content.revision
+    }
+
+    /// Counts the histories seen; revisions compare within one epoch only.
+    pub fn epoch(&self) -> u32 {
+        self.content.epoch
+    }
+
+    /// How far it can be trusted.
+    pub fn freshness(&self) -> Freshness {
+        self.content.freshness
+    }
+
+    /// Whether it was listed at all; an empty one that was not means nothing.
+    pub fn is_synced(&self) -> bool {
+        self.content.freshness != Freshness::Unsynced
+    }
+
+    /// Whether the store confirmed it lately.
+    pub fn is_live(&self) -> bool {
+        self.content.freshness == Freshness::Live
+    }
+
+    /// How many readable records there are.
+    pub fn len(&self) -> usize {
+        self.content.records.len()
+    }
+
+    /// Whether there is no readable record.
+    pub fn is_empty(&self) -> bool {
+        self.content.records.is_empty()
+    }
+
+    /// The instances, in the order of their keys.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.content.records.values().filter_map(|record| match &record.content {
+            Content::Instance(instance) => Some(instance),
+            Content::Config(_) => None,
+        })
+    }
+
+    /// An instance by its id. Looks through all of them.
+    pub fn instance(&self, id: &str) -> Option<&Instance> {
+        self.instances().find(|instance| instance.id() == id)
+    }
+
+    /// The first configuration, in a directory of one group's configuration the only one.
+    pub fn config(&self) -> Option<&Data> {
+        self.content.records.values().find_map(|record| match &record.content {
+            Content::Config(config) => Some(config.data()),
+            Content::Instance(_) => None,
+        })
+    }
+
+    /// The readable records with all that etcd says of them, by key.
+    pub fn records(&self) -> &Map<Key, Arc<Record>> {
+        &self.content.records
+    }
+
+    /// The records that should be readable and are not, and why.
+    pub fn unreadable(&self) -> impl ExactSizeIterator<Item = (&Key, &BadRecord)> {
+        self.content.bad.iter().map(|(key, unread)| (key, &unread.bad))
+    }
+}
+
+impl Changes {
+    /// Waits for the next difference; `None` when the registry was shut down. Cancel safe.
+    pub async fn next(&mut self) -> Option<Difference> {
+        loop {
+            self.count.changed().await.ok()?;
+            if let Some(difference) = self.difference() {
+                return Some(difference);
+            }
+            if self.directory.state.view.is_closed() {
+                return None;
+            }
+        }
+    }
+
+    /// What the reader was last shown.
+    pub fn seen(&self) -> &Snapshot {
+        &self.seen
+    }
+
+    /// The way from what was seen to what is there; `None`: nothing is new.
+    fn difference(&mut self) -> Option<Difference> {
+        let snapshot = self.directory.snapshot();
+        let (old, new) = (&self.seen.content, &snapshot.content);
+        if old == new {
+            return None;
+        }
+        let changes = old.records.diff(&new.records).filter_map(|(key, before, record)| {
+            let key = key.clone();
+            match (before.cloned(), record.cloned()) {
+                (None, Some(record)) => Some(Change::Added { key, record }),
+                (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
+                (Some(before), None) => Some(Change::Removed { key, before }),
+                (None, None) => None,
+            }
+        });
+        let changes = changes.collect();
+        let new_epoch = old.revision != Revision::ZERO && old.epoch != new.epoch;
+        self.seen = snapshot.clone();
+        Some(Difference { changes, new_epoch, snapshot })
+    }
+}
+
+/// Never ends on errors; ends when the registry was shut down.
+impl Stream for Changes {
+    type Item = Difference;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Difference>> {
+        loop {
+            let this = &mut *self;
+            let waiting = this.waiting.get_or_insert_with(|| {
+                let mut count = this.count.clone();
+                Box::pin(async move { count.changed().await.ok().map(|()| count) })
+            });
+            let count = std::task::ready!(waiting.as_mut().poll(cx));
+            this.waiting = None;
+            let Some(count) = count else { return Poll::Ready(None) };
+            this.count = count;
+            if let Some(difference) = this.difference() {
+                return Poll::Ready(Some(difference));
+            }
+            if this.directory.state.view.is_closed() {
+                return Poll::Ready(None);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").field("seen", &self.seen.content.revision).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+use std::time::Duration;
+
+use portolan_core::engine::{Conflict, OpId};
+use portolan_core::instance::{Builder as InstanceBuilder, Data, GroupConfig, Instance};
+use portolan_core::layout::{Decoded, Scope, Stamp};
+use portolan_core::name::{GroupName, NameError};
+use portolan_core::waist::{KeyRange, Range, Reply, Request, Revision};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use crate::directory::Directory;
+use crate::driver::{Change, Message};
+use crate::error::{CallError, RegisterError, UpdateError};
+use crate::registration::Registration;
+use crate::registry::Registry;
+
+/// A service's name: its instances, and the configuration that they share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Group {
+    registry: Registry,
+    name: GroupName,
+}
+
+/// A group's configuration at one revision.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Configuration {
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// The document.
+    pub data: Data,
+}
+
+impl Configuration {
+    /// The document as a `T`.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, UpdateError> {
+        shape("in the store")(serde_json::from_str(self.data.as_str()))
+    }
+}
+
+/// How an update ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Updated {
+    /// The revision at which the configuration now stands; 0: there is none.
+    pub revision: Revision,
+    /// Whether it was written; else the closure left it as it was.
+    pub written: bool,
+}
+
+impl Group {
+    pub(crate) fn new(registry: Registry, name: GroupName) -> Self {
+        Self { registry, name }
+    }
+
+    /// The group's name.
+    pub fn name(&self) -> &GroupName {
+        &self.name
+    }
+
+    /// Begins the description of an instance of this group.
+    ///
+    /// # Errors
+    /// The id is not one.
+    pub fn instance(&self, id: &str) -> Result<InstanceBuilder, NameError> {
+        let id = self.registry.layout().parse_id(id)?;
+        Ok(Instance::builder(self.name.clone(), id))
+    }
+
+    /// Keeps `instance` in the store until the returned guard is told otherwise, or dropped. A
+    /// record of somebody else at its key is replaced.
+    ///
+    /// Returns at once; [`Registration::ready`] waits until the record stands.
+    ///
+    /// # Errors
+    /// The instance cannot be registered; nothing was sent.
+    pub fn register(&self, instance: Instance) -> Result<Registration, RegisterError> {
+        self.register_with(instance, Conflict::Replace)
+    }
+
+    /// As [`register`](Self::register), with a choice of what to do when somebody else's record
+    /// stands there.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register).
+    pub fn register_with(
+        &self,
+        instance: Instance,
+        conflict: Conflict,
+    ) -> Result<Registration, RegisterError> {
+        self.check(&instance)?;
+        let (id, states) =
+            self.registry.register(instance, conflict).ok_or(RegisterError::Closed)?;
+        Ok(Registration::new(self.clone(), id, states))
+    }
+
+    /// A live copy of the group's instances.
+    pub fn directory(&self) -> Directory {
+        self.registry.directory(Scope::Instances(self.name.clone()))
+    }
+
+    /// A live copy of the group's configuration.
+    pub fn configurations(&self) -> Directory {
+        self.registry.directory(Scope::Config(self.name.clone()))
+    }
+
+    /// The group's configuration as it is now, by a linearizable read.
+    ///
+    /// # Errors
+    /// The store did not answer in time, or what stands there cannot be read.
+    pub async fn config(&self) -> Result<Option<Configuration>, CallError> {
+        let layout = self.registry.layout();
+        let Some(key) = layout.config_key(&self.name) else {
+            return Err(CallError::invalid("this layout has no group configuration".to_owned()));
+        };
+        let range = Request::Range(Range::of(KeyRange::one(key)));
+        let reply = self.registry.call(range, self.registry.shared.limits.call).await?;
+        let Reply::Range(range) = reply else { return Ok(None) };
+        let Some(kv) = range.kvs.first() else { return Ok(None) };
+        match layout.decode(&kv.key, &kv.value) {
+            Decoded::Config(config) => Ok(Some(Configuration {
+                revision: kv.mod_revision,
+                data: config.data().clone(),
+            })),
+            Decoded::Bad(bad) => {
+                Err(CallError::invalid(format!("configuration at key {}: {bad}", kv.key)))
+            }
+            Decoded::Instance(_) | Decoded::Ignored => Ok(None),
+        }
+    }
+
+    /// Changes the group's configuration by compare-and-swap, within the registry's time for calls.
+    ///
+    /// The closure is shown what stands there (`None`: nothing) and returns what is to stand there,
+    /// or `None` to leave it. It runs in the registry's driver, so it must not block, and it runs
+    /// again whenever somebody else was faster.
+    ///
+    /// # Errors
+    /// [`UpdateError::Unknown`] alone leaves open whether it was written; whatever happens, it is
+    /// written at most once.
+    pub async fn update<F>(&self, mut change: F) -> Result<Updated, UpdateError>
+    where
+        F: FnMut(Option<&Data>) -> Option<Data> + Send + 'static,
+    {
+        let shown = move |base: Option<&GroupConfig>| Ok(change(base.map(GroupConfig::data)));
+        self.update_within(Box::new(shown), self.registry.shared.limits.call).await
+    }
+
+    /// As [`update`](Self::update), on a type of yours. Where nothing stands yet the closure is
+    /// shown `T::default()`. Nothing is written when the document comes out as it was.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); and when what stands there does not fit `T`, in which case
+    /// nothing is written.
+    pub async fn update_as<T, F>(&self, mut change: F) -> Result<Updated, UpdateError>
+    where
+        T: Default + Serialize + DeserializeOwned,
+        F: FnMut(&mut T) + Send + 'static,
+    {
+        let shown = move |base: Option<&GroupConfig>| {
+            let mut value = match base {
+                Some(config) => {
+                    shape("in the store")(serde_json::from_str(config.data().as_str()))?
+                }
+                None => T::default(),
+            };
+            change(&mut value);
+            let value = shape("to be written")(serde_json::to_value(&value))?;
+            let data = shape("to be written")(Data::from_value(&value))?;
+            Ok(Some(data).filter(|data| base.map(GroupConfig::data) != Some(data)))
+        };
+        self.update_within(Box::new(shown), self.registry.shared.limits.call).await
+    }
+
+    async fn update_within(
+        &self,
+        change: Change,
+        within: Duration,
+    ) -> Result<Updated, UpdateError> {
+        let (done, answer) = oneshot::channel();
+        let id = OpId(self.registry.next_id());
+        let group = self.name.clone();
+        self.registry.send(Message::Update { id, group, within, change, done });
+        answer.await.unwrap_or_else(|_| Err(UpdateError::NotDone(CallError::closed())))
+    }
+
+    /// What can be found out about an instance before the store is asked.
+    pub(crate) fn check(&self, instance: &Instance) -> Result<(), RegisterError> {
+        if instance.group() != self.name.as_str() {
+            return Err(RegisterError::OtherGroup {
+                instance: instance.id().to_owned(),
+                group: instance.group().to_owned(),
+                wanted: self.name.to_string(),
+            });
+        }
+        let allow_local = self.registry.shared.limits.allow_local;
+        instance.check_advertised(allow_local).map_err(RegisterError::Address)?;
+        // The stamp's numbers have a fixed limit, so that any stands for the one to come.
+        let stamp = Stamp::default();
+        self.registry
+            .layout()
+            .encode_instance(instance, stamp)
+            .map(drop)
+            .map_err(RegisterError::Encode)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+fn shape<T, E: std::fmt::Display>(
+    what: &'static str,
+) -> impl FnOnce(Result<T, E>) -> Result<T, UpdateError> {
+    move |result| result.map_err(|error| UpdateError::Shape { what, reason: error.to_string() })
+}

@@ -1,0 +1,40 @@
+use std::time::Duration;
+
+use portolan_core::time::Time;
+
+/// How a registry is doing, at one moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Registrations that are wanted.
+    pub registrations: usize,
+    /// Of these, those whose record stands in the store as far as is known.
+    pub registered: usize,
+    /// Open directories.
+    pub directories: usize,
+    /// Of these, those that the store confirmed lately.
+    pub live: usize,
+    /// Of these, those that were never listed yet.
+    pub unsynced: usize,
+    /// Unreadable records in all directories.
+    pub unreadable: usize,
+    /// Requests in flight, watches not counted.
+    pub in_flight: usize,
+    /// The last answer of the store, as time since the registry was built; `None`: none yet.
+    pub last_answer: Option<Duration>,
+    /// Whether the registry is shutting down or shut down.
+    pub closing: bool,
+}
+
+impl Status {
+    /// Whether the store has answered, every registration stands, and every directory is live.
+    pub fn is_well(&self) -> bool {
+        self.last_answer.is_some()
+            && self.registered == self.registrations
+            && self.live == self.directories
+    }
+
+    pub(crate) fn answered_at(&mut self, now: Time) {
+        self.last_answer = Some(now.since(Time::ZERO));
+    }
+}
