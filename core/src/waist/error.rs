@@ -438,3 +438,6 @@ fn numbers(text: &str, before: &str, between: &str, after: &str) -> Option<(u64,
     let (second, _) = rest.split_once(after)?;
     Some((first.parse().ok()?, second.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests;
