@@ -88,6 +88,8 @@ pub(crate) struct Driver<S> {
     directories: BTreeMap<DirectoryId, Shown>,
     updates: BTreeMap<OpId, Update>,
     calls: BTreeMap<OpId, oneshot::Sender<Result<Reply, Refusal>>>,
+    /// Whether a directory was shown since others could last run.
+    shown: bool,
     closing: Vec<oneshot::Sender<bool>>,
     shutdown_within: Duration,
 }
@@ -110,7 +112,7 @@ enum End {
     Abandoned,
 }
 
-/// Inputs taken in one go before the outputs are carried out and the status is told.
+/// Commands taken in one go before the outputs are carried out and the status is told.
 const INPUTS_AT_ONCE: usize = 64;
 
 impl<S: Store> Driver<S> {
@@ -134,6 +136,7 @@ impl<S: Store> Driver<S> {
             directories: BTreeMap::new(),
             updates: BTreeMap::new(),
             calls: BTreeMap::new(),
+            shown: false,
             closing: Vec::new(),
             shutdown_within,
         }
@@ -146,6 +149,10 @@ impl<S: Store> Driver<S> {
         let end = loop {
             if let Some(end) = self.carry_out() {
                 break end;
+            }
+            if std::mem::take(&mut self.shown) {
+                // Readers on the same thread see every step, however fast the store is.
+                tokio::task::yield_now().await;
             }
             let timeout = self.engine.poll_timeout();
             let wake_at = timeout.map(|at| self.started + at.since(Time::ZERO));
@@ -319,6 +326,7 @@ impl<S: Store> Driver<S> {
             shown.freshness = snapshot.freshness;
             shown.unreadable = snapshot.bad.len();
             shown.view.show(snapshot);
+            self.shown = true;
         }
     }
 

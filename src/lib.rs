@@ -14,7 +14,7 @@
 //! let registry = Registry::embedded()?;
 //! let web = registry.group("web")?;
 //!
-//! let instance = web.instance("web-1")?.endpoint("http".parse()?, "10.0.0.7:8080").build()?;
+//! let instance = web.instance("web-1")?.endpoint("http", "10.0.0.7:8080").build()?;
 //! let registration = web.register(instance)?;
 //! registration.ready().await?;
 //!

@@ -1,3 +1,4 @@
 //! All integration tests of the workspace, in one binary: it links once.
 
 mod house;
+mod library;

@@ -1,0 +1,350 @@
+//! The library over the embedded store, under a paused clock: what users see.
+
+use std::time::Duration;
+
+use portolan::{
+    Change, Conflict, Data, Embedded, ErrorKind, Freshness, Gone, Group, Instance, Registry,
+    RegistrationState, State,
+};
+use tokio::time::timeout;
+
+/// Longer than anything here may take; under a paused clock it costs nothing.
+const SOON: Duration = Duration::from_secs(60);
+
+fn registry(store: &Embedded) -> Registry {
+    Registry::builder()
+        .embedded(store)
+        .ttl(Duration::from_secs(5))
+        .build()
+        .expect("the defaults make sense")
+}
+
+fn group(registry: &Registry) -> Group {
+    registry.group("web").expect("a name")
+}
+
+fn instance(group: &Group, id: &str) -> Instance {
+    group
+        .instance(id)
+        .expect("a name")
+        .endpoint("http", "10.0.0.7:8080")
+        .build()
+        .expect("an instance")
+}
+
+fn ids(snapshot: &portolan::Snapshot) -> Vec<&str> {
+    snapshot.instances().map(Instance::id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn registers_finds_updates_and_removes() {
+    let store = Embedded::new();
+    let (ours, theirs) = (registry(&store), registry(&store));
+    let (web, seen) = (group(&ours), group(&theirs).directory());
+    let mut registration = web.register(instance(&web, "a")).expect("it can be registered");
+    let revision = registration.ready().await.expect("it stands");
+    let snapshot = seen.wait_for(|s| s.revision() >= revision).await.expect("it is seen");
+    assert_eq!(ids(&snapshot), ["a"]);
+    assert!(snapshot.is_live());
+
+    let changed = instance(&web, "a").with_state(State::OutOfService);
+    registration.update(changed).expect("it can be written");
+    let revision = registration.ready().await.expect("it stands");
+    let snapshot = seen.wait_for(|s| s.revision() >= revision).await.expect("it is seen");
+    assert_eq!(snapshot.instance("a").map(Instance::state), Some(State::OutOfService));
+
+    let mut changes = seen.changes();
+    let reading = async {
+        let mut states = Vec::new();
+        while states.last() != Some(&None) {
+            let difference = changes.next().await.expect("open");
+            states.extend(difference.changes.iter().map(|change| match change {
+                Change::Added { record, .. } | Change::Updated { record, .. } => {
+                    record.instance().map(Instance::state)
+                }
+                Change::Removed { .. } => None,
+            }));
+        }
+        states
+    };
+    let (states, removed) = tokio::join!(timeout(SOON, reading), registration.deregister());
+    removed.expect("it is confirmed");
+    let states = states.expect("a reader that keeps up gets every step");
+    assert_eq!(
+        states,
+        [Some(State::OutOfService), Some(State::Draining), None],
+        "a wished removal drains first"
+    );
+    assert!(ours.shutdown().await && theirs.shutdown().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_after_shutdown() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let registrations: Vec<_> =
+        ["a", "b"].map(|id| web.register(instance(&web, id)).expect("it can be")).into();
+    let directory = web.directory();
+    directory.wait_for(|snapshot| snapshot.len() == 2).await.expect("both are seen");
+    assert!(tasks() > before, "the driver is a task");
+    assert!(registry.shutdown().await, "every removal is confirmed");
+    assert_eq!(tasks(), before);
+    for registration in &registrations {
+        assert_eq!(registration.state(), RegistrationState::Gone(Gone::Deregistered));
+    }
+    let kind = web.register(instance(&web, "c")).map(drop).map_err(|error| error.kind());
+    assert_eq!(kind, Err(ErrorKind::Closed));
+    assert!(timeout(SOON, directory.wait_for(|_| false)).await.expect("it ends").is_err());
+    assert!(timeout(SOON, web.directory().wait_for(|_| false)).await.expect("it ends").is_err());
+    let error = web.config().await.expect_err("it is closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(registry.shutdown().await, "a second one finds nothing to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_dropped_removes_what_it_registered() {
+    let store = Embedded::new();
+    let watcher = registry(&store);
+    let seen = group(&watcher).directory();
+    {
+        let registry = registry(&store);
+        let web = group(&registry);
+        let registration = web.register(instance(&web, "a")).expect("it can be registered");
+        registration.ready().await.expect("it stands");
+        seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+    }
+    let gone = seen.wait_for(|snapshot| snapshot.is_empty());
+    timeout(Duration::from_secs(1), gone).await.expect("long before the lease ends").expect("open");
+    watcher.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_registry_vanishes_with_its_lease() {
+    let store = Embedded::new();
+    let (ours, theirs) = (registry(&store), registry(&store));
+    let (web, seen) = (group(&ours), group(&theirs).directory());
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    registration.ready().await.expect("it stands");
+    seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+    ours.abandon().await;
+    let started = tokio::time::Instant::now();
+    seen.wait_for(|snapshot| snapshot.is_empty()).await.expect("it vanishes");
+    let after = started.elapsed();
+    assert!(after > Duration::from_secs(2) && after < Duration::from_secs(7), "{after:?}");
+    assert!(matches!(registration.state(), RegistrationState::Gone(_)));
+    theirs.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_store_loses_nothing() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    registration.ready().await.expect("it stands");
+    let seen = web.directory();
+    seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+    store.stop();
+    let stale = seen.wait_for(|snapshot| !snapshot.is_live());
+    let stale = timeout(SOON, stale).await.expect("it is noticed").expect("open");
+    assert_eq!(ids(&stale), ["a"], "an error changes the freshness, never the content");
+    assert!(matches!(stale.freshness(), Freshness::Stale { .. }));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    store.start();
+    let well = registry.wait_for_status(portolan::Status::is_well);
+    timeout(SOON, well).await.expect("it recovers").expect("open");
+    let back = seen.wait_for(|snapshot| snapshot.is_live() && snapshot.len() == 1);
+    timeout(SOON, back).await.expect("it recovers").expect("open");
+    registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_updates_at_once_both_survive() {
+    let store = Embedded::new();
+    let registries = [registry(&store), registry(&store)];
+    let change = |name: &'static str| {
+        move |config: &mut std::collections::BTreeMap<String, u32>| {
+            *config.entry(name.to_owned()).or_default() += 1;
+        }
+    };
+    let (first, second) = (group(&registries[0]), group(&registries[1]));
+    for round in 1..=20 {
+        let (a, b) =
+            tokio::join!(first.update_as(change("a")), second.update_as(change("b")));
+        let creating = round == 1;
+        for result in [&a, &b] {
+            // Two creations at once: one of them finds the other's.
+            assert!(result.is_ok() || creating, "{result:?}");
+        }
+    }
+    let config = first.config().await.expect("it is read").expect("it is there");
+    let counts: std::collections::BTreeMap<String, u32> = config.parse().expect("it fits");
+    assert!(counts["a"] >= 19 && counts["b"] >= 19, "{counts:?}");
+    let wrong = first.update_as(|_: &mut Vec<u32>| {}).await.expect_err("a map is no list");
+    assert_eq!(wrong.kind(), ErrorKind::Invalid);
+    let kept = first.update(|_| None).await.expect("nothing is to be done");
+    assert!(!kept.written);
+    for registry in registries {
+        registry.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_folded_differences_that_arrive() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let seen = web.directory();
+    let mut changes = seen.changes();
+    let mut registration = web.register(instance(&web, "a")).expect("it can be registered");
+    for round in 0..10 {
+        let state = if round % 2 == 0 { State::Ready } else { State::OutOfService };
+        registration.update(instance(&web, "a").with_state(state)).expect("it can be written");
+        registration.ready().await.expect("it stands");
+    }
+    let last = registration.ready().await.expect("it stands");
+    seen.wait_for(|snapshot| snapshot.revision() >= last).await.expect("it is seen");
+    let mut folded = std::collections::BTreeMap::new();
+    let mut steps = 0;
+    while changes.seen().revision() < last {
+        let difference = changes.next().await.expect("open");
+        steps += 1;
+        for change in difference.changes {
+            match change {
+                Change::Added { key, record } => {
+                    assert!(folded.insert(key, record).is_none(), "added twice");
+                }
+                Change::Updated { key, record, before } => {
+                    assert_eq!(folded.insert(key, record), Some(before));
+                }
+                Change::Removed { key, before } => {
+                    assert_eq!(folded.remove(&key), Some(before));
+                }
+            }
+        }
+    }
+    assert!(steps <= 2, "ten revisions came in {steps} steps");
+    let now: std::collections::BTreeMap<_, _> = seen
+        .snapshot()
+        .records()
+        .iter()
+        .map(|(key, record)| (key.clone(), record.clone()))
+        .collect();
+    assert_eq!(folded, now);
+    registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_follow_the_policy() {
+    let store = Embedded::new();
+    let (first, second) = (registry(&store), registry(&store));
+    let (ours, theirs) = (group(&first), group(&second));
+    let held = ours.register(instance(&ours, "a")).expect("it can be registered");
+    held.ready().await.expect("it stands");
+    let rejected =
+        theirs.register_with(instance(&theirs, "a"), Conflict::Reject).expect("it can be tried");
+    let error = rejected.ready().await.expect_err("it is kept out");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let waiting =
+        theirs.register_with(instance(&theirs, "a"), Conflict::Wait).expect("it can be tried");
+    waiting.wait_for(|state| matches!(state, RegistrationState::Waiting { .. })).await;
+    held.deregister().await.expect("it is confirmed");
+    timeout(SOON, waiting.ready()).await.expect("its turn comes").expect("it stands");
+    let replaced = waiting;
+    let winner = ours.register(instance(&ours, "a")).expect("it can be registered");
+    winner.ready().await.expect("it stands");
+    let gone = replaced.wait_for(|state| matches!(state, RegistrationState::Gone(_)));
+    let gone = timeout(SOON, gone).await.expect("it gives way").gone();
+    assert!(matches!(gone, Some(Gone::Superseded { .. })), "{gone:?}");
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn picks_go_round_the_ready_instances() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let directory = web.directory();
+    assert!(directory.pick().is_none());
+    let mut kept = Vec::new();
+    for (id, state) in [("a", State::Ready), ("b", State::OutOfService), ("c", State::Ready)] {
+        let instance = instance(&web, id).with_state(state);
+        kept.push(web.register(instance).expect("it can be registered"));
+    }
+    directory.wait_for(|snapshot| snapshot.len() == 3).await.expect("all are seen");
+    let picks: Vec<_> = (0..4)
+        .filter_map(|_| directory.pick())
+        .filter_map(|record| record.instance().map(|instance| instance.id().to_owned()))
+        .collect();
+    assert_eq!(picks, ["a", "c", "a", "c"]);
+    registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_record_is_listed_and_skipped() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    // A group of another root shares the prefix with nothing here; garbage is written through
+    // the configuration of a group whose key lies among the instances of `web`.
+    let intruder = Registry::builder()
+        .embedded(&store)
+        .root("/portolan/instances/web")
+        .build()
+        .expect("a root");
+    let other = intruder.group("x").expect("a name");
+    let data = Data::parse("{\"not\":\"an instance\"}").expect("JSON");
+    other.update(move |_| Some(data.clone())).await.expect("it is written");
+    let held = web.register(instance(&web, "a")).expect("it can be registered");
+    held.ready().await.expect("it stands");
+    let snapshot = web.directory().wait_for(|s| s.len() == 1).await.expect("it is seen");
+    assert_eq!(ids(&snapshot), ["a"]);
+    let bad: Vec<_> = snapshot.unreadable().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(bad, ["/portolan/instances/web/groups/x"]);
+    registry.shutdown().await;
+    intruder.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_field_value_and_limit() {
+    let store = Embedded::new();
+    let build = |change: fn(portolan::RegistryBuilder) -> portolan::RegistryBuilder| {
+        let builder = change(Registry::builder().embedded(&store));
+        builder.build().map(drop).expect_err("it makes no sense").to_string()
+    };
+    let registry = registry(&store);
+    let web = group(&registry);
+    let local = web
+        .instance("a")
+        .map(|builder| builder.endpoint("http", "127.0.0.1:80"))
+        .expect("names");
+    let local = local.build().expect("an instance");
+    let other = registry.group("db").expect("a name");
+    let texts = [
+        build(|b| b.ttl(Duration::from_millis(500))),
+        build(|b| b.ttl(Duration::from_secs(1 << 20))),
+        build(|b| b.call_within(Duration::ZERO)),
+        build(|b| b.root("portolan")),
+        Registry::builder().build().map(drop).expect_err("no store").to_string(),
+        registry.group("a/b").map(drop).expect_err("a slash").to_string(),
+        web.instance("..").map(drop).expect_err("dots").to_string(),
+        web.register(local).map(drop).expect_err("a local address").to_string(),
+        other.register(instance(&web, "a")).map(drop).expect_err("not its group").to_string(),
+    ];
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+    ttl is 500ms; allowed are whole seconds from 1 s to 86400s
+    ttl is 1048576s; allowed are whole seconds from 1 s to 86400s
+    call_within is zero; it takes a time above zero
+    root is "portolan"; it takes an absolute path of names, like /portolan
+    no store is named: give the addresses of etcd's members, or an embedded store
+    group name has '/' at byte 1; allowed are letters, digits, '.', '_' and '-'
+    instance id is "..", which stands for a folder in paths
+    endpoint name "http": endpoint "127.0.0.1:80" would be advertised, but loopback is reached from this machine only; advertise an address that others reach, or allow local ones
+    instance "a" belongs to group "web"; it is registered in "db"
+    "#);
+    registry.shutdown().await;
+}
