@@ -11,6 +11,7 @@
 //! | [`layout`] | which keys and values stand for what |
 //! | [`engine`] | the machines, and the one door to them |
 //! | [`map`] | the persistent ordered map that snapshots share |
+//! | [`picker`] | which instance to call next |
 //! | [`time`], [`rng`], [`tuning`] | time, chance and constants, all handed in |
 
 #![warn(clippy::float_arithmetic)]
@@ -21,6 +22,7 @@ mod json;
 pub mod layout;
 pub mod map;
 pub mod name;
+pub mod picker;
 pub mod rng;
 pub mod time;
 pub mod tuning;
