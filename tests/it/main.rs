@@ -2,3 +2,4 @@
 
 mod house;
 mod library;
+mod real;

@@ -1,0 +1,155 @@
+//! Real etcd under test, through the carrier.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use portolan_core::waist::{AttemptId, Backend, MemberId, Put, Reply, Request, StoreError};
+use portolan_etcd::EtcdBackend;
+use portolan_kit::{Cluster, Etcd, Release};
+use tokio::runtime::Runtime;
+
+use super::store::{Happening, Setup, Store};
+
+pub struct RealStore {
+    name: String,
+    release: String,
+    // Before the runtime: its tasks want to be ended there.
+    backend: EtcdBackend,
+    runtime: Runtime,
+    servers: Servers,
+    next: u64,
+}
+
+enum Servers {
+    One(Etcd),
+    Many(Cluster),
+}
+
+impl RealStore {
+    /// # Panics
+    /// Without that etcd, with a line on how to get one.
+    pub fn start(release: Release, setup: Setup) -> Self {
+        let mut builder = Etcd::builder(release);
+        if let Some(interval) = setup.progress {
+            builder = builder.progress_every(interval);
+        }
+        if setup.small {
+            builder = builder.flag("--quota-backend-bytes=4194304");
+        }
+        let servers = if setup.members == 1 {
+            builder.start().map(Servers::One)
+        } else {
+            builder.start_cluster(setup.members).map(Servers::Many)
+        };
+        let servers = servers.unwrap_or_else(|error| panic!("{error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let backend = {
+            let _inside = runtime.enter();
+            let builder = EtcdBackend::builder().address(servers.asked().client_url());
+            builder.require_leader(setup.require_leader).build().expect("the address is right")
+        };
+        let release = servers.asked().version().to_owned();
+        let name = format!("etcd {release}");
+        Self { name, release, backend, runtime, servers, next: 1 }
+    }
+
+    /// Writes until the store says that it is full.
+    fn fill(&mut self) {
+        for _ in 0..20 {
+            let value = vec![0; 1 << 20].into();
+            let put = Put { key: "fill".into(), value, ..Put::default() };
+            self.submit(Request::Put(put));
+            match self.poll(Duration::from_secs(10)) {
+                Some((_, Reply::Put(_))) => {}
+                Some((_, Reply::Failed(StoreError::NoSpace))) => return,
+                other => panic!("filling up: {other:?}"),
+            }
+        }
+        panic!("the database takes 20 MB with a quota of 4 MiB");
+    }
+}
+
+impl Servers {
+    /// The member that the client is connected to.
+    fn asked(&self) -> &Etcd {
+        match self {
+            Self::One(etcd) => etcd,
+            Self::Many(cluster) => &cluster.members()[0],
+        }
+    }
+
+    fn asked_mut(&mut self) -> &mut Etcd {
+        match self {
+            Self::One(etcd) => etcd,
+            Self::Many(cluster) => &mut cluster.members_mut()[0],
+        }
+    }
+
+    fn others_mut(&mut self) -> &mut [Etcd] {
+        match self {
+            Self::One(_) => &mut [],
+            Self::Many(cluster) => &mut cluster.members_mut()[1..],
+        }
+    }
+}
+
+impl Store for RealStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn release(&self) -> &str {
+        &self.release
+    }
+
+    fn submit(&mut self, request: Request) -> AttemptId {
+        let attempt = AttemptId(self.next);
+        self.next += 1;
+        let _inside = self.runtime.enter();
+        self.backend.submit(attempt, MemberId(0), request);
+        attempt
+    }
+
+    fn cancel(&mut self, attempt: AttemptId) {
+        self.backend.cancel(attempt);
+    }
+
+    fn poll(&mut self, within: Duration) -> Option<(AttemptId, Reply)> {
+        let Self { backend, runtime, .. } = self;
+        runtime.block_on(async {
+            let next = poll_fn(|cx| backend.poll_reply(cx));
+            tokio::time::timeout(within, next).await.ok()
+        })
+    }
+
+    fn wait(&mut self, span: Duration) {
+        self.runtime.block_on(tokio::time::sleep(span));
+    }
+
+    fn happen(&mut self, event: Happening) {
+        let etcd = self.servers.asked_mut();
+        let done = match event {
+            Happening::Restart => etcd.restart(),
+            Happening::Wipe => etcd.wipe().and_then(|()| etcd.restart()),
+            Happening::Pause => etcd.pause(),
+            Happening::Resume => etcd.resume(),
+            Happening::Fill => {
+                self.fill();
+                Ok(())
+            }
+            Happening::LoseLeader => self.servers.others_mut().iter_mut().try_for_each(Etcd::kill),
+            Happening::FindLeader => {
+                let others = self.servers.others_mut();
+                others.iter_mut().try_for_each(Etcd::launch).and_then(|()| {
+                    others.iter_mut().try_for_each(|etcd| etcd.wait_healthy(PATIENCE))
+                })
+            }
+        };
+        done.unwrap_or_else(|error| panic!("{event:?}: {error}"));
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
