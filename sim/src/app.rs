@@ -71,7 +71,11 @@ impl App {
     pub fn command(&mut self, run: Run, step: &Do) -> Option<Command> {
         Some(match step {
             &Do::Register { id, ref group, ref instance, conflict, .. } => {
-                self.used.insert(Used::Registration(id)).then_some(())?;
+                let last =
+                    self.used.range(..=Used::Registration(RegistrationId(u64::MAX))).next_back();
+                let rises = last.is_none_or(|&last| last < Used::Registration(id));
+                rises.then_some(())?;
+                self.used.insert(Used::Registration(id));
                 let instance = describe(run, id, group, instance);
                 let registration = Registration { instance: instance.clone(), conflict };
                 self.registrations.insert(id, registration);

@@ -11,17 +11,25 @@
 //! | [`plan`] | plans: the world, and what happens in it, as JSON |
 //! | [`World`] | engines, store, wire, clock; one [`step`](World::step) at a time |
 //! | [`trace`] | what happened |
+//! | [`check`] | the properties, as scans of the trace |
+//! | [`run`] | runs a plan under all checks, and makes failing ones small |
 
 mod app;
 mod chance;
+pub mod check;
+mod draw;
 mod link;
 pub mod plan;
 mod process;
 mod queue;
+pub mod run;
 pub mod trace;
 mod world;
 
+pub use check::{Checks, Property, Violation};
+pub use draw::Mix;
 pub use plan::Plan;
 pub use process::{Clock, Process};
+pub use run::Runner;
 pub use trace::{Entry, Run, TraceHash, What};
 pub use world::World;

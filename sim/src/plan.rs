@@ -108,7 +108,7 @@ pub enum Do {
     Register {
         /// Whose.
         process: u16,
-        /// The registration's number, unique in its process.
+        /// The registration's number in its process; a later one must have a higher one.
         id: RegistrationId,
         /// The group.
         group: GroupName,

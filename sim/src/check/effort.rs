@@ -1,0 +1,322 @@
+//! EF1, EF4 and EF7: how hard engines try, how long, and how they stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portolan_core::Time;
+use portolan_core::engine::{Event, OpId, RegistrationEvent};
+use portolan_core::instance::State;
+use portolan_core::layout::Decoded;
+use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request};
+
+use super::facts::{Facts, OperationKind, RunLife};
+use super::ops;
+use super::{Check, Report};
+use crate::app::Edited;
+use crate::trace::{Entry, Run, What};
+
+/// EF1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NoBusyLoop {
+    /// What has been tried since it last worked.
+    series: BTreeMap<(Run, Target), Series>,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+enum Target {
+    Read(Key),
+    Write(Key),
+    Watch(KeyRange),
+    Grant,
+    Revoke(LeaseId),
+    KeepAlive(LeaseId),
+    TimeToLive(LeaseId),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Series {
+    first: Time,
+    count: u64,
+    failed: bool,
+}
+
+impl Check for NoBusyLoop {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        match &entry.what {
+            What::Sent { run, attempt, request, .. } => {
+                if facts.attempts.get(&(*run, *attempt)).is_some_and(|known| known.call.is_none()) {
+                    for target in targets(request) {
+                        self.sent(facts, *run, target, report);
+                    }
+                }
+            }
+            What::Cancelled { run, attempt } => self.ended(facts, (*run, *attempt), None),
+            What::Answered { run, attempt, reply } if facts.fresh => {
+                self.ended(facts, (*run, *attempt), Some(reply));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl NoBusyLoop {
+    fn sent(&mut self, facts: &Facts, run: Run, target: Target, report: &mut Report<'_>) {
+        let now = facts.local(run, facts.now);
+        let users = users(facts, run, &target);
+        let series = self
+            .series
+            .entry((run, target.clone()))
+            .and_modify(|series| series.count += u64::from(series.failed))
+            .or_insert(Series { first: now, count: 1, failed: false });
+        if series.count < 2 {
+            return;
+        }
+        report.look();
+        let tuning = &facts.setup.tuning;
+        let doublings = tuning
+            .backoff_cap
+            .as_nanos()
+            .div_ceil(tuning.backoff_base.as_nanos().max(1))
+            .next_power_of_two()
+            .trailing_zeros();
+        let kept = 100 - u128::from(tuning.jitter_percent.min(95));
+        let pause = (tuning.backoff_cap.as_nanos() * kept / 100).max(1);
+        let passed = now.since(series.first).as_nanos();
+        let each = 1 + u128::from(doublings) + passed.div_ceil(pause);
+        let bound = each * users + SLACK;
+        report.expect(u128::from(series.count) <= bound, || {
+            let span = now.since(series.first);
+            format!(
+                "{run} tried {target:?} {} times in {span:?} in vain; the bound is {bound}",
+                series.count
+            )
+        });
+    }
+
+    /// An attempt ended: with an answer, or by being given up.
+    fn ended(&mut self, facts: &Facts, (run, id): (Run, AttemptId), reply: Option<&Reply>) {
+        let Some(attempt) = facts.attempts.get(&(run, id)) else { return };
+        let lived = facts.local(run, facts.now).since(facts.local(run, attempt.at));
+        let is_stream = matches!(attempt.request, Request::Watch(_));
+        let worked = match reply {
+            Some(Reply::Watch(reply)) if !reply.canceled => return,
+            _ if is_stream => lived >= facts.setup.tuning.healthy_after,
+            None | Some(Reply::Failed(_)) => false,
+            Some(Reply::KeepAlive(reply)) => reply.ttl_secs > 0,
+            Some(_) => true,
+        };
+        let written: BTreeSet<&Key> = reply
+            .map(|reply| ops::written(&attempt.request, reply))
+            .into_iter()
+            .flatten()
+            .collect();
+        for target in targets(&attempt.request) {
+            // A compare that failed is as good as an error, unless somebody else's swap won.
+            let refused = match &target {
+                Target::Write(key) => {
+                    !written.contains(key)
+                        && !matches!(
+                            facts.store.of(key).last().and_then(|version| version.decoded.as_ref()),
+                            Some(Decoded::Config(_))
+                        )
+                }
+                Target::Read(_)
+                | Target::Watch(_)
+                | Target::Grant
+                | Target::Revoke(_)
+                | Target::KeepAlive(_)
+                | Target::TimeToLive(_) => false,
+            };
+            if worked && !refused {
+                self.series.remove(&(run, target));
+            } else if let Some(series) = self.series.get_mut(&(run, target)) {
+                series.failed = true;
+            }
+        }
+    }
+}
+
+fn targets(request: &Request) -> Vec<Target> {
+    match request {
+        Request::Range(range) => vec![Target::Read(range.keys.key.clone())],
+        Request::Put(_) | Request::Delete(_) | Request::Txn(_) => {
+            let writes = ops::writes(request).into_iter();
+            let mut found: Vec<_> = writes.map(|write| Target::Write(write.key.clone())).collect();
+            if let (true, Request::Txn(txn)) = (found.is_empty(), request) {
+                found.extend(txn.then.iter().filter_map(|op| match op {
+                    Op::Range(range) => Some(Target::Read(range.keys.key.clone())),
+                    Op::Put(_) | Op::Delete(_) | Op::Txn(_) => None,
+                }));
+            }
+            found
+        }
+        Request::Watch(watch) => vec![Target::Watch(watch.keys.clone())],
+        Request::Grant(_) => vec![Target::Grant],
+        Request::Revoke(revoke) => vec![Target::Revoke(revoke.lease)],
+        Request::KeepAlive(keep) => vec![Target::KeepAlive(keep.lease)],
+        Request::TimeToLive(ask) => vec![Target::TimeToLive(ask.lease)],
+        Request::Compact(_)
+        | Request::Leases
+        | Request::OnWatch { .. }
+        | Request::Status
+        | Request::Authenticate => Vec::new(),
+    }
+}
+
+/// How many directories and updates of a run may each try the same.
+fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
+    let (Target::Read(key) | Target::Write(key) | Target::Watch(KeyRange { key, .. })) = target
+    else {
+        return 1;
+    };
+    let of_run = |of: &Run| *of == run;
+    let directories = facts.directories.iter().filter(|((of, _), directory)| {
+        of_run(of) && directory.keys.as_ref().is_some_and(|keys| keys.key == *key)
+    });
+    let updates = facts.ops.iter().filter(|((of, _), operation)| {
+        let on = matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key);
+        of_run(of) && on
+    });
+    1.max(directories.count() + updates.count()) as u128
+}
+
+/// First tries that do not count as repetitions: grants begin with several at once.
+const SLACK: u128 = 4;
+
+/// EF4.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deadlines {
+    last: Time,
+}
+
+impl Check for Deadlines {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if entry.at > self.last {
+            self.overdue(facts, report);
+            self.last = entry.at;
+        }
+        match &entry.what {
+            What::Told { event: Event::Updated { .. } | Event::Called { .. }, .. } => report.look(),
+            What::Told { event: Event::Registration { event, .. }, .. } => {
+                if matches!(event, RegistrationEvent::Gone(_)) {
+                    report.look();
+                }
+            }
+            What::Sent { run, attempt, request, .. } => {
+                let now = facts.local(*run, entry.at);
+                let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
+                let tag = ops::writes(request).into_iter().find_map(|write| {
+                    match facts.layout().decode(write.key, &write.put?.value) {
+                        Decoded::Config(config) => Some(Edited::read(&config).by),
+                        Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_) => None,
+                    }
+                });
+                let update = tag.filter(|tag| tag.proposal > 0).map(|tag| OpId(tag.op));
+                let Some(id) = call.or(update) else { return };
+                let Some(operation) = facts.ops.get(&(*run, id)) else { return };
+                report.expect(now < operation.deadline && !operation.ended, || {
+                    format!(
+                        "{run} sends {attempt} for operation {} at {now}, which was to end by {}",
+                        id.0, operation.deadline
+                    )
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Deadlines {
+    /// Whatever was to end by the last moment has ended.
+    fn overdue(&self, facts: &Facts, report: &mut Report<'_>) {
+        for ((run, id), operation) in &facts.ops {
+            let late = facts.local(*run, self.last) >= operation.deadline;
+            if late && !operation.ended && facts.is_awake(*run) {
+                report.fail(format!(
+                    "operation {} of {run} has not ended at its deadline {}",
+                    id.0, operation.deadline
+                ));
+            }
+        }
+        for ((run, id), registration) in &facts.registrations {
+            let Some(deadline) = registration.deadline else { continue };
+            let late = facts.local(*run, self.last) >= deadline;
+            if late && registration.gone.is_none() && facts.is_awake(*run) {
+                report.fail(format!(
+                    "the removal of registration {} of {run} has not ended at its deadline \
+                     {deadline}",
+                    id.0
+                ));
+            }
+        }
+        for (run, known) in &facts.runs {
+            let late = known.closing.is_some_and(|at| facts.local(*run, self.last) >= at);
+            if late && !known.closed && known.life == RunLife::Awake {
+                report.fail(format!("the shutdown of {run} has not ended at its deadline"));
+            }
+        }
+    }
+}
+
+/// EF7.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Silence;
+
+impl Check for Silence {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        let (What::Sent { run, .. } | What::Told { run, .. } | What::Cancelled { run, .. }) =
+            &entry.what
+        else {
+            return;
+        };
+        let Some(known) = facts.runs.get(run) else { return };
+        if let What::Told { event: Event::Closed { .. }, .. } = &entry.what {
+            report.look();
+            let open = facts
+                .attempts
+                .range((*run, AttemptId(0))..=(*run, AttemptId(u64::MAX)))
+                .find(|(_, attempt)| {
+                    attempt.fate.is_none() && !matches!(attempt.request, Request::OnWatch { .. })
+                });
+            report.expect(open.is_none(), || {
+                let attempt = open.map(|(&(_, attempt), _)| attempt).unwrap_or(AttemptId(0));
+                format!("{run} has closed and still waits for {attempt}")
+            });
+            return;
+        }
+        if known.closed {
+            let answers_refusal = matches!(entry.what, What::Told { .. });
+            report
+                .expect(answers_refusal, || format!("{run} has closed, and then: {}", entry.what));
+        } else if let (Some(_), What::Sent { request, .. }) = (known.closing, &entry.what) {
+            report.look();
+            report.expect(is_farewell(facts, request), || {
+                format!("{run} is closing, and asks: {request}")
+            });
+        }
+    }
+}
+
+/// Whether a request is one of those that end things: what is drained, removed, read for that,
+/// kept alive meanwhile, revoked.
+fn is_farewell(facts: &Facts, request: &Request) -> bool {
+    match request {
+        Request::Range(_) | Request::KeepAlive(_) | Request::Revoke(_) => true,
+        Request::Txn(_) => ops::writes(request).iter().all(|write| {
+            write.put.is_none_or(|put| match facts.layout().decode(write.key, &put.value) {
+                Decoded::Instance(instance) => instance.state() == State::Draining,
+                Decoded::Config(_) | Decoded::Ignored | Decoded::Bad(_) => false,
+            })
+        }),
+        Request::OnWatch { .. }
+        | Request::Put(_)
+        | Request::Delete(_)
+        | Request::Compact(_)
+        | Request::Grant(_)
+        | Request::TimeToLive(_)
+        | Request::Leases
+        | Request::Watch(_)
+        | Request::Status
+        | Request::Authenticate => false,
+    }
+}

@@ -1,0 +1,177 @@
+//! The store's history, as its log tells it: the truth that all else is held against.
+
+use std::collections::BTreeMap;
+
+use portolan_core::Time;
+use portolan_core::layout::{Decoded, Layout, Stamp};
+use portolan_core::rng::hash;
+use portolan_core::waist::{AttemptId, EventKind, Key, KeyRange, LeaseId, Revision};
+use portolan_memory::{Cause, Change, ClientId};
+
+use crate::app::{Edited, Tag};
+use crate::trace::Run;
+
+/// Every change of every key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct History {
+    /// The revision of the last change.
+    pub revision: Revision,
+    keys: BTreeMap<Key, Vec<Version>>,
+    touched: BTreeMap<Revision, Vec<Key>>,
+}
+
+/// A key after one change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Version {
+    pub at: Time,
+    pub revision: Revision,
+    pub created: Revision,
+    pub lease: Option<LeaseId>,
+    pub value_hash: u64,
+    /// What the value says; `None`: the key was deleted.
+    pub decoded: Option<Decoded>,
+    pub by: Author,
+}
+
+/// Whose doing a change was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Author {
+    /// A request of a process's.
+    Run(Run, AttemptId),
+    /// The end of a lease, by a process's request.
+    Revoke(Run, LeaseId),
+    /// Somebody's who is no process.
+    Stranger,
+    /// The end of a lease's time.
+    Expiry(LeaseId),
+}
+
+impl Version {
+    /// The stamp of an instance's record.
+    pub fn stamp(&self) -> Option<Stamp> {
+        match &self.decoded {
+            Some(Decoded::Instance(instance)) => instance.stamp(),
+            Some(Decoded::Config(_) | Decoded::Ignored | Decoded::Bad(_)) | None => None,
+        }
+    }
+
+    /// The operation that wrote a configuration's record.
+    pub fn operation(&self) -> Option<u64> {
+        match &self.decoded {
+            Some(Decoded::Config(config)) => config.operation(),
+            Some(Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_)) | None => None,
+        }
+    }
+
+    /// Whose proposal a configuration's record is.
+    pub fn tag(&self) -> Option<Tag> {
+        match &self.decoded {
+            Some(Decoded::Config(config)) => {
+                Some(Edited::read(config).by).filter(|tag| tag.proposal > 0)
+            }
+            Some(Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_)) | None => None,
+        }
+    }
+
+    /// Whether the key is there.
+    pub fn is_there(&self) -> bool {
+        self.decoded.is_some()
+    }
+
+    /// Whether a directory shows it, readable or not.
+    pub fn is_shown(&self) -> bool {
+        !matches!(self.decoded, None | Some(Decoded::Ignored))
+    }
+}
+
+impl History {
+    /// Of a fresh store, which is at revision 1 (row R1).
+    pub fn new() -> Self {
+        Self { revision: Revision(1), keys: BTreeMap::new(), touched: BTreeMap::new() }
+    }
+
+    pub fn push(&mut self, layout: &Layout, clients: &BTreeMap<ClientId, Run>, change: &Change) {
+        let kv = &change.kv;
+        let by = match change.cause {
+            Cause::Request { from, attempt } => {
+                clients.get(&from).map_or(Author::Stranger, |&run| Author::Run(run, attempt))
+            }
+            Cause::Revoke { lease, from, .. } => {
+                clients.get(&from).map_or(Author::Stranger, |&run| Author::Revoke(run, lease))
+            }
+            Cause::Expiry { lease } => Author::Expiry(lease),
+        };
+        let version = Version {
+            at: change.at,
+            revision: change.revision,
+            created: kv.create_revision,
+            lease: kv.lease,
+            value_hash: hash(&kv.value),
+            decoded: match change.kind {
+                EventKind::Put => Some(layout.decode(&kv.key, &kv.value)),
+                EventKind::Delete => None,
+            },
+            by,
+        };
+        self.revision = self.revision.max(change.revision);
+        self.touched.entry(change.revision).or_default().push(kv.key.clone());
+        self.keys.entry(kv.key.clone()).or_default().push(version);
+    }
+
+    /// All versions of a key, oldest first.
+    pub fn of(&self, key: &[u8]) -> &[Version] {
+        self.keys.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// A key's state at a revision; `None` if it was absent.
+    pub fn at(&self, key: &[u8], revision: Revision) -> Option<&Version> {
+        let versions = self.of(key);
+        let after = versions.partition_point(|version| version.revision <= revision);
+        versions[..after].last().filter(|version| version.is_there())
+    }
+
+    /// A key's state before its last change.
+    pub fn before_last(&self, key: &[u8]) -> Option<&Version> {
+        let versions = self.of(key);
+        let last = versions.len().checked_sub(2)?;
+        versions.get(last).filter(|version| version.is_there())
+    }
+
+    /// The first change of a key after a revision.
+    pub fn first_after(&self, key: &[u8], revision: Revision) -> Option<&Version> {
+        let versions = self.of(key);
+        versions.get(versions.partition_point(|version| version.revision <= revision))
+    }
+
+    /// All keys of a range that were there at a revision.
+    pub fn range_at<'a>(
+        &'a self,
+        keys: &'a KeyRange,
+        revision: Revision,
+    ) -> impl Iterator<Item = (&'a Key, &'a Version)> {
+        self.keys
+            .range(keys.key.clone()..)
+            .take_while(|(key, _)| keys.contains(key))
+            .filter_map(move |(key, _)| Some((key, self.at(key, revision)?)))
+    }
+
+    /// The keys of a range that changed at a revision.
+    pub fn touched<'a>(
+        &'a self,
+        keys: &'a KeyRange,
+        revision: Revision,
+    ) -> impl Iterator<Item = &'a Key> {
+        let at = self.touched.get(&revision).map_or(&[][..], Vec::as_slice);
+        at.iter().filter(|key| keys.contains(key))
+    }
+
+    /// The revisions after one and up to another at which anything changed.
+    pub fn revisions(
+        &self,
+        after: Revision,
+        up_to: Revision,
+    ) -> impl Iterator<Item = Revision> + use<'_> {
+        let span = after.next()..=up_to.max(after.next());
+        self.touched.range(span).map(|(&revision, _)| revision).filter(move |&at| at <= up_to)
+    }
+}

@@ -1,0 +1,172 @@
+//! RG5, RG6 and RG11: what processes do with leases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use portolan_core::Time;
+use portolan_core::engine::RegistrationEvent;
+use portolan_core::waist::{LeaseId, Reply, Request, StoreError};
+
+use super::facts::Facts;
+use super::ops;
+use super::{Check, Report};
+use crate::trace::{Entry, Run, What};
+
+/// RG5.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NoPile {
+    /// Lease ids that were ever asked for.
+    asked: BTreeSet<LeaseId>,
+    /// Since when a run has had too many.
+    since: BTreeMap<Run, Time>,
+    last: Time,
+}
+
+impl Check for NoPile {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if entry.at > self.last {
+            self.count(facts, report);
+            self.last = entry.at;
+        }
+        let What::Sent { run, request, .. } = &entry.what else { return };
+        match request {
+            Request::Grant(grant) => {
+                let fresh = grant.lease.is_some_and(|lease| self.asked.insert(lease));
+                report.look();
+                report.expect(fresh, || {
+                    format!("{run} asks for a lease without an id, or with one asked for before")
+                });
+            }
+            Request::KeepAlive(keep) => {
+                let confirmed = facts.leases.get(&keep.lease).is_some_and(|lease| lease.confirmed);
+                report.expect(confirmed, || {
+                    format!("{run} keeps lease {} alive, whose grant was not answered", keep.lease)
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+impl NoPile {
+    fn count(&mut self, facts: &Facts, report: &mut Report<'_>) {
+        let tuning = &facts.setup.tuning;
+        for &run in facts.runs.keys() {
+            if !facts.is_awake(run) {
+                self.since.remove(&run);
+                continue;
+            }
+            let now = facts.local(run, self.last);
+            let held = facts.leases.values().filter(|lease| {
+                lease.owner == Some(run)
+                    && lease.lives
+                    && lease.confirmed
+                    && !lease.revoke_sent
+                    && lease.relied_until > now
+            });
+            let held = held.count();
+            let keys: usize = facts
+                .registrations_of(run)
+                .filter(|(_, registration)| registration.gone.is_none())
+                .map(|(_, registration)| registration.keys.len())
+                .sum();
+            let allowed = keys.div_ceil(tuning.max_keys_per_lease.max(1) as usize) + 1;
+            if held <= allowed {
+                self.since.remove(&run);
+                continue;
+            }
+            // Leases whose keys are moving to others do not count; moving takes a few answers.
+            let since = *self.since.entry(run).or_insert(self.last);
+            let for_long = self.last.since(since);
+            report.expect(for_long <= moving_time(facts), || {
+                format!("{run} holds {held} leases for {keys} keys, for {for_long:?} now")
+            });
+        }
+    }
+}
+
+/// How long it takes to move keys to another lease, if the store can be reached at all: if it
+/// cannot, the leases end meanwhile.
+fn moving_time(facts: &Facts) -> Duration {
+    let tuning = &facts.setup.tuning;
+    let ttl = tuning.lease_ttl.max(Duration::from_secs(2));
+    ttl + tuning.attempt_timeout * 4 + tuning.backoff_cap * 3
+}
+
+/// RG6.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Belief {
+    last: Time,
+}
+
+impl Check for Belief {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if entry.at <= self.last {
+            return;
+        }
+        for ((run, id), registration) in &facts.registrations {
+            let Some(RegistrationEvent::Registered { lease, .. }) = registration.told else {
+                continue;
+            };
+            // A registration that is being removed says nothing any more.
+            if registration.deadline.is_some() || !facts.is_awake(*run) {
+                continue;
+            }
+            report.look();
+            let now = facts.local(*run, self.last);
+            let until = facts.leases.get(&lease).map_or(Time::ZERO, |lease| lease.relied_until);
+            report.expect(now < until, || {
+                format!(
+                    "registration {} of {run} says at {now} of its clock that it is registered on \
+                     lease {lease}, which may be relied on until {until}",
+                    id.0
+                )
+            });
+        }
+        self.last = entry.at;
+    }
+}
+
+/// RG11.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GoneMeansGrant {
+    /// Leases that a run knows to be dead.
+    dead: BTreeSet<(Run, LeaseId)>,
+}
+
+impl Check for GoneMeansGrant {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let What::Sent { run, request, .. } = &entry.what {
+            let mut used: Vec<_> =
+                ops::writes(request).into_iter().filter_map(|write| write.lease()).collect();
+            match request {
+                Request::KeepAlive(keep) => used.push(keep.lease),
+                Request::Grant(grant) => used.extend(grant.lease),
+                _ => {}
+            }
+            for lease in used {
+                report.expect(!self.dead.contains(&(*run, lease)), || {
+                    format!("{run} uses lease {lease}, which it knows to be dead: {request}")
+                });
+            }
+        }
+        let Some((run, attempt, reply)) = facts.answered(entry) else { return };
+        let dead: Vec<_> = match (&attempt.request, reply) {
+            (Request::KeepAlive(keep), Reply::KeepAlive(reply)) if reply.ttl_secs <= 0 => {
+                vec![keep.lease]
+            }
+            (
+                Request::Revoke(revoke),
+                Reply::Revoke(_) | Reply::Failed(StoreError::LeaseNotFound),
+            ) => vec![revoke.lease],
+            (request, Reply::Failed(StoreError::LeaseNotFound)) if attempt.call.is_none() => {
+                ops::writes(request).into_iter().filter_map(|write| write.lease()).collect()
+            }
+            _ => return,
+        };
+        for lease in dead {
+            report.look();
+            self.dead.insert((run, lease));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The properties that must hold, as scans of the trace.
+//!
+//! Each check is a struct that sees every entry of a trace, with what is known after it. It counts
+//! how often it had something to look at: a check that never had proves nothing. The store's log is
+//! in the trace, and is the truth; so no check needs to guess what may have happened.
+//!
+//! `docs/properties.md` says what each property means.
+
+mod config;
+mod coverage;
+mod effort;
+mod facts;
+mod history;
+mod leases;
+mod ops;
+mod registrations;
+mod rest;
+mod resume;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use portolan_core::Time;
+use serde::{Deserialize, Serialize};
+
+use self::facts::Facts;
+use crate::trace::{Entry, What};
+use crate::world::World;
+pub use coverage::{Coverage, Machine, Mark};
+
+macro_rules! properties {
+    ($($(#[$doc:meta])* $name:ident = $title:literal,)*) => {
+        /// A property, by its name in `docs/properties.md`.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+        #[expect(missing_docs, reason = "the titles below say it")]
+        pub enum Property {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Property {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What it asks for, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self {
+                    $(Self::$name => $title,)*
+                }
+            }
+        }
+    };
+}
+
+properties! {
+    VW1 = "a view is the store at the revision it names",
+    VW2 = "a view never goes back",
+    VW3 = "a view shows whole revisions",
+    VW4 = "a difference fits the view it is applied to",
+    VW5 = "two views of one revision are equal",
+    VW6 = "nothing shown is invented",
+    VW7 = "nothing is missed or told twice across a reconnect",
+    VW8 = "a gap is declared and listed over",
+    VW9 = "a watch resumes right after what was delivered",
+    VW10 = "no answer from before the view becomes the view",
+    VW11 = "a view says live only while the store confirms it",
+    RG1 = "a registration whose end was confirmed never comes back",
+    RG2 = "an earlier registration never follows a later one",
+    RG3 = "what is written hangs on a live lease of the writer",
+    RG4 = "other people's keys are left alone",
+    RG5 = "leases do not pile up",
+    RG6 = "who says registered holds a lease that lives",
+    RG11 = "a dead lease is replaced, not used again",
+    RG12 = "a registration's content never goes back",
+    CS1 = "the outcome of an update is true",
+    CS2 = "all attempts of one operation have one guard",
+    CS3 = "a doubt is resolved by what proves it",
+    CS4 = "no update overwrites what it has not seen",
+    CS5 = "what was acknowledged is seen by who was told",
+    CS6 = "nothing is decided on what may be stale",
+    EF1 = "what fails is not repeated without a pause",
+    EF4 = "nothing is begun after its deadline, and all ends by then",
+    EF7 = "an engine that is shut down is silent",
+    EF8 = "the same plan gives the same trace",
+    LV1 = "in the end every view is the store, and live",
+    LV2 = "in the end what is wanted stands",
+    LV3 = "in the end nothing of the dead is left",
+    LV4 = "in the end every removal has ended",
+    LV6 = "in the end every update and call has ended",
+}
+
+/// A property that did not hold.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Violation {
+    /// Which.
+    pub property: Property,
+    /// When it was noticed.
+    pub at: Time,
+    /// What was found, and what should have been.
+    pub text: String,
+}
+
+/// One property's scan.
+trait Check {
+    /// Sees an entry; `facts` know it already.
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>);
+}
+
+/// Where a check reports.
+struct Report<'a> {
+    property: Property,
+    at: Time,
+    looked: &'a mut u64,
+    violations: &'a mut Vec<Violation>,
+}
+
+impl Report<'_> {
+    /// There was something to look at.
+    fn look(&mut self) {
+        *self.looked += 1;
+    }
+
+    fn fail(&mut self, text: impl Into<String>) {
+        let (property, at) = (self.property, self.at);
+        self.violations.push(Violation { property, at, text: text.into() });
+    }
+
+    fn expect(&mut self, holds: bool, text: impl FnOnce() -> String) {
+        if !holds {
+            self.fail(text());
+        }
+    }
+}
+
+macro_rules! checks {
+    ($($field:ident: $property:ident = $check:ty,)*) => {
+        /// Every check of a trace.
+        #[derive(Clone, Debug, Default)]
+        struct Scans {
+            $($field: $check,)*
+        }
+
+        impl Scans {
+            fn see(
+                &mut self,
+                facts: &Facts,
+                entry: &Entry,
+                looked: &mut BTreeMap<Property, u64>,
+                violations: &mut Vec<Violation>,
+            ) {
+                $({
+                    let property = Property::$property;
+                    let looked = looked.entry(property).or_default();
+                    let mut report = Report { property, at: entry.at, looked, violations };
+                    self.$field.see(facts, entry, &mut report);
+                })*
+            }
+        }
+    };
+}
+
+checks! {
+    prefix: VW1 = views::Prefix,
+    monotone: VW2 = views::Monotone,
+    whole: VW3 = views::Whole,
+    sound: VW4 = views::Sound,
+    one_order: VW5 = views::OneOrder,
+    not_invented: VW6 = views::NotInvented,
+    gapless: VW7 = resume::Gapless,
+    declared: VW8 = resume::Declared,
+    cursor: VW9 = resume::Cursor,
+    not_behind: VW10 = resume::NotBehind,
+    fresh: VW11 = resume::Fresh,
+    no_ghost: RG1 = registrations::NoGhost,
+    no_return: RG2 = registrations::NoReturn,
+    leased: RG3 = registrations::AlwaysLeased,
+    foreign: RG4 = registrations::ForeignSafe,
+    pile: RG5 = leases::NoPile,
+    belief: RG6 = leases::Belief,
+    lease_gone: RG11 = leases::GoneMeansGrant,
+    no_step_back: RG12 = registrations::NoStepBack,
+    outcome: CS1 = config::Outcome,
+    one_guard: CS2 = config::OneGuard,
+    honest: CS3 = config::Honest,
+    no_lost_update: CS4 = config::NoLostUpdate,
+    own_writes: CS5 = config::OwnWrites,
+    linearizable: CS6 = config::Linearizable,
+    no_busy_loop: EF1 = effort::NoBusyLoop,
+    deadlines: EF4 = effort::Deadlines,
+    silence: EF7 = effort::Silence,
+}
+
+/// All checks over one trace.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    facts: Option<Facts>,
+    scans: Scans,
+    coverage: Coverage,
+    looked: BTreeMap<Property, u64>,
+    violations: Vec<Violation>,
+}
+
+impl Checks {
+    /// For a trace from its beginning.
+    pub fn new() -> Self {
+        Self {
+            facts: None,
+            scans: Scans::default(),
+            coverage: Coverage::default(),
+            looked: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Sees the next entry.
+    pub fn see(&mut self, entry: &Entry) {
+        if let What::Began(setup) = &entry.what {
+            self.facts = Some(Facts::new(setup.clone()));
+        }
+        let Some(facts) = &mut self.facts else { return };
+        facts.take(entry);
+        self.coverage.see(facts, entry);
+        self.scans.see(facts, entry, &mut self.looked, &mut self.violations);
+    }
+
+    /// Looks at a world that was left alone, healed, for long enough: it must have come to rest.
+    pub fn at_rest(&mut self, world: &World) {
+        if let Some(facts) = &self.facts {
+            rest::check(facts, world, &mut self.looked, &mut self.violations);
+        }
+    }
+
+    /// What did not hold, in the order of discovery.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// How often each property had something to look at.
+    pub fn looked(&self) -> &BTreeMap<Property, u64> {
+        &self.looked
+    }
+
+    /// What was exercised.
+    pub fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { property, at, text } = self;
+        write!(f, "{property} ({}) at {at}: {text}", property.title())
+    }
+}

@@ -1,0 +1,160 @@
+//! LV: what must hold once the world was left alone, healed, for long enough.
+
+use std::collections::BTreeMap;
+
+use portolan_core::engine::{Conflict, Freshness, RegistrationEvent};
+use portolan_core::layout::Scope;
+
+use super::facts::{Facts, Registration, RunLife};
+use super::history::Version;
+use super::{Property, Report, Violation};
+use crate::trace::Run;
+use crate::world::World;
+
+pub(super) fn check(
+    facts: &Facts,
+    world: &World,
+    looked: &mut BTreeMap<Property, u64>,
+    violations: &mut Vec<Violation>,
+) {
+    let scans: [(Property, fn(&Facts, &mut Report<'_>)); 5] = [
+        (Property::LV1, views),
+        (Property::LV2, wanted),
+        (Property::LV3, dead),
+        (Property::LV4, removals),
+        (Property::LV6, operations),
+    ];
+    for (property, scan) in scans {
+        let looked = looked.entry(property).or_default();
+        scan(facts, &mut Report { property, at: world.now(), looked, violations });
+    }
+}
+
+/// LV1.
+fn views(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), directory) in &facts.directories {
+        if !directory.open || !facts.is_awake(*run) {
+            continue;
+        }
+        report.look();
+        let name = format!("directory {} of {run}", id.0);
+        let Some(shown) = &directory.shown else {
+            report.fail(format!("{name} never showed anything"));
+            continue;
+        };
+        report.expect(shown.freshness == Freshness::Live, || {
+            format!("{name} says {:?}", shown.freshness)
+        });
+        let Some(keys) = &directory.keys else { continue };
+        let truth = facts.store.range_at(keys, facts.store.revision);
+        let mut truth: Vec<_> = truth
+            .filter(|(_, version)| version.is_shown())
+            .map(|(key, version)| (key, version.revision))
+            .collect();
+        let records = shown.records.iter().map(|(key, record)| (key, record.mod_revision));
+        let bad = shown.bad.iter().map(|(key, unread)| (key, unread.mod_revision));
+        let mut shown: Vec<_> = records.chain(bad).collect();
+        truth.sort_unstable();
+        shown.sort_unstable();
+        report.expect(truth == shown, || {
+            format!("{name} shows {shown:?}, but the store has {truth:?}")
+        });
+    }
+}
+
+/// LV2.
+fn wanted(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), registration) in &facts.registrations {
+        if registration.gone.is_some() || registration.deadline.is_some() || !facts.is_awake(*run) {
+            continue;
+        }
+        report.look();
+        for key in &registration.keys {
+            let standing = facts.store.at(key, facts.store.revision);
+            let own = standing.filter(|version| is_of(facts, version, *run, id.0));
+            let told = registration.told.as_ref();
+            let name = format!("registration {} of {run}", id.0);
+            match (own, told) {
+                (Some(version), Some(RegistrationEvent::Registered { revision, sequence, .. })) => {
+                    let stamp = version.stamp().map(|stamp| stamp.sequence);
+                    report.expect(
+                        *revision == version.revision && stamp == Some(*sequence),
+                        || {
+                            format!(
+                                "{name} says @{revision}, but {key} is from @{}",
+                                version.revision
+                            )
+                        },
+                    );
+                }
+                (None, Some(RegistrationEvent::Waiting { .. }))
+                    if registration.conflict == Conflict::Wait && standing.is_some() => {}
+                (None, _) => {
+                    let by =
+                        standing.map(|version| format!("{:?} @{}", version.by, version.revision));
+                    report.fail(format!("{name} is wanted, but {key} is not its own: {by:?}"));
+                }
+                (Some(_), told) => {
+                    let told = told.map_or("nothing".to_owned(), ToString::to_string);
+                    report.fail(format!("{name} stands, but its application was told {told}"));
+                }
+            }
+        }
+    }
+}
+
+/// LV3.
+fn dead(facts: &Facts, report: &mut Report<'_>) {
+    for range in facts.layout().ranges(&Scope::AllInstances) {
+        for (key, version) in facts.store.range_at(&range, facts.store.revision) {
+            let owner = version.lease.and_then(|lease| facts.leases.get(&lease)?.owner);
+            let Some(owner) = owner else { continue };
+            report.look();
+            let known = &facts.runs[&owner];
+            report.expect(known.life != RunLife::Over && !known.closed, || {
+                format!("{key} still hangs on a lease of {owner}, which is gone")
+            });
+        }
+    }
+}
+
+/// LV4.
+fn removals(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), registration) in &facts.registrations {
+        let Registration { deadline, gone, keys, .. } = registration;
+        if deadline.is_none() && gone.is_none() {
+            continue;
+        }
+        report.look();
+        let awake = facts.is_awake(*run);
+        report.expect(gone.is_some() || !awake, || {
+            format!("the removal of registration {} of {run} has not ended", id.0)
+        });
+        for key in keys {
+            let standing = facts.store.at(key, facts.store.revision);
+            let own_lease = standing.is_some_and(|version| {
+                let owner = version.lease.and_then(|lease| facts.leases.get(&lease)?.owner);
+                owner == Some(*run) && is_of(facts, version, *run, id.0)
+            });
+            report.expect(!own_lease, || {
+                format!("registration {} of {run} has ended, but {key} still stands", id.0)
+            });
+        }
+    }
+}
+
+/// LV6.
+fn operations(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), operation) in &facts.ops {
+        if facts.is_awake(*run) {
+            report.look();
+            report.expect(operation.ended, || format!("operation {} of {run} has not ended", id.0));
+        }
+    }
+}
+
+fn is_of(facts: &Facts, version: &Version, run: Run, registration: u64) -> bool {
+    version.stamp().is_some_and(|stamp| {
+        stamp.run == facts.runs[&run].stamp && stamp.registration == registration
+    })
+}

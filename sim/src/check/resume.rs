@@ -1,0 +1,330 @@
+//! VW7 to VW11: how a directory goes on after something went wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portolan_core::Time;
+use portolan_core::engine::{Change, DirectoryId, Freshness, Gap, StepCause};
+use portolan_core::waist::{
+    Key, KeyRange, Range, Reply, Request, Revision, StoreError, Watch, WatchSay,
+};
+
+use super::facts::Facts;
+use super::views::Shown;
+use super::{Check, Report};
+use crate::trace::{Entry, Run, What};
+
+type Place = (Run, DirectoryId);
+
+/// VW7.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gapless {
+    watched: BTreeSet<Place>,
+    reopened: BTreeSet<Place>,
+}
+
+impl Check for Gapless {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let What::Sent { run, request: Request::Watch(watch), .. } = &entry.what {
+            for (id, _) in facts.directories_of(*run, &watch.keys) {
+                if !self.watched.insert((*run, id)) {
+                    self.reopened.insert((*run, id));
+                }
+            }
+        }
+        let Some(shown) = Shown::of(facts, entry) else { return };
+        let (Some(step), Some(keys)) = (shown.step, shown.keys) else { return };
+        if !self.reopened.remove(&(shown.run, shown.id)) || step.cause != StepCause::Watched {
+            return;
+        }
+        report.look();
+        let (from, to) = (shown.before(), step.snapshot.revision);
+        let told: BTreeMap<&Key, Option<Revision>> = step.changes.iter().map(told).collect();
+        let touched: BTreeSet<&Key> =
+            facts.store.revisions(from, to).flat_map(|at| facts.store.touched(keys, at)).collect();
+        for key in &touched {
+            let readable = |at| {
+                let version = facts
+                    .store
+                    .at(key, at)
+                    .filter(|version| version.stamp().is_some() || version.operation().is_some());
+                version.map(|version| version.revision)
+            };
+            let (before, after) = (readable(from), readable(to));
+            let expected = (before != after).then_some(after);
+            report.expect(told.get(*key).copied() == expected || unstamped(facts, key), || {
+                format!(
+                    "{} resumed from @{from} to @{to} and did not tell of {key} rightly",
+                    shown.name()
+                )
+            });
+        }
+        if let Some((key, _)) = told.iter().find(|(key, _)| !touched.contains(**key)) {
+            report.fail(format!(
+                "{} resumed from @{from} to @{to} and tells of {key}, which did not change",
+                shown.name()
+            ));
+        }
+    }
+}
+
+/// Whether a key ever held a record without a stamp, which strangers may write: VW1 knows better
+/// than the short-cut here.
+fn unstamped(facts: &Facts, key: &Key) -> bool {
+    facts.store.of(key).iter().any(|version| {
+        version.is_shown() && version.stamp().is_none() && version.operation().is_none()
+    })
+}
+
+fn told(change: &Change) -> (&Key, Option<Revision>) {
+    match change {
+        Change::Added { key, record } | Change::Updated { key, record, .. } => {
+            (key, Some(record.mod_revision))
+        }
+        Change::Removed { key, .. } => (key, None),
+    }
+}
+
+/// VW8.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declared {
+    /// Directories whose history was found compacted, and that have not listed since.
+    gaps: BTreeSet<Place>,
+}
+
+impl Check for Declared {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let Some((run, attempt, reply)) = facts.answered(entry) {
+            let compacted = match reply {
+                Reply::Watch(reply) => reply.canceled && reply.compact_revision.0 > 0,
+                Reply::Failed(StoreError::Compacted) => true,
+                _ => false,
+            };
+            let keys = match &attempt.request {
+                Request::Range(range) => Some(&range.keys),
+                Request::Watch(watch) => Some(&watch.keys),
+                _ => None,
+            };
+            if let (true, Some(keys)) = (compacted, keys) {
+                self.gaps.extend(facts.directories_of(run, keys).map(|(id, _)| (run, id)));
+            }
+            if let (Request::Range(range), Reply::Range(_)) = (&attempt.request, reply)
+                && is_list(range)
+            {
+                for (id, _) in facts.directories_of(run, &range.keys) {
+                    if self.gaps.remove(&(run, id)) {
+                        report.look();
+                    }
+                }
+            }
+        }
+        let Some(shown) = Shown::of(facts, entry) else { return };
+        if !self.gaps.contains(&(shown.run, shown.id)) {
+            return;
+        }
+        report.expect(shown.snapshot.freshness != Freshness::Live, || {
+            format!("{} says live across a gap, without having listed", shown.name())
+        });
+        report.expect(shown.step.is_none_or(|step| step.cause != StepCause::Watched), || {
+            format!("{} goes on across a gap as if it were none", shown.name())
+        });
+    }
+}
+
+/// Whether a read is the first page of a list.
+fn is_list(range: &Range) -> bool {
+    range.revision == Revision::ZERO && range.sort.is_none() && !range.keys_only
+}
+
+/// VW9.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cursor {
+    /// The revisions that are right after something delivered.
+    allowed: BTreeMap<(Run, KeyRange), BTreeSet<Revision>>,
+}
+
+impl Check for Cursor {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let What::Sent { run, request, .. } = &entry.what {
+            let (Request::Watch(watch) | Request::OnWatch { say: WatchSay::Create(watch), .. }) =
+                request
+            else {
+                return;
+            };
+            self.opened(facts, *run, watch, report);
+        }
+        let Some((run, attempt, reply)) = facts.answered(entry) else { return };
+        let (keys, delivered) = match (&attempt.request, reply) {
+            (Request::Range(range), Reply::Range(reply)) => {
+                let mut delivered: Vec<_> = Vec::new();
+                if is_list(range) {
+                    delivered.push(reply.header.revision);
+                }
+                if range.keys.end.is_empty() {
+                    delivered.extend(reply.kvs.iter().map(|kv| kv.mod_revision));
+                }
+                (&range.keys, delivered)
+            }
+            (Request::Watch(watch), Reply::Watch(reply)) => {
+                let progress = reply.events.is_empty() && !reply.created && !reply.canceled;
+                let delivered = if progress {
+                    vec![reply.header.revision]
+                } else if reply.fragment {
+                    reply.events.iter().map(|event| event.kv.mod_revision).collect()
+                } else {
+                    reply.events.last().map(|event| event.kv.mod_revision).into_iter().collect()
+                };
+                (&watch.keys, delivered)
+            }
+            _ => return,
+        };
+        let allowed = self.allowed.entry((run, keys.clone())).or_default();
+        allowed.extend(delivered.into_iter().map(Revision::next));
+    }
+}
+
+impl Cursor {
+    fn opened(&self, facts: &Facts, run: Run, watch: &Watch, report: &mut Report<'_>) {
+        if facts.directories_of(run, &watch.keys).next().is_none() {
+            return;
+        }
+        report.look();
+        let allowed = self.allowed.get(&(run, watch.keys.clone()));
+        report.expect(allowed.is_some_and(|allowed| allowed.contains(&watch.start)), || {
+            format!(
+                "{run} watches {} from @{}, which follows nothing that was delivered",
+                watch.keys, watch.start
+            )
+        });
+    }
+}
+
+/// VW10.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NotBehind {
+    /// The newest event delivered, for each directory.
+    delivered: BTreeMap<Place, Revision>,
+    /// The revision of the last list delivered that was behind it.
+    behind: BTreeMap<Place, Revision>,
+}
+
+impl Check for NotBehind {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let Some((run, attempt, reply)) = facts.answered(entry) {
+            match (&attempt.request, reply) {
+                (Request::Watch(watch), Reply::Watch(reply)) => {
+                    let last = reply.events.last().map(|event| event.kv.mod_revision);
+                    for (id, directory) in facts.directories_of(run, &watch.keys) {
+                        let newest = self.delivered.entry((run, id)).or_default();
+                        *newest = (*newest).max(last.unwrap_or_default());
+                        let shown = directory.shown.as_ref().map(|shown| shown.revision);
+                        if reply.created && shown.is_some() {
+                            report.look();
+                        }
+                    }
+                }
+                (Request::Range(range), Reply::Range(reply)) if is_list(range) => {
+                    for (id, directory) in facts.directories_of(run, &range.keys) {
+                        let shown = directory.shown.as_ref().map_or(Revision::ZERO, |s| s.revision);
+                        let newest = self.delivered.get(&(run, id)).copied().unwrap_or_default();
+                        let at = reply.header.revision;
+                        if at < newest.max(shown) {
+                            self.behind.insert((run, id), at);
+                        } else {
+                            self.behind.remove(&(run, id));
+                        }
+                        if shown > Revision::ZERO {
+                            report.look();
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Some(shown) = Shown::of(facts, entry) else { return };
+        let Some(step) = shown.step else { return };
+        match step.cause {
+            StepCause::Watched | StepCause::Relisted(Gap::NewEpoch) => {}
+            StepCause::Listed | StepCause::Relisted(_) => {
+                let behind = self.behind.get(&(shown.run, shown.id));
+                report.expect(behind != Some(&step.snapshot.revision), || {
+                    format!(
+                        "{} took a list @{} that was behind what it had been told",
+                        shown.name(),
+                        step.snapshot.revision
+                    )
+                });
+            }
+        }
+    }
+}
+
+/// VW11.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fresh {
+    /// When the store last confirmed each directory's revision.
+    confirmed: BTreeMap<Place, Time>,
+    last: Time,
+}
+
+impl Check for Fresh {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if entry.at > self.last {
+            // All that was to be done at the last moment was done.
+            self.old(facts, report);
+            self.last = entry.at;
+        }
+        let Some((run, attempt, reply)) = facts.answered(entry) else { return };
+        let (Some(asked), Some(newest)) = (keys(&attempt.request), newest(reply)) else { return };
+        let own = (run, DirectoryId(0))..=(run, DirectoryId(u64::MAX));
+        for (&place, directory) in facts.directories.range(own) {
+            // A later page asks for the rest of the directory's keys.
+            let speaks_of_it = directory
+                .keys
+                .as_ref()
+                .is_some_and(|keys| keys == asked || keys.end == asked.end && asked.key > keys.key);
+            let shown = directory.shown.as_ref().map_or(Revision::ZERO, |shown| shown.revision);
+            if speaks_of_it && newest >= shown {
+                self.confirmed.insert(place, entry.at);
+            }
+        }
+    }
+}
+
+impl Fresh {
+    fn old(&self, facts: &Facts, report: &mut Report<'_>) {
+        let tuning = &facts.setup.tuning;
+        for (place, directory) in &facts.directories {
+            let (run, id) = *place;
+            let (Some(_), Some(shown)) = (&directory.keys, &directory.shown) else { continue };
+            if !directory.open || shown.freshness != Freshness::Live || !facts.is_awake(run) {
+                continue;
+            }
+            report.look();
+            let confirmed = self.confirmed.get(place).copied().unwrap_or_default();
+            let silent = facts.local(run, self.last).since(facts.local(run, confirmed));
+            report.expect(silent <= tuning.probe_after + tuning.probe_timeout, || {
+                format!("directory {} of {run} says live after a silence of {silent:?}", id.0)
+            });
+        }
+    }
+}
+
+fn keys(request: &Request) -> Option<&KeyRange> {
+    match request {
+        Request::Range(range) => Some(&range.keys),
+        Request::Watch(watch) => Some(&watch.keys),
+        _ => None,
+    }
+}
+
+/// The newest revision of which an answer is proof.
+fn newest(reply: &Reply) -> Option<Revision> {
+    match reply {
+        Reply::Range(reply) => Some(reply.header.revision),
+        Reply::Watch(reply) if !reply.canceled => {
+            let last = reply.events.last().map(|event| event.kv.mod_revision);
+            Some(reply.header.revision.max(last.unwrap_or_default()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! Runs plans, and makes failing ones small.
+
+use std::fmt;
+
+use portolan_core::Time;
+
+use crate::check::{Checks, Property, Violation};
+use crate::plan::Plan;
+use crate::trace::{Entry, TraceHash};
+use crate::world::World;
+
+/// A plan that is being run, under all checks. Clone it to go on twice from one moment.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    world: World,
+    checks: Checks,
+    hash: TraceHash,
+    entries: u64,
+    steps: u64,
+    /// Everything ends then, once the plan is done.
+    end: Option<Time>,
+    rested: bool,
+    trace: Option<Vec<Entry>>,
+}
+
+impl Runner {
+    /// At the beginning of a plan. `keep`: whether the trace is kept.
+    pub fn new(plan: &Plan, keep: bool) -> Self {
+        let mut runner = Self {
+            world: World::new(plan),
+            checks: Checks::new(),
+            hash: TraceHash::EMPTY,
+            entries: 0,
+            steps: 0,
+            end: None,
+            rested: false,
+            trace: keep.then(Vec::new),
+        };
+        runner.drain();
+        runner
+    }
+
+    /// Has the next thing happen. False at the end, or once something did not hold.
+    pub fn step(&mut self) -> bool {
+        if self.rested || !self.checks.violations().is_empty() {
+            return false;
+        }
+        if self.end.is_none() && self.world.plan_is_done() {
+            self.world.heal();
+            self.drain();
+            self.end = Some(self.world.now() + self.world.setup().settling_time());
+        }
+        let next = self.world.next_at().unwrap_or(Time::NEVER);
+        let over = match self.end {
+            Some(end) => next > end,
+            None => next == Time::NEVER,
+        };
+        if over || self.steps > self.most_steps() {
+            self.rest();
+            return false;
+        }
+        self.steps += 1;
+        self.world.step();
+        self.drain();
+        true
+    }
+
+    /// Runs to the end.
+    pub fn finish(&mut self) {
+        while self.step() {}
+    }
+
+    /// The world as it is.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What the checks know.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// The trace's hash so far.
+    pub fn hash(&self) -> TraceHash {
+        self.hash
+    }
+
+    /// Entries of the trace so far.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The trace, if it is kept.
+    pub fn trace(&self) -> &[Entry] {
+        self.trace.as_deref().unwrap_or(&[])
+    }
+
+    /// The first thing that did not hold.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.checks.violations().first()
+    }
+
+    fn drain(&mut self) {
+        while let Some(entry) = self.world.poll_entry() {
+            self.hash = self.hash.with(&entry);
+            self.entries += 1;
+            self.checks.see(&entry);
+            if let Some(trace) = &mut self.trace {
+                trace.push(entry);
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.rested = true;
+        self.checks.at_rest(&self.world);
+    }
+
+    /// A world that never rests is stopped, and found not to be at rest.
+    fn most_steps(&self) -> u64 {
+        let spans = self.world.now().since(Time::ZERO).as_secs() + 60;
+        spans.saturating_mul(20_000)
+    }
+}
+
+/// A plan that failed, as small as it could be made.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// The plan.
+    pub plan: Plan,
+    /// What did not hold.
+    pub violation: Violation,
+}
+
+/// Runs a plan to its end. `None`: all held.
+pub fn failure_of(plan: &Plan) -> Option<Failure> {
+    let mut runner = Runner::new(plan, false);
+    runner.finish();
+    let violation = runner.violation()?.clone();
+    Some(Failure { plan: plan.clone(), violation })
+}
+
+/// Takes steps out of a failing plan as long as the same property still fails; tries at most
+/// `tries` plans.
+pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
+    let property = failure.violation.property;
+    let mut best = failure;
+    let mut size = best.plan.steps.len().div_ceil(2);
+    while size > 0 && tries > 0 {
+        let mut from = 0;
+        let mut shorter = false;
+        while from < best.plan.steps.len() && tries > 0 {
+            let mut plan = best.plan.clone();
+            let to = (from + size).min(plan.steps.len());
+            plan.steps.drain(from..to);
+            tries -= 1;
+            match failing(&plan, property) {
+                Some(smaller) => {
+                    best = smaller;
+                    shorter = true;
+                }
+                None => from += size,
+            }
+        }
+        if !shorter {
+            size /= 2;
+        }
+    }
+    best
+}
+
+fn failing(plan: &Plan, property: Property) -> Option<Failure> {
+    failure_of(plan).filter(|failure| failure.violation.property == property)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.violation)?;
+        writeln!(f, "replay: put the plan below into a file, and")?;
+        writeln!(f, "  PORTOLAN_PLAN=FILE cargo nextest run -p portolan-sim --no-capture replay")?;
+        write!(f, "{}", self.plan.to_text())
+    }
+}

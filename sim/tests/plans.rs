@@ -1,0 +1,144 @@
+//! Drawn plans, under all checks.
+//!
+//! ```text
+//! PORTOLAN_PLANS=100000 cargo nextest run -p portolan-sim --no-capture drawn   more of them
+//! PORTOLAN_FROM=7000    ..                                                     from another seed
+//! PORTOLAN_PLAN=FILE    cargo nextest run -p portolan-sim --no-capture replay  one, with its trace
+//! ```
+#![expect(clippy::disallowed_methods, reason = "the harness reads its knobs and uses both cores")]
+#![expect(clippy::print_stderr, reason = "the harness shows progress")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use portolan_sim::check::{Machine, Mark};
+use portolan_sim::run::{Failure, shrink};
+use portolan_sim::{Mix, Plan, Property, Runner};
+
+/// What a batch of plans came to.
+#[derive(Default)]
+struct Batch {
+    entries: u64,
+    virtual_secs: u64,
+    looked: BTreeMap<Property, u64>,
+    /// In how many plans.
+    machines: BTreeMap<Machine, u64>,
+    marks: BTreeMap<Mark, u64>,
+    failures: Vec<Failure>,
+}
+
+impl Batch {
+    fn run(&mut self, seed: u64, mix: &Mix) {
+        let plan = Plan::draw(seed, mix);
+        let mut runner = Runner::new(&plan, false);
+        runner.finish();
+        self.entries += runner.entries();
+        self.virtual_secs += runner.world().now().as_nanos() / 1_000_000_000;
+        for (&property, &looked) in runner.checks().looked() {
+            *self.looked.entry(property).or_default() += looked;
+        }
+        for &machine in runner.checks().coverage().machines().keys() {
+            *self.machines.entry(machine).or_default() += 1;
+        }
+        for &mark in runner.checks().coverage().marks().keys() {
+            *self.marks.entry(mark).or_default() += 1;
+        }
+        if let Some(violation) = runner.violation() {
+            self.failures.push(Failure { plan, violation: violation.clone() });
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.virtual_secs += other.virtual_secs;
+        add(&mut self.looked, other.looked);
+        add(&mut self.machines, other.machines);
+        add(&mut self.marks, other.marks);
+        self.failures.extend(other.failures);
+    }
+}
+
+fn add<K: Ord>(to: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *to.entry(key).or_default() += count;
+    }
+}
+
+fn run(plans: u64, from: u64) -> Batch {
+    let mix = Mix::default();
+    let next = AtomicU64::new(from);
+    let failed = AtomicU64::new(0);
+    let work = || {
+        let mut batch = Batch::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + plans || failed.load(Ordering::Relaxed) >= MOST_FAILURES {
+                return batch;
+            }
+            batch.run(seed, &mix);
+            failed.fetch_max(batch.failures.len() as u64, Ordering::Relaxed);
+            if seed % 5_000 == 4_999 {
+                eprintln!("{} plans, {} failures here", seed + 1 - from, batch.failures.len());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        let mut batch = work();
+        batch.join(other.join().expect("the other half runs plans too"));
+        batch
+    })
+}
+
+const MOST_FAILURES: u64 = 8;
+
+fn knob(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}; it takes a number")))
+}
+
+#[test]
+fn drawn_plans_hold() {
+    let plans = knob("PORTOLAN_PLANS").unwrap_or(500);
+    let batch = run(plans, knob("PORTOLAN_FROM").unwrap_or(0));
+    eprintln!("{plans} plans, {} s of virtual time, {} entries", batch.virtual_secs, batch.entries);
+    eprintln!("plans by machine: {:?}", batch.machines);
+    eprintln!("plans by mark: {:?}", batch.marks);
+    eprintln!("looked: {:?}", batch.looked);
+    let mut by_property: BTreeMap<Property, Vec<Failure>> = BTreeMap::new();
+    for failure in batch.failures {
+        by_property.entry(failure.violation.property).or_default().push(failure);
+    }
+    let failed: Vec<_> = by_property
+        .into_values()
+        .map(|failures| {
+            let seeds: Vec<_> = failures.iter().map(|failure| failure.plan.seed).collect();
+            let shortest = failures.into_iter().min_by_key(|failure| failure.plan.steps.len());
+            let shrunk = shortest.map(|failure| shrink(failure, 2_000).to_string());
+            format!("seeds {seeds:?}: {}", shrunk.unwrap_or_default())
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Replays `PORTOLAN_PLAN`, or draws `PORTOLAN_SEED`, and shows the trace.
+#[test]
+fn replay() {
+    let plan = match (std::env::var("PORTOLAN_PLAN"), knob("PORTOLAN_SEED")) {
+        (Ok(path), _) => {
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            Plan::parse(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+        }
+        (Err(_), Some(seed)) => Plan::draw(seed, &Mix::default()),
+        (Err(_), None) => return,
+    };
+    let mut runner = Runner::new(&plan, true);
+    runner.finish();
+    for entry in runner.trace() {
+        eprintln!("{entry}");
+    }
+    eprintln!("hash {}", runner.hash());
+    if let Some(violation) = runner.violation() {
+        panic!("{violation}");
+    }
+}
