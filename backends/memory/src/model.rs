@@ -35,8 +35,6 @@ pub struct Model {
     config: Config,
     now: Time,
     power: Power,
-    /// Timers that were due while the process was held run at this time, not at their own.
-    resumed_at: Time,
     /// How often the history began anew: by a wipe, a restore, another cluster.
     epoch: u64,
     term: u64,
@@ -111,7 +109,6 @@ impl Model {
             config,
             now: Time::ZERO,
             power: Power::On,
-            resumed_at: Time::ZERO,
             epoch: 0,
             term: FIRST_TERM,
             leaderless_since: None,
@@ -180,7 +177,8 @@ impl Model {
 
     fn run_timers(&mut self, now: Time) {
         while let Some(due) = self.poll_timeout().filter(|&due| due <= now) {
-            self.now = self.now.max(due).max(self.resumed_at);
+            // After a hold timers run on waking, not when they were due.
+            self.now = self.now.max(due);
             self.give_up_waiting();
             self.cut_streams();
             self.expire_leases();

@@ -131,38 +131,16 @@ impl Store {
         // Only keys that changed up to here can hold a version that is no longer wanted.
         for Place { key, .. } in self.order.range(..place) {
             let Some(history) = self.keys.get_mut(key) else { continue };
-            let first_after =
-                history.past.partition_point(|version| version.kv.mod_revision <= revision);
-            if history.last.kv.mod_revision > revision {
-                let mut keep = first_after.saturating_sub(1);
-                let stays = |version: &Version| {
-                    version.kv.version > 0 || version.kv.mod_revision == revision && !drop_delete
-                };
-                if first_after > 0 && !stays(&history.past[keep]) {
-                    keep += 1;
-                }
-                self.bytes -= history.past.drain(..keep).map(|old| old.bytes()).sum::<u64>();
-            } else {
-                self.bytes -= history.past.drain(..).map(|old| old.bytes()).sum::<u64>();
-                let last = &history.last.kv;
-                if last.version == 0 && (last.mod_revision < revision || drop_delete) {
-                    self.bytes -= history.last.bytes();
-                    self.keys.remove(key);
-                }
+            let (freed, is_empty) = history.forget(revision, drop_delete);
+            self.bytes -= freed;
+            if is_empty {
+                self.keys.remove(key);
             }
         }
-        // A watch can start no earlier than the compaction, so older places are never read again.
+        // A watch can start no earlier than the compaction, so older places are never read again. Those
+        // exactly there may name versions that are gone; `events` passes over them.
         let old = self.order.partition_point(|place| place.revision < revision);
         self.order.drain(..old);
-        let keys = &self.keys;
-        let mut at = self.order.partition_point(|place| place.revision == revision);
-        while at > 0 {
-            at -= 1;
-            let place = &self.order[at];
-            if find(keys, place).is_none() {
-                self.order.remove(at);
-            }
-        }
         self.compacted = revision;
     }
 
@@ -204,6 +182,30 @@ impl Store {
 impl History {
     fn push(&mut self, version: Version) {
         self.past.push(std::mem::replace(&mut self.last, version));
+    }
+
+    /// Drops what nobody can read any more once `revision` is compacted. How many bytes that frees,
+    /// and whether nothing is left.
+    fn forget(&mut self, revision: Revision, drop_delete: bool) -> (u64, bool) {
+        // The newest version at or below `revision` stays, unless it is a delete of no more interest.
+        let is_wanted = |version: &Version| {
+            let is_there = version.kv.mod_revision == revision && !drop_delete;
+            version.kv.version > 0 || version.kv.mod_revision > revision || is_there
+        };
+        let mut old = self.past.partition_point(|version| version.kv.mod_revision <= revision);
+        let mut is_empty = false;
+        if self.last.kv.mod_revision > revision {
+            if old > 0 && is_wanted(&self.past[old - 1]) {
+                old -= 1;
+            }
+        } else {
+            is_empty = !is_wanted(&self.last);
+        }
+        let mut freed = self.past.drain(..old).map(|version| version.bytes()).sum();
+        if is_empty {
+            freed += self.last.bytes();
+        }
+        (freed, is_empty)
     }
 
     fn at(&self, revision: Revision) -> Option<&KeyValue> {

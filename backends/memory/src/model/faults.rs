@@ -193,7 +193,6 @@ impl Model {
             return;
         }
         self.power = Power::On;
-        self.resumed_at = self.now;
         self.run_timers(self.now);
         for input in std::mem::take(&mut self.held) {
             self.handle(self.now, input);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use portolan_core::Time;
 use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, Revision};
+use serde::{Deserialize, Serialize};
 
 use super::{Model, Power};
 use crate::{Config, Log};
 
 /// A lease as it is now.
-#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub struct LeaseView {
     /// Its id.
     pub lease: LeaseId,

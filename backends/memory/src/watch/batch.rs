@@ -43,11 +43,12 @@ pub(super) fn is_filtered(filters: &[WatchFilter], event: &KeyEvent) -> bool {
 }
 
 /// Adds what was there before, unless the event is a creation or the history is gone (row W11).
+/// Below the last compaction the store holds nothing that could be found here.
 pub(super) fn add_prev(store: &Store, event: &mut KeyEvent) {
     let is_creation =
         event.kind == EventKind::Put && event.kv.create_revision == event.kv.mod_revision;
-    let before = Revision(event.kv.mod_revision.0 - 1);
-    if !is_creation && before >= store.compacted() {
+    if !is_creation {
+        let before = Revision(event.kv.mod_revision.0 - 1);
         event.prev = store.at(&event.kv.key, before).cloned();
     }
 }

@@ -1,8 +1,9 @@
+use portolan_core::Time;
 use portolan_core::waist::{
     AttemptId, KeepAlive, KeyRange, MemberId, Range, Reply, Request, Revision, StoreError, Txn,
     Watch,
 };
-use portolan_memory::{Cause, Config, Fault, Input};
+use portolan_memory::{Cause, ClientId, Config, Fault, Input};
 
 use crate::kit::{Bench, ME, lease, put, put_op};
 
@@ -74,6 +75,31 @@ fn a_stopped_store_refuses() {
     assert!(bench.get("k").is_some());
     bench.wait_ms(1);
     assert_eq!(bench.get("k"), None);
+}
+
+#[test]
+fn a_store_wiped_while_stopped_stays_stopped() {
+    let mut bench = Bench::new();
+    bench.put("k", "");
+    bench.fault(Fault::Stop);
+    bench.fault(Fault::Wipe);
+    assert!(!bench.model.is_up());
+    bench.fault(Fault::Start);
+    bench.fault(Fault::Start);
+    assert_eq!((bench.revision(), bench.model.term(), bench.model.epoch()), (1, 2, 1));
+}
+
+#[test]
+fn what_was_not_delivered_dies_with_the_connection() {
+    let mut model = portolan_memory::Model::new(Config::default());
+    for from in [ME, ClientId(2)] {
+        let (attempt, member) = (AttemptId(1), MemberId(0));
+        let request = Request::Status;
+        model.handle(Time::ZERO, Input::Request { from, attempt, member, request });
+    }
+    model.handle(Time::ZERO, Input::Disconnect { from: ME });
+    assert_eq!(model.poll_output().map(|output| output.to), Some(ClientId(2)));
+    assert_eq!(model.poll_output(), None);
 }
 
 #[test]

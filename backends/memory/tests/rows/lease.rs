@@ -228,6 +228,15 @@ fn all_leases_are_listed_by_expiry() {
     }
     let Reply::Leases(reply) = bench.ask(Request::Leases) else { panic!("leases were asked") };
     assert_eq!(reply.leases, [lease(2), lease(3), lease(1)]);
+    for id in 1..=3 {
+        revoke(&mut bench, id);
+    }
+    let Reply::Leases(reply) = bench.ask(Request::Leases) else { panic!("leases were asked") };
+    assert_eq!(
+        (reply.leases, bench.model.poll_timeout()),
+        (vec![], None),
+        "nobody counts any more"
+    );
 }
 
 #[test]

@@ -284,11 +284,17 @@ fn w11_prev_kv() {
     assert_eq!(bench.lines(stream), ["#0 r5 created", "#0 r5 +k@2 +k@3(was 2) -k@4(was 3) +k@5"]);
     bench.put("k", "4");
     assert_eq!(bench.lines(stream), ["#0 r6 +k@6(was 5)"]);
+    // Deleted and created at one revision: what was before is told once.
+    bench.txn(vec![], vec![delete_op(KeyRange::from_key("a")), put_op("k", "5")], vec![]);
+    assert_eq!(bench.lines(stream), ["#0 r7 -k@7(was 6) +k@7"]);
     // Of the compacted revision itself, what was before is gone.
     bench.compact(3);
     let stream = bench.watch(Watch { start: Revision(3), ..watch });
     bench.wait_ms(100);
-    assert_eq!(bench.lines(stream), ["#0 r6 created", "#0 r6 +k@3 -k@4(was 3) +k@5 +k@6(was 5)"]);
+    assert_eq!(
+        bench.lines(stream),
+        ["#0 r7 created", "#0 r7 +k@3 -k@4(was 3) +k@5 +k@6(was 5) -k@7(was 6) +k@7"]
+    );
 }
 
 #[test]
