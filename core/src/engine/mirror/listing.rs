@@ -18,12 +18,8 @@ pub(super) struct List {
 struct Garbled;
 
 impl List {
-    pub fn new(cause: StepCause) -> Self {
+    fn new(cause: StepCause) -> Self {
         Self { cause, first: None, readings: Vec::new() }
-    }
-
-    fn over(self) -> Self {
-        Self::new(self.cause)
     }
 
     fn request(&self, keys: &KeyRange, page_limit: u32) -> Range {
@@ -44,7 +40,9 @@ impl List {
         page: &RangeReply,
     ) -> Result<bool, Garbled> {
         let first = *self.first.get_or_insert(page.header);
+        // Pages of two stores must not be mixed. A new leader changes the term too, but seldom.
         let strayed = page.header.cluster_id != first.cluster_id
+            || page.header.raft_term != first.raft_term
             || page.header.revision < first.revision
             || first.revision <= Revision::ZERO;
         let endless = page.more && (page.kvs.is_empty() || keys.end.is_empty());
@@ -63,39 +61,45 @@ impl List {
 }
 
 impl Mirror {
-    /// Asks for the list's next page.
-    pub(super) fn list(&self, cx: &mut Cx<'_>, list: List) -> State {
-        let request = Request::Range(list.request(&self.keys, self.page_limit));
-        State::Listing { attempt: cx.send(self.owner(), request), list }
+    /// Begins a list.
+    pub(super) fn list(&self, cx: &mut Cx<'_>, cause: StepCause) -> State {
+        self.ask(cx, List::new(cause))
     }
 
     /// A page came.
     pub(super) fn listed(&mut self, cx: &mut Cx<'_>, mut list: List, page: &RangeReply) -> State {
         match list.take(&self.keys, cx.layout, &self.replica, page) {
-            Ok(false) => self.list(cx, list),
+            Ok(false) => self.ask(cx, list),
             Ok(true) => self.show(cx, list),
-            Err(Garbled) => self.again(cx, Next::List(list.over())),
+            Err(Garbled) => self.again(cx, Next::List(list.cause)),
         }
     }
 
-    /// A page did not come.
+    /// A page did not come. The list starts over whatever the failure: the store may have
+    /// forgotten the revision, or be another one that has it too.
     pub(super) fn list_failed(
         &mut self,
         cx: &mut Cx<'_>,
-        list: List,
+        list: &List,
         error: &StoreError,
     ) -> State {
-        match *error {
-            // The store forgot, or lost, the revision between two pages.
-            StoreError::Compacted | StoreError::FutureRevision => {
-                self.again(cx, Next::List(list.over()))
-            }
-            StoreError::AnswerTooLarge { size, limit } if self.page_limit > 1 => {
-                self.page_limit = smaller(self.page_limit, size, limit);
-                self.again(cx, Next::List(list))
-            }
-            ref error => self.retry(cx, error, Next::List(list)),
+        let next = Next::List(list.cause);
+        if let StoreError::AnswerTooLarge { size, limit } = *error
+            && self.page_limit > 1
+        {
+            self.page_limit = smaller(self.page_limit, size, limit);
+            return self.again(cx, next);
         }
+        if matches!(error, StoreError::Compacted | StoreError::FutureRevision) {
+            return self.again(cx, next);
+        }
+        self.retry(cx, error, next)
+    }
+
+    /// Asks for the next page.
+    fn ask(&self, cx: &mut Cx<'_>, list: List) -> State {
+        let request = Request::Range(list.request(&self.keys, self.page_limit));
+        State::Listing { attempt: cx.send(self.owner(), request), list }
     }
 
     /// The list is whole: shows it, and watches from there on.

@@ -102,7 +102,7 @@ enum State {
 /// What comes after a pause.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 enum Next {
-    List(List),
+    List(StepCause),
     Watch,
 }
 
@@ -127,7 +127,7 @@ impl Mirror {
             state: State::Idle,
         };
         if keys.is_some() {
-            mirror.state = mirror.list(cx, List::new(StepCause::Listed));
+            mirror.state = mirror.list(cx, StepCause::Listed);
         } else {
             mirror.replica.shown.freshness = Freshness::Live;
             mirror.step(cx, StepCause::Listed, Delta::default());
@@ -166,7 +166,7 @@ impl Mirror {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match state {
             State::Waiting { retry_at, next } if retry_at <= cx.now => match next {
-                Next::List(list) => self.list(cx, list),
+                Next::List(cause) => self.list(cx, cause),
                 Next::Watch => self.watch(cx),
             },
             State::Opening { attempt, until, .. } if until <= cx.now => {
@@ -174,15 +174,18 @@ impl Mirror {
                 state.leave(cx);
                 self.again(cx, Next::Watch)
             }
-            State::Following { stream, probe: Probe::Quiet { probe_at } }
-                if probe_at <= cx.now =>
-            {
+            State::Following { stream, probe: Probe::Quiet { probe_at } } if probe_at <= cx.now => {
                 self.probe(cx, stream)
             }
             State::Following { stream, probe: Probe::Asked { until } } if until <= cx.now => {
                 self.settle(cx, stream)
             }
-            state => state,
+            State::Idle
+            | State::Waiting { .. }
+            | State::Listing { .. }
+            | State::Opening { .. }
+            | State::Checking { .. }
+            | State::Following { .. } => state,
         };
         if self.live_until <= cx.now {
             self.doubt();
@@ -226,7 +229,12 @@ impl Mirror {
             {
                 self.settled(cx, stream, reply)
             }
-            state => state,
+            State::Idle
+            | State::Waiting { .. }
+            | State::Listing { .. }
+            | State::Opening { .. }
+            | State::Checking { .. }
+            | State::Following { .. } => state,
         }
     }
 
@@ -245,10 +253,9 @@ impl Mirror {
             }
             State::Following { stream, probe } => self.followed(cx, stream, probe, reply),
             // Nothing is said of a watch before it is confirmed.
-            State::Opening { .. }
-            | State::Idle
-            | State::Waiting { .. }
-            | State::Listing { .. } => state,
+            State::Opening { .. } | State::Idle | State::Waiting { .. } | State::Listing { .. } => {
+                state
+            }
         }
     }
 
@@ -257,7 +264,12 @@ impl Mirror {
             State::Following { stream, probe } if stream.status == Some(attempt) => {
                 State::Following { stream: stream.versioned(reply), probe }
             }
-            state => state,
+            State::Idle
+            | State::Waiting { .. }
+            | State::Listing { .. }
+            | State::Opening { .. }
+            | State::Checking { .. }
+            | State::Following { .. } => state,
         }
     }
 
@@ -270,7 +282,7 @@ impl Mirror {
     ) -> State {
         match state {
             State::Listing { attempt: asked, list } if asked == attempt => {
-                self.list_failed(cx, list, error)
+                self.list_failed(cx, &list, error)
             }
             State::Checking { check, .. } if check == attempt => {
                 state.leave(cx);
@@ -290,7 +302,12 @@ impl Mirror {
                 state.leave(cx);
                 self.stream_failed(cx, error)
             }
-            state => state,
+            State::Idle
+            | State::Waiting { .. }
+            | State::Listing { .. }
+            | State::Opening { .. }
+            | State::Checking { .. }
+            | State::Following { .. } => state,
         }
     }
 
@@ -313,7 +330,7 @@ impl Mirror {
     /// Continuity is broken: lists again.
     fn relist(&mut self, cx: &mut Cx<'_>, gap: Gap) -> State {
         self.doubt();
-        self.again(cx, Next::List(List::new(StepCause::Relisted(gap))))
+        self.again(cx, Next::List(StepCause::Relisted(gap)))
     }
 
     /// The store confirmed a revision at or above the cursor just now.

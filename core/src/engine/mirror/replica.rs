@@ -93,14 +93,7 @@ impl Replica {
     /// What `kv` is, decoded anew only if the copy does not hold the very same record.
     pub fn read(&self, layout: &Layout, kv: &KeyValue) -> Reading {
         match self.shown.records.get(&kv.key) {
-            Some(known)
-                if known.mod_revision == kv.mod_revision
-                    && known.create_revision == kv.create_revision
-                    && known.lease == kv.lease
-                    && known.value_hash == hash(&kv.value) =>
-            {
-                Reading::Record(Arc::clone(known))
-            }
+            Some(known) if is_of(known, kv) => Reading::Record(Arc::clone(known)),
             _ => read(layout, kv),
         }
     }
@@ -108,10 +101,7 @@ impl Replica {
     /// Whether a range read with its newest record first shows this very content: as many keys,
     /// and the newest one the same down to its value.
     pub fn is_as(&self, reply: &RangeReply) -> bool {
-        self.is_as_new_as(reply)
-            && reply.kvs.first().is_none_or(|kv| {
-                self.find(&kv.key) == Some((kv.mod_revision, hash(&kv.value)))
-            })
+        self.is_as_new_as(reply) && reply.kvs.first().is_none_or(|kv| self.has(kv))
     }
 
     /// Whether a range read with its newest record first has as many keys, and none that is
@@ -147,15 +137,16 @@ impl Replica {
         records.chain(bad).chain(hidden).max().unwrap_or_default()
     }
 
-    fn find(&self, key: &Key) -> Option<(Revision, u64)> {
-        if let Some(record) = self.shown.records.get(key) {
-            return Some((record.mod_revision, record.value_hash));
+    fn has(&self, kv: &KeyValue) -> bool {
+        let found = (kv.mod_revision, hash(&kv.value));
+        if let Some(record) = self.shown.records.get(&kv.key) {
+            return is_of(record, kv);
         }
-        if let Some(unread) = self.shown.bad.get(key) {
-            return Some((unread.mod_revision, unread.value_hash));
+        if let Some(unread) = self.shown.bad.get(&kv.key) {
+            return found == (unread.mod_revision, unread.value_hash);
         }
-        let known = self.hidden.get(key)?;
-        Some((known.mod_revision, known.value_hash))
+        let hidden = self.hidden.get(&kv.key);
+        hidden.is_some_and(|known| found == (known.mod_revision, known.value_hash))
     }
 }
 
@@ -179,6 +170,14 @@ impl Delta {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && !self.unread_changed
     }
+}
+
+/// Whether a record was read from just this key and value.
+fn is_of(record: &Record, kv: &KeyValue) -> bool {
+    record.mod_revision == kv.mod_revision
+        && record.create_revision == kv.create_revision
+        && record.lease == kv.lease
+        && record.value_hash == hash(&kv.value)
 }
 
 fn read(layout: &Layout, kv: &KeyValue) -> Reading {

@@ -4,8 +4,8 @@ use crate::engine::retry::jittered;
 use crate::engine::view::{Gap, StepCause};
 use crate::time::Time;
 use crate::waist::{
-    AttemptId, Code, KeyEvent, Range, RangeReply, Request, Revision, Sort, SortTarget,
-    StatusReply, StoreError, Watch, WatchReply, WatchSay,
+    AttemptId, Code, KeyEvent, Range, RangeReply, Request, Revision, Sort, SortTarget, StatusReply,
+    StoreError, Watch, WatchReply, WatchSay,
 };
 
 /// A watch stream that was confirmed.
@@ -92,12 +92,7 @@ impl Mirror {
 
     /// The watch is confirmed. Whether it is one of the store that the copy is of is another
     /// question, asked now: earlier, the store might be replaced between answer and watch.
-    pub(super) fn created(
-        &self,
-        cx: &mut Cx<'_>,
-        attempt: AttemptId,
-        reply: &WatchReply,
-    ) -> State {
+    pub(super) fn created(&self, cx: &mut Cx<'_>, attempt: AttemptId, reply: &WatchReply) -> State {
         let stream = Stream {
             attempt,
             watch_id: reply.watch_id,
@@ -137,11 +132,13 @@ impl Mirror {
     }
 
     pub(super) fn check_failed(&mut self, cx: &mut Cx<'_>, error: &StoreError) -> State {
-        match error {
-            StoreError::Compacted => self.relist(cx, Gap::Compacted),
+        if *error == StoreError::Compacted {
+            self.relist(cx, Gap::Compacted)
+        } else if *error == StoreError::FutureRevision {
             // Linearizable, so no member lags: the store has lost the cursor's revision.
-            StoreError::FutureRevision => self.relist(cx, Gap::NewEpoch),
-            error => self.retry(cx, error, Next::Watch),
+            self.relist(cx, Gap::NewEpoch)
+        } else {
+            self.retry(cx, error, Next::Watch)
         }
     }
 
@@ -211,24 +208,20 @@ impl Mirror {
 
     /// The stream ended.
     pub(super) fn stream_failed(&mut self, cx: &mut Cx<'_>, error: &StoreError) -> State {
-        match error {
-            StoreError::Compacted => self.relist(cx, Gap::Compacted),
+        if *error == StoreError::Compacted {
+            self.relist(cx, Gap::Compacted)
+        } else if matches!(error, StoreError::AnswerTooLarge { .. }) {
             // It would be as large again from the same cursor; the pages of a list shrink.
-            StoreError::AnswerTooLarge { .. } => self.relist(cx, Gap::Garbled),
-            error => self.retry(cx, error, Next::Watch),
+            self.relist(cx, Gap::Garbled)
+        } else {
+            self.retry(cx, error, Next::Watch)
         }
     }
 
     /// The store ended the watch, though not the stream.
-    pub(super) fn canceled(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: State,
-        reply: &WatchReply,
-    ) -> State {
+    pub(super) fn canceled(&mut self, cx: &mut Cx<'_>, state: State, reply: &WatchReply) -> State {
         let error = reason(&reply.cancel_reason);
-        let compacted =
-            reply.compact_revision > Revision::ZERO || error == StoreError::Compacted;
+        let compacted = reply.compact_revision > Revision::ZERO || error == StoreError::Compacted;
         let unclear = matches!(error, StoreError::Other { .. });
         if let Some(stream) = state.stream()
             && !compacted

@@ -39,7 +39,7 @@ impl Harness {
         harness
     }
 
-    /// As `open`, after a list of `a@3` and `b@5` at revision 7; the watch #3 is followed.
+    /// As `open`, after a list of `a@3` and `b@5` at revision 7; the watch #2 is followed.
     pub fn followed() -> Self {
         let mut harness = Self::open();
         harness

@@ -9,7 +9,8 @@ use crate::waist::{Key, Revision};
 /// Folds steps strictly, and holds each against the snapshot that came with it.
 #[derive(Default)]
 pub struct Viewer {
-    pub steps: usize,
+    /// What was told, by its cause, and how often.
+    pub told: BTreeMap<String, usize>,
     pub epoch: u32,
     pub revision: Revision,
     freshness: Option<Freshness>,
@@ -26,6 +27,8 @@ impl Viewer {
                 self.check(snapshot);
                 assert!(self.freshness.is_some(), "fresh before the first list");
                 self.freshness = Some(snapshot.freshness);
+                let live = snapshot.freshness == Freshness::Live;
+                self.count(if live { "Live" } else { "Stale" });
             }
             Event::Registration { .. }
             | Event::Propose { .. }
@@ -70,7 +73,10 @@ impl Viewer {
             assert!(news || step.cause == StepCause::Listed, "an empty step");
         }
         assert_eq!(step.snapshot.freshness, Freshness::Live, "what steps was confirmed");
-        self.steps += 1;
+        self.count(&format!("{:?}", step.cause));
+        if step.changes.is_empty() && step.cause == StepCause::Watched {
+            self.count("Unreadable only");
+        }
         self.epoch = step.snapshot.epoch;
         self.freshness = Some(step.snapshot.freshness);
         self.unread = step.snapshot.bad.len();
@@ -89,5 +95,9 @@ impl Viewer {
     pub fn check_told(&mut self, snapshot: &Snapshot) {
         self.check(snapshot);
         assert_eq!(snapshot.freshness, self.freshness.unwrap_or(Freshness::Unsynced));
+    }
+
+    fn count(&mut self, what: &str) {
+        *self.told.entry(what.to_owned()).or_default() += 1;
     }
 }
