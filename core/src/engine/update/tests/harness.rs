@@ -39,10 +39,13 @@ impl Harness {
         Self { engine, now: Time::ZERO, lines: Vec::new(), put: Value::default() }
     }
 
-    /// An update whose swap is sent: the first of `base`, under its guard.
+    /// An update that was shown `base` at `revision` and has sent its swap. The trace begins with
+    /// the proposal.
     pub fn swapping(base: Option<KeyValue>, revision: i64) -> Self {
         let mut harness = Self::updating();
-        harness.reply(1, range(revision, base)).write("\"mine\"");
+        harness.reply(1, range(revision, base));
+        harness.lines.clear();
+        harness.write("\"mine\"");
         harness
     }
 
@@ -88,8 +91,14 @@ impl Harness {
         self
     }
 
+    /// All lines, with `K` for the key.
     pub fn trace(&self) -> String {
-        self.lines.join("\n")
+        self.lines.join("\n").replace(&key().to_string(), "K")
+    }
+
+    /// The last line.
+    pub fn end(&self) -> &str {
+        self.lines.last().expect("something happened")
     }
 
     fn handle(&mut self, input: Input) -> &mut Self {
@@ -203,4 +212,12 @@ pub fn put(kv: KeyValue) -> KeyEvent {
 pub fn delete(revision: i64) -> KeyEvent {
     let kv = KeyValue { key: key(), mod_revision: Revision(revision), ..KeyValue::default() };
     KeyEvent { kind: EventKind::Delete, kv, prev: None }
+}
+
+pub fn lost_connection() -> StoreError {
+    StoreError::ConnectionLost { detail: "reset".to_owned() }
+}
+
+pub fn refused() -> StoreError {
+    StoreError::Refused { detail: "127.0.0.1:2379".to_owned() }
 }
