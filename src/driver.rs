@@ -218,7 +218,9 @@ impl<S: Store> Driver<S> {
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
         let now = self.now();
-        if !matches!(reply, Reply::Failed(_)) {
+        if let Reply::Failed(error) = &reply {
+            self.told.last_failure = Some(error.to_string().into());
+        } else {
             self.told.answered_at(now);
         }
         self.engine.handle(now, Input::Reply { attempt, reply });

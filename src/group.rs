@@ -186,8 +186,11 @@ impl Group {
         answer.await.unwrap_or_else(|_| Err(UpdateError::NotDone(CallError::closed())))
     }
 
-    /// What can be found out about an instance before the store is asked.
-    pub(crate) fn check(&self, instance: &Instance) -> Result<(), RegisterError> {
+    /// What [`register`](Self::register) finds out about an instance before it asks the store.
+    ///
+    /// # Errors
+    /// The instance cannot be registered.
+    pub fn check(&self, instance: &Instance) -> Result<(), RegisterError> {
         if instance.group() != self.name.as_str() {
             return Err(RegisterError::OtherGroup {
                 instance: instance.id().to_owned(),

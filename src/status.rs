@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::time::Time;
@@ -22,6 +23,9 @@ pub struct Status {
     pub in_flight: usize,
     /// The last answer of the store, as time since the registry was built; `None`: none yet.
     pub last_answer: Option<Duration>,
+    /// What the store, or the way to it, last failed with, however long ago; requests that were
+    /// merely not answered do not count.
+    pub last_failure: Option<Arc<str>>,
     /// Whether the registry is shutting down or shut down.
     pub closing: bool,
 }
