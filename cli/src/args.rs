@@ -1,0 +1,235 @@
+//! What can be said on the command line.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use portolan::{Conflict, GroupName};
+use secrecy::SecretString;
+use semver::Version;
+
+use crate::out::{Format, Out};
+use crate::parse;
+use crate::probe::Probe;
+
+/// A service registry over etcd: register instances, find them, share their configuration.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version, after_help = STATUS, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found.";
+
+/// What every command takes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Store")]
+pub struct Globals {
+    /// etcd's members, parted by commas
+    /// [env: ETCD_ENDPOINTS, then ETCDCTL_ENDPOINTS] [default: 127.0.0.1:2379]
+    #[arg(long, global = true, value_name = "HOST:PORT,..", value_delimiter = ',')]
+    pub endpoints: Option<Vec<String>>,
+
+    /// Who we are to etcd; better without the password, which others see in the list of processes
+    /// [env: ETCDCTL_USER, ETCDCTL_PASSWORD]
+    #[arg(long, global = true, value_name = "NAME[:PASSWORD]", value_parser = secret)]
+    pub user: Option<SecretString>,
+
+    /// A file whose first line is the password
+    #[arg(long, global = true, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// Where in etcd everything is [default: /portolan; etcd-naming: nothing before the group]
+    #[arg(long, global = true, value_name = "BASE")]
+    pub root: Option<String>,
+
+    /// Which keys and values stand for what
+    #[arg(long, global = true, value_enum, default_value = "native", hide_possible_values = true)]
+    #[arg(value_name = "native|etcd-naming")]
+    pub layout: LayoutName,
+
+    /// How results are shown; json is one object per line
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    #[arg(value_name = "table|json", hide_possible_values = true)]
+    pub output: Format,
+
+    /// How long the store may take
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse::time)]
+    #[arg(default_value = "10s")]
+    pub timeout: Duration,
+}
+
+/// The layouts by name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LayoutName {
+    Native,
+    EtcdNaming,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The main job as a story, each step told when it was observed
+    ///
+    /// On a store within this process, unless --endpoints or its variables name an etcd.
+    Demo,
+    /// Keep an instance registered while CMD runs, or until a signal
+    Register(Register),
+    /// All groups, with how many instances they have
+    Groups,
+    /// A group's instances; status 3 if there are none
+    Instances {
+        /// The group
+        #[arg(value_parser = GroupName::parse)]
+        group: GroupName,
+    },
+    /// Instances and configuration now, and each change from then on, until a signal
+    Watch {
+        /// Only this group
+        #[arg(value_parser = GroupName::parse)]
+        group: Option<GroupName>,
+    },
+    /// A group's configuration
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// Keep an instance registered while CMD runs, or until a signal
+///
+/// The instance is registered once CMD is ready, and removed when CMD has ended; the exit status is
+/// that of CMD, or 128 and the signal's number. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
+/// are passed on to CMD. SIGTERM and SIGINT first mark the instance as draining, so that others stop
+/// calling it. What happens to the registration is told on standard error. CMD that cannot be
+/// started: status 127 if there is none, else 126.
+#[derive(Args, Debug)]
+pub struct Register {
+    /// The group
+    #[arg(value_parser = GroupName::parse)]
+    pub group: GroupName,
+
+    /// What tells the instance from the others of its group
+    #[arg(long)]
+    pub id: String,
+
+    /// An address that others call; again for more
+    #[arg(long, value_name = "NAME=HOST:PORT", required = true, value_parser = parse::pair)]
+    pub endpoint: Vec<(String, String)>,
+
+    /// A label; again for more
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::pair)]
+    pub label: Vec<(String, String)>,
+
+    /// The version of the service
+    #[arg(long, value_name = "SEMVER", value_parser = parse::version)]
+    pub version: Option<Version>,
+
+    /// Its share of the work against the others' shares
+    #[arg(long)]
+    pub weight: Option<u16>,
+
+    /// How long the record outlives us if we die without a word; whole seconds
+    #[arg(long, value_name = "TIME", value_parser = parse::time, default_value = "15s")]
+    pub ttl: Duration,
+
+    /// If somebody else's record stands there: take its place, give way, or wait until it is gone
+    #[arg(long, value_name = "replace|reject|wait", hide_possible_values = true)]
+    #[arg(value_enum, default_value = "replace")]
+    pub conflict: OnConflict,
+
+    /// Register only once this answers: a TCP port, or a page with status 200 to 299
+    #[arg(long, value_name = "tcp:HOST:PORT|http://HOST:PORT/PATH", value_parser = Probe::parse)]
+    pub ready: Option<Probe>,
+
+    /// How long to be marked as draining before CMD is sent SIGTERM or SIGINT
+    #[arg(long, value_name = "TIME", value_parser = parse::time_or_none, default_value = "0s")]
+    #[arg(requires = "command")]
+    pub drain_for: Duration,
+
+    /// Allow endpoints that only this machine reaches: 127.0.0.1, 0.0.0.0, localhost
+    #[arg(long)]
+    pub allow_local: bool,
+
+    /// The program to run, with its arguments
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// What to do about somebody else's record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum OnConflict {
+    Replace,
+    Reject,
+    Wait,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Show it; status 3 if there is none
+    Get {
+        /// The group
+        #[arg(value_parser = GroupName::parse)]
+        group: GroupName,
+    },
+    /// Put a document in its place, by compare-and-swap
+    Set {
+        /// The group
+        #[arg(value_parser = GroupName::parse)]
+        group: GroupName,
+        /// The document; @FILE: what that file holds; -: what comes from standard input
+        #[arg(value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+        document: String,
+    },
+    /// Change it in $VISUAL or $EDITOR
+    ///
+    /// The text is written only over what was shown. If it was changed meanwhile, nothing is written
+    /// and the text is kept in its file.
+    Edit {
+        /// The group
+        #[arg(value_parser = GroupName::parse)]
+        group: GroupName,
+    },
+}
+
+impl Globals {
+    pub fn out(&self) -> Out {
+        Out { format: self.output }
+    }
+}
+
+impl From<OnConflict> for Conflict {
+    fn from(conflict: OnConflict) -> Self {
+        match conflict {
+            OnConflict::Replace => Self::Replace,
+            OnConflict::Reject => Self::Reject,
+            OnConflict::Wait => Self::Wait,
+        }
+    }
+}
+
+/// Takes anything, so that no message of the parser quotes a password.
+fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn debug_hides_the_password() {
+        let cli = Cli::try_parse_from(["portolan", "--user", "root:hush", "groups"]);
+        let shown = format!("{:?}", cli.expect("it parses"));
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}

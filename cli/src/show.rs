@@ -1,0 +1,116 @@
+//! Instances and configuration as rows of tables and as JSON. The names of fields stay.
+
+use std::collections::BTreeMap;
+
+use portolan::{Data, Instance, Record, Snapshot, State};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::out::{self, Row};
+
+/// An instance.
+#[derive(Serialize)]
+pub struct Found {
+    group: String,
+    id: String,
+    state: State,
+    endpoints: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    version: Option<String>,
+    weight: Option<u16>,
+    /// Since 1970.
+    created_millis: Option<u64>,
+    /// As `etcdctl` writes it; a number would lose digits in other readers.
+    lease: Option<String>,
+    /// Of the last change.
+    revision: i64,
+}
+
+/// A group's configuration.
+#[derive(Serialize)]
+pub struct Document {
+    pub group: String,
+    /// Of the last change.
+    pub revision: i64,
+    pub data: Box<RawValue>,
+}
+
+impl Found {
+    pub fn new(record: &Record, instance: &Instance) -> Self {
+        let pairs = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        Self {
+            group: instance.group().to_owned(),
+            id: instance.id().to_owned(),
+            state: instance.state(),
+            endpoints: instance.endpoints().map(pairs).collect(),
+            labels: instance.labels().map(pairs).collect(),
+            version: instance.version_text().map(str::to_owned),
+            weight: instance.weight(),
+            created_millis: instance.created_millis(),
+            lease: record.lease.map(|lease| lease.to_string()),
+            revision: record.mod_revision.0,
+        }
+    }
+
+    /// All instances of a snapshot, in the order of their keys.
+    pub fn all(snapshot: &Snapshot) -> Vec<Self> {
+        let records = snapshot.records().values();
+        records.filter_map(|record| Some(Self::new(record, record.instance()?))).collect()
+    }
+
+    /// Group and id.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.group, self.id)
+    }
+
+    /// The rest of it.
+    pub fn details(&self) -> String {
+        self.cells()[1..].join("  ").trim_end().to_owned()
+    }
+}
+
+impl Row for Found {
+    const HEADER: &'static [&'static str] =
+        &["ID", "STATE", "ENDPOINTS", "VERSION", "WEIGHT", "LABELS"];
+
+    fn cells(&self) -> Vec<String> {
+        let pairs = |map: &BTreeMap<String, String>| {
+            let pairs = map.iter().map(|(key, value)| format!("{key}={value}"));
+            pairs.collect::<Vec<_>>().join(",")
+        };
+        vec![
+            self.id.clone(),
+            self.state.to_string(),
+            pairs(&self.endpoints),
+            self.version.clone().unwrap_or_default(),
+            self.weight.map(|weight| weight.to_string()).unwrap_or_default(),
+            pairs(&self.labels),
+        ]
+    }
+}
+
+impl Document {
+    pub fn new(group: &str, revision: i64, data: &Data) -> Self {
+        let data = RawValue::from_string(data.as_str().to_owned());
+        Self {
+            group: group.to_owned(),
+            revision,
+            data: data.expect("a configuration is canonical JSON"),
+        }
+    }
+}
+
+/// Says which records could not be read; they are in no list.
+pub fn unreadable(snapshot: &Snapshot) {
+    let unreadable = snapshot.unreadable();
+    let count = unreadable.len();
+    for (key, bad) in unreadable.take(TOLD) {
+        out::note(format!("unreadable record {key}: {bad}"));
+    }
+    if count > TOLD {
+        out::note(format!("{count} unreadable records in all"));
+    }
+}
+
+/// Unreadable records told one by one at most.
+const TOLD: usize = 20;
