@@ -1,5 +1,6 @@
 //! All integration tests of the workspace, in one binary: it links once.
 
+mod conformance;
 mod house;
 mod library;
 mod real;

@@ -11,7 +11,7 @@ use tower::util::BoxCloneSyncService;
 use crate::EtcdBackend;
 use crate::auth::{Auth, Credentials};
 use crate::inbox::Inbox;
-use crate::member::Member;
+use crate::member::{Habits, Member};
 use crate::tasks::Tasks;
 
 /// Anything that carries gRPC calls: a tonic channel, a server in the same process, a simulated
@@ -28,6 +28,7 @@ pub struct Builder {
     credentials: Option<Credentials>,
     transport: Transport,
     decode_limit: Option<usize>,
+    leader_optional: bool,
 }
 
 enum Source {
@@ -135,6 +136,14 @@ impl Builder {
         self
     }
 
+    /// Whether members are asked to refuse calls and to end streams while they know of no leader: so
+    /// it is if not set. Otherwise calls wait for their own time limit, renewals for etcd's, and a
+    /// watch stays silent without end (rows G7, L8, W17): for those who want to see that.
+    pub fn require_leader(mut self, wanted: bool) -> Self {
+        self.leader_optional = !wanted;
+        self
+    }
+
     /// Builds the backend. Connections are made when they are first needed.
     ///
     /// # Errors
@@ -151,10 +160,13 @@ impl Builder {
         }
         let auth = Auth::new(self.credentials);
         let tasks = Tasks::default();
-        let limit = self.decode_limit.unwrap_or(DECODE_LIMIT);
+        let habits = Habits {
+            decode_limit: self.decode_limit.unwrap_or(DECODE_LIMIT),
+            require_leader: !self.leader_optional,
+        };
         let members = self.members.into_iter().map(|source| {
             let (name, calls, streams) = source.connect(&self.transport, &tasks)?;
-            Ok(Member::new(name, calls, streams, auth.clone(), limit))
+            Ok(Member::new(name, calls, streams, auth.clone(), habits))
         });
         let members = members.collect::<Result<_, BuildError>>()?;
         Ok(EtcdBackend::new(members, Inbox::new(), tasks))
@@ -168,6 +180,7 @@ impl fmt::Debug for Builder {
             .field("user", &self.credentials.as_ref().map(|credentials| &credentials.user))
             .field("transport", &self.transport)
             .field("decode_limit", &self.decode_limit)
+            .field("require_leader", &!self.leader_optional)
             .finish()
     }
 }

@@ -177,7 +177,10 @@ impl Waiting {
 /// etcd's `LeaseKeepAlive`. etcd-client's own wants to be opened with a lease that lives, and keeps
 /// the first answer to itself: a dead lease would look like a broken stream, and its header, by
 /// which a restored store is told, would be lost.
-pub(crate) struct Renewals(Grpc<Tokened>);
+pub(crate) struct Renewals {
+    grpc: Grpc<Tokened>,
+    require_leader: bool,
+}
 
 /// `etcdserverpb.LeaseKeepAliveRequest` (`api/etcdserverpb/rpc.proto`).
 #[derive(Clone, PartialEq, prost::Message)]
@@ -190,8 +193,8 @@ struct Ask {
 struct Asks(mpsc::UnboundedReceiver<LeaseId>);
 
 impl Renewals {
-    pub(crate) fn new(channel: Tokened) -> Self {
-        Self(Grpc::new(channel))
+    pub(crate) fn new(channel: Tokened, require_leader: bool) -> Self {
+        Self { grpc: Grpc::new(channel), require_leader }
     }
 
     /// Opens a stream; done when the first answer is there.
@@ -199,14 +202,16 @@ impl Renewals {
         mut self,
         leases: mpsc::UnboundedReceiver<LeaseId>,
     ) -> Result<Streaming<Answer>, Status> {
-        if let Err(error) = self.0.ready().await {
+        if let Err(error) = self.grpc.ready().await {
             return Err(Status::from_error(error));
         }
         let mut request = tonic::Request::new(Asks(leases));
-        request.metadata_mut().insert(REQUIRE_LEADER, MetadataValue::from_static("true"));
+        if self.require_leader {
+            request.metadata_mut().insert(REQUIRE_LEADER, MetadataValue::from_static("true"));
+        }
         let codec = ProstCodec::<Ask, Answer>::default();
         let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
-        Ok(self.0.streaming(request, path, codec).await?.into_inner())
+        Ok(self.grpc.streaming(request, path, codec).await?.into_inner())
     }
 }
 

@@ -33,7 +33,15 @@ pub(crate) struct Clients {
     lenient: Client,
     streams: Client,
     calls: Tokened,
-    decode_limit: usize,
+    habits: Habits,
+}
+
+/// What holds for every call.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    /// In bytes.
+    pub(crate) decode_limit: usize,
+    pub(crate) require_leader: bool,
 }
 
 impl Member {
@@ -42,18 +50,18 @@ impl Member {
         calls: RawChannel,
         streams: RawChannel,
         auth: Auth,
-        decode_limit: usize,
+        habits: Habits,
     ) -> Self {
         let calls = Tokened { inner: calls, auth: auth.clone() };
         let streams = Tokened { inner: streams, auth: auth.clone() };
         let clients = Clients {
             name,
             auth,
-            strict: client(calls.clone(), true),
+            strict: client(calls.clone(), habits.require_leader),
             lenient: client(calls.clone(), false),
-            streams: client(streams, true),
+            streams: client(streams, habits.require_leader),
             calls,
-            decode_limit,
+            habits,
         };
         Self { clients: Arc::new(clients), renewals: None }
     }
@@ -73,7 +81,7 @@ impl Clients {
     pub(crate) async fn range(self: Arc<Self>, range: Range) -> Result<Reply, StoreError> {
         let client = if range.serializable { &self.lenient } else { &self.strict };
         let (key, options) = convert::range(range);
-        let mut kv = client.kv_client().max_decoding_message_size(self.decode_limit);
+        let mut kv = client.kv_client().max_decoding_message_size(self.habits.decode_limit);
         let answer = kv.get(key, Some(options)).await.map_err(|e| self.failure(&e))?;
         Ok(Reply::Range(convert::range_reply(answer.0)))
     }
@@ -137,12 +145,12 @@ impl Clients {
     }
 
     pub(crate) fn watch_client(&self) -> etcd_client::WatchClient {
-        self.streams.watch_client().max_decoding_message_size(self.decode_limit)
+        self.streams.watch_client().max_decoding_message_size(self.habits.decode_limit)
     }
 
     /// Renewals go over the connection for calls: that for watches may stall.
     pub(crate) fn renewals(&self) -> Renewals {
-        Renewals::new(self.calls.clone())
+        Renewals::new(self.calls.clone(), self.habits.require_leader)
     }
 
     pub(crate) fn failure(&self, error: &etcd_client::Error) -> StoreError {
@@ -150,7 +158,7 @@ impl Clients {
     }
 
     fn kv(&self) -> etcd_client::KvClient {
-        self.strict.kv_client().max_decoding_message_size(self.decode_limit)
+        self.strict.kv_client().max_decoding_message_size(self.habits.decode_limit)
     }
 }
 

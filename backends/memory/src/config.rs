@@ -53,7 +53,7 @@ impl Default for Config {
             // The ids of a member named "default" on the default ports.
             cluster_id: 0xcdf8_1818_e327_0a4e,
             member_id: 0x8e9e_05c5_2164_694d,
-            version: "3.6.0".to_owned(),
+            version: "3.7.0".to_owned(),
             quirks: Quirks::default(),
             max_txn_ops: 128,
             max_request_bytes: 3 << 19,

@@ -28,11 +28,6 @@ impl<'a> Client<'a> {
         Self { store, prefix: format!("{number:03}/"), aside: VecDeque::new(), leases }
     }
 
-    /// Which release the store is: `3.4.23`.
-    pub fn release(&self) -> &str {
-        self.store.release()
-    }
-
     pub fn key(&self, name: &str) -> Key {
         format!("{}{name}", self.prefix).into()
     }
@@ -73,6 +68,10 @@ impl Client<'_> {
         self.store.cancel(attempt);
     }
 
+    pub fn now(&self) -> Duration {
+        self.store.now()
+    }
+
     pub fn wait(&mut self, span: Duration) {
         self.store.wait(span);
     }
@@ -86,8 +85,9 @@ impl Client<'_> {
         if let Some(at) = self.aside.iter().position(|(id, _)| *id == attempt) {
             return self.aside.remove(at).map(|(_, reply)| reply);
         }
+        let until = self.now() + limit;
         loop {
-            let (id, reply) = self.store.poll(limit)?;
+            let (id, reply) = self.store.poll(until.saturating_sub(self.now()))?;
             if id == attempt {
                 return Some(reply);
             }

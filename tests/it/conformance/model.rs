@@ -73,6 +73,10 @@ impl Store for ModelStore {
         }
     }
 
+    fn now(&self) -> Duration {
+        self.now.since(Time::ZERO)
+    }
+
     fn wait(&mut self, span: Duration) {
         self.now = self.now + span;
         self.handle(Input::Tick);

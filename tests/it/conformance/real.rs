@@ -1,7 +1,7 @@
 //! Real etcd under test, through the carrier.
 
 use std::future::poll_fn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portolan_core::waist::{AttemptId, Backend, MemberId, Put, Reply, Request, StoreError};
 use portolan_etcd::EtcdBackend;
@@ -17,6 +17,7 @@ pub struct RealStore {
     backend: EtcdBackend,
     runtime: Runtime,
     servers: Servers,
+    started: Instant,
     next: u64,
 }
 
@@ -34,7 +35,7 @@ impl RealStore {
             builder = builder.progress_every(interval);
         }
         if setup.small {
-            builder = builder.flag("--quota-backend-bytes=4194304");
+            builder = builder.flag(format!("--quota-backend-bytes={SMALL_QUOTA}"));
         }
         let servers = if setup.members == 1 {
             builder.start().map(Servers::One)
@@ -53,22 +54,35 @@ impl RealStore {
         };
         let release = servers.asked().version().to_owned();
         let name = format!("etcd {release}");
-        Self { name, release, backend, runtime, servers, next: 1 }
+        let started = Instant::now();
+        Self { name, release, backend, runtime, servers, started, next: 1 }
     }
 
-    /// Writes until the store says that it is full.
+    /// Writes until the store says that it is full: large values at first, then the smallest, so
+    /// that there is no room for anything.
     fn fill(&mut self) {
-        for _ in 0..20 {
-            let value = vec![0; 1 << 20].into();
+        for _ in 0..20_000 {
+            let room = SMALL_QUOTA - self.db_size();
+            let value = vec![0; if room > 512 << 10 { 256 << 10 } else { 1 }].into();
             let put = Put { key: "fill".into(), value, ..Put::default() };
-            self.submit(Request::Put(put));
-            match self.poll(Duration::from_secs(10)) {
-                Some((_, Reply::Put(_))) => {}
-                Some((_, Reply::Failed(StoreError::NoSpace))) => return,
-                other => panic!("filling up: {other:?}"),
+            let reply = self.ask(Request::Put(put));
+            if reply == Reply::Failed(StoreError::NoSpace) {
+                return;
             }
+            assert!(matches!(reply, Reply::Put(_)), "filling up: {reply:?}");
         }
-        panic!("the database takes 20 MB with a quota of 4 MiB");
+        panic!("the database does not fill up");
+    }
+
+    fn db_size(&mut self) -> i64 {
+        let reply = self.ask(Request::Status);
+        let Reply::Status(status) = reply else { panic!("{reply:?}") };
+        status.db_size
+    }
+
+    fn ask(&mut self, request: Request) -> Reply {
+        self.submit(request);
+        self.poll(PATIENCE).expect("an answer comes in time").1
     }
 }
 
@@ -125,8 +139,12 @@ impl Store for RealStore {
         })
     }
 
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     fn wait(&mut self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
     fn happen(&mut self, event: Happening) {
@@ -152,4 +170,5 @@ impl Store for RealStore {
     }
 }
 
+const SMALL_QUOTA: i64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -20,6 +20,8 @@ pub trait Store {
     fn cancel(&mut self, attempt: AttemptId);
     /// The next answer, if one comes in time.
     fn poll(&mut self, within: Duration) -> Option<(AttemptId, Reply)>;
+    /// The time since some moment of the past.
+    fn now(&self) -> Duration;
     /// Lets time pass.
     fn wait(&mut self, span: Duration);
     /// Does something to the store itself.

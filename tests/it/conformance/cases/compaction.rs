@@ -1,8 +1,6 @@
 //! Compaction.
 
-use portolan_core::waist::{
-    Compact, EventKind, Range, Request, Revision, StoreError, Watch,
-};
+use portolan_core::waist::{Compact, EventKind, Range, Request, Revision, StoreError, Watch};
 
 use super::cases;
 use crate::conformance::client::{Client, Tap};

@@ -182,8 +182,9 @@ fn l8_no_renewal_without_a_leader(client: &mut Client<'_>) {
 
 fn l9_what_is_left_of_a_lease(client: &mut Client<'_>) {
     let lease = client.grant(10);
+    client.wait(Duration::from_millis(50));
     let reply = client.time_to_live(lease);
-    // Rounded down, so not even at once it is 10.
+    // Rounded down; 8 on a busy machine.
     assert!((8..=9).contains(&reply.ttl_secs), "{reply:?}");
     assert_eq!((reply.granted_secs, reply.keys), (10, Vec::new()));
     for name in ["b", "a"] {

@@ -1,8 +1,6 @@
 //! Limits.
 
-use portolan_core::waist::{
-    Grant, Op, Put, Range, Reply, Request, Revision, StoreError, Txn,
-};
+use portolan_core::waist::{Grant, Op, Put, Range, Reply, Request, Revision, StoreError, Txn};
 
 use super::cases;
 use crate::conformance::client::{Client, always};
@@ -15,7 +13,8 @@ cases! {
 
 fn e1_how_long_a_request_may_be(client: &mut Client<'_>) {
     let key = client.key("a");
-    let put = |bytes: usize| Put { key: key.clone(), value: vec![0; bytes].into(), ..Put::default() };
+    let put =
+        |bytes: usize| Put { key: key.clone(), value: vec![0; bytes].into(), ..Put::default() };
     // What goes to consensus may have 1.5 MiB with its envelope, which is below 100 bytes.
     let proposal = 3 << 19;
     assert!(matches!(client.ask(Request::Put(put(proposal - 100))), Reply::Put(_)));
@@ -25,10 +24,10 @@ fn e1_how_long_a_request_may_be(client: &mut Client<'_>) {
     // The message itself may have 512 KiB more. A field has a tag of one byte and a length.
     let limit = (2 << 20) as u64;
     let overhead = 1 + 1 + key.len() + 1 + 3;
-    let fits = (2 << 20) - overhead - 1;
+    let fits = (2 << 20) - overhead;
     assert_eq!(client.failure(Request::Put(put(fits))), StoreError::RequestTooLarge);
     let size = limit + 1;
-    let longer = put((2 << 20) - overhead);
+    let longer = put(fits + 1);
     assert_eq!(client.failure(Request::Put(longer)), StoreError::MessageTooLarge { size, limit });
     assert_eq!(client.get("a").map(|kv| kv.value.len()), Some(proposal - 100));
 }
@@ -39,7 +38,7 @@ fn e2_a_full_store(client: &mut Client<'_>) {
     client.happen(Happening::Fill);
     let put = client.op_put("a", "2");
     let inside = Txn { or_else: vec![put.clone()], ..Txn::default() };
-    let empty = Put { key: Default::default(), ..Put::default() };
+    let empty = Put { value: "not empty".into(), ..Put::default() };
     for request in [
         Request::Put(client.a_put("a", "2")),
         Request::Txn(always([put])),

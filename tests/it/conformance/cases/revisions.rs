@@ -37,11 +37,8 @@ fn r2_one_request_is_one_revision(client: &mut Client<'_>) {
         assert_eq!(client.put(key, "1").header.revision.0, before.0 + step);
     }
     let stream = client.watch_all(Revision::ZERO);
-    let ops = [
-        client.op_put("z", "1"),
-        client.op_delete(client.span("a", "d")),
-        client.op_put("y", "1"),
-    ];
+    let ops =
+        [client.op_put("z", "1"), client.op_delete(client.span("a", "d")), client.op_put("y", "1")];
     let reply = client.txn(always(ops));
     assert_eq!(reply.header.revision.0, before.0 + 4);
     let message = client.told(stream);

@@ -173,11 +173,8 @@ fn t5_how_much_fits_in(client: &mut Client<'_>) {
         then.push(Op::Txn(always(puts(client, inside, 1000))));
         always(then)
     };
-    let both = |then: Vec<Op>, or_else: Vec<Op>, compares: Vec<Compare>| Txn {
-        compares,
-        then,
-        or_else,
-    };
+    let both =
+        |then: Vec<Op>, or_else: Vec<Op>, compares: Vec<Compare>| Txn { compares, then, or_else };
     let cases = [
         (always(puts(client, 128, 0)), true),
         (always(puts(client, 129, 0)), false),
@@ -222,10 +219,7 @@ fn t6_no_key_is_written_twice(client: &mut Client<'_>) {
     ];
     for (number, (ops, refused)) in cases.into_iter().enumerate() {
         // The check looks at both branches, whichever is taken.
-        for txn in [
-            always(ops.clone()),
-            Txn { or_else: ops.clone(), ..Txn::default() },
-        ] {
+        for txn in [always(ops.clone()), Txn { or_else: ops.clone(), ..Txn::default() }] {
             if refused {
                 let error = client.failure(Request::Txn(txn));
                 assert_eq!(error, StoreError::DuplicateKey, "case {number}");
@@ -279,11 +273,8 @@ fn t9_what_needs_no_leader(client: &mut Client<'_>) {
     client.happen(Happening::LoseLeader);
     client.wait(Duration::from_secs(3));
     let stale = Range { serializable: true, ..Range::of(client.one("a")) };
-    let there = Compare {
-        keys: client.one("a"),
-        result: Ordering::Greater,
-        target: Target::Version(0),
-    };
+    let there =
+        Compare { keys: client.one("a"), result: Ordering::Greater, target: Target::Version(0) };
     assert!(decides(client, [there]));
     assert!(client.txn(always([Op::Range(stale.clone())])).succeeded);
     // One read that is not stale makes the whole wait.

@@ -209,9 +209,10 @@ fn w10_filters(client: &mut Client<'_>) {
     let both = [client.op_put("b", "1"), client.op_delete(client.one("a"))];
     let second = client.txn(always(both)).header.revision;
     let third = client.delete(client.one("b")).header.revision;
-    for (stream, kind, revisions) in
-        [(no_puts, EventKind::Delete, [second, third]), (no_deletes, EventKind::Put, [first, second])]
-    {
+    for (stream, kind, revisions) in [
+        (no_puts, EventKind::Delete, [second, third]),
+        (no_deletes, EventKind::Put, [first, second]),
+    ] {
         for revision in revisions {
             let message = client.told(stream);
             assert_eq!(message.header.revision, revision);

@@ -1,0 +1,19 @@
+//! One suite on the waist, for every store: the model, and real etcd of several releases.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `cases` | a case for each row of `docs/etcd.md`, or why there is none |
+//! | `releases` | what older releases do differently, asserted both ways |
+//! | `client` | what a case asks with |
+//! | `store`, `model`, `real` | the stores |
+//!
+//! Real etcd decides: where the model differs, the model is wrong. Without an etcd these tests
+//! fail and say how to get one.
+
+mod cases;
+mod client;
+mod model;
+mod real;
+mod releases;
+mod rows;
+mod store;

@@ -1,0 +1,198 @@
+//! Released servers that differ: what each of them shows, and what it does not show any more.
+//!
+//! Every row is put to every store; none is left out. A row says which releases are the old way,
+//! and the store has to be just that: the model with the switches of its release, and real etcd.
+
+use std::time::Duration;
+
+use portolan_core::waist::{Op, Put, Range, Request, Revision, StoreError, Watch, WatchSay};
+
+use super::client::{Client, always};
+use super::store::{Setup, World};
+
+/// A behaviour that was mended.
+pub struct Row {
+    pub what: &'static str,
+    /// The first releases of 3.4, 3.5 that have it; 0: all from the beginning.
+    since: [u64; 2],
+    /// The first good releases of 3.4, 3.5, 3.6. `NEVER`: the whole line has it.
+    mended: [u64; 3],
+    /// Whether this store does it.
+    seen: fn(&mut Client<'_>) -> bool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+pub const ROWS: &[Row] = &[
+    Row {
+        what: "a delete exactly at the compaction is forgotten (C2)",
+        since: [0, 0],
+        mended: [34, 16, 0],
+        seen: delete_at_compaction_is_forgotten,
+    },
+    Row {
+        what: "a negative start is accepted (W4)",
+        since: [0, 0],
+        mended: [38, 24, 6],
+        seen: negative_start,
+    },
+    Row {
+        what: "progress is told of a watch before its start (W13)",
+        since: [0, 0],
+        mended: [38, 22, 2],
+        seen: progress_before_the_start,
+    },
+    Row {
+        what: "progress is told with a watch behind (W13)",
+        since: [0, 0],
+        mended: [25, 8, 0],
+        seen: progress_with_a_watch_behind,
+    },
+    Row {
+        what: "progress asked for with a watch behind is told after the next event, and not before",
+        since: [25, 8],
+        mended: [31, 13, 0],
+        seen: progress_is_owed,
+    },
+    Row {
+        what: "all puts of a transaction are checked before its reads (T7)",
+        since: [0, 0],
+        mended: [NEVER, NEVER, 0],
+        seen: puts_are_checked_first,
+    },
+];
+
+/// What cannot be brought about from outside a process, and why.
+pub const UNSEEN: &[(&str, &str)] = &[
+    ("events delivered twice to a watch", "needs a stream whose 1024 places are full at a moment"),
+    ("events lost after a compaction", "needs a stream whose 1024 places are full at a moment"),
+    ("a watch goes back in time", "needs a member that takes a snapshot from the leader"),
+    ("an old leader revokes leases", "needs a leader that is cut off and does not know it"),
+    ("the revision falls after a crash", "needs a crash between two writes of one compaction"),
+    ("a watch misses the delete at the compaction", "needs a crash within the compaction"),
+    ("a part of a transaction is applied", "needs a crash between two writes of one commit"),
+    ("time to live fails or lies", "needs a question between an election and its end"),
+    ("a renewal of a revoked lease succeeds", "needs a renewal between two steps of a revoke"),
+    ("stale linearizable reads", "needs a leader held within a read, and a new one meanwhile"),
+    ("revokes starve under overload", "needs a member 5000 entries behind with applying"),
+    ("members diverge on reads at a revision", "needs members compacted at different moments"),
+];
+
+impl Row {
+    /// Whether `release` still has it.
+    fn is_of(&self, release: &str) -> bool {
+        let mut parts = release.split('.').map(|part| part.parse::<u64>().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        let (major, minor, patch) = (next(), next(), next());
+        let line = match (major, minor) {
+            (3, 4) => 0,
+            (3, 5) => 1,
+            (3, 6) => 2,
+            _ => return false,
+        };
+        patch >= self.since.get(line).copied().unwrap_or(0) && patch < self.mended[line]
+    }
+}
+
+/// Puts every row to a store, and says which ones it fails.
+pub fn check(world: World) -> Vec<String> {
+    let mut store = world.store(Setup::FRESH);
+    let mut failures = Vec::new();
+    for (number, row) in ROWS.iter().enumerate() {
+        let expected = row.is_of(store.release());
+        let seen = (row.seen)(&mut Client::new(&mut *store, number));
+        if seen != expected {
+            failures.push(format!(
+                "{}: {}: seen: {seen}, expected: {expected}",
+                store.name(),
+                row.what
+            ));
+        }
+    }
+    failures
+}
+
+fn delete_at_compaction_is_forgotten(client: &mut Client<'_>) -> bool {
+    client.put("a", "1");
+    let at = client.delete(client.one("a")).header.revision;
+    let last = client.put("a", "2").header.revision;
+    client.compact(at);
+    let stream = client.watch_all(at);
+    let mut told = Vec::new();
+    while told.last() != Some(&last) {
+        told.extend(client.told(stream).events.iter().map(|event| event.kv.mod_revision));
+    }
+    !told.contains(&at)
+}
+
+/// Row W4, in either of its forms.
+pub fn negative_start(client: &mut Client<'_>) -> bool {
+    let stream = client.submit(Request::Watch(Watch::of(client.all(), Revision(-2))));
+    let first = client.told(stream);
+    assert!(first.created && first.events.is_empty(), "{first:?}");
+    if first.canceled {
+        assert_eq!(first.watch_id, -1);
+        assert_eq!(first.cancel_reason, "etcdserver: mvcc: required revision has been compacted");
+        return false;
+    }
+    // Taken as a start in the past, and ended like any that was compacted; on a store that never
+    // was, this is said with −1.
+    let end = client.told(stream);
+    assert_eq!((end.watch_id, end.header.revision), (0, Revision::ZERO), "{end:?}");
+    assert!(end.events.is_empty(), "{end:?}");
+    true
+}
+
+fn progress_before_the_start(client: &mut Client<'_>) -> bool {
+    let now = client.revision();
+    let stream = client.watch(Watch::of(client.all(), Revision(now.0 + 10)));
+    client.say(stream, WatchSay::Progress);
+    client.answer_within(stream, A_WHILE).is_some()
+}
+
+fn progress_with_a_watch_behind(client: &mut Client<'_>) -> bool {
+    let first = client.put("a", "1").header.revision;
+    let now = client.put("a", "2").header.revision;
+    client.compact(now);
+    let stream = client.watch_all(Revision::ZERO);
+    // Its start was compacted: ended, but behind until we cancel it ourselves (W3).
+    let behind = Watch { id: 7, ..Watch::of(client.all(), first) };
+    client.say(stream, WatchSay::Create(behind));
+    assert!(client.told(stream).created);
+    assert!(client.told(stream).canceled);
+    client.say(stream, WatchSay::Progress);
+    client.answer_within(stream, A_WHILE).is_some()
+}
+
+fn progress_is_owed(client: &mut Client<'_>) -> bool {
+    let start = client.put("b", "1").header.revision;
+    // Behind until it is served, a tenth of a second later at most, though there is nothing to tell.
+    let watch = Watch::of(client.one("a"), start);
+    let stream = client.submit(Request::Watch(watch));
+    client.say(stream, WatchSay::Progress);
+    assert!(client.told(stream).created);
+    if client.answer_within(stream, A_WHILE).is_some() {
+        return false;
+    }
+    client.say(stream, WatchSay::Progress);
+    if client.answer_within(stream, A_WHILE).is_some() {
+        return false;
+    }
+    client.put("a", "1");
+    client.events(stream, 1);
+    client.answer_within(stream, A_WHILE).is_some()
+}
+
+fn puts_are_checked_first(client: &mut Client<'_>) -> bool {
+    let now = client.revision();
+    let read = Range { revision: Revision(now.0 + 100), ..Range::of(client.one("a")) };
+    let put = Put { lease: Some(client.never()), ..client.a_put("b", "1") };
+    let txn = always([Op::Range(read), Op::Put(put)]);
+    let error = client.failure(Request::Txn(txn));
+    let known = [StoreError::LeaseNotFound, StoreError::FutureRevision];
+    assert!(known.contains(&error), "{error:?}");
+    error == StoreError::LeaseNotFound
+}
+
+/// Longer than anything takes that comes at all here; watches behind are served every 100 ms.
+const A_WHILE: Duration = Duration::from_millis(500);
