@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use read::{Kind, Reader, duplicate};
+pub(crate) use read::{Kind, Reader, duplicate, plain_end};
 pub(crate) use write::write_text;
 
 /// Objects and arrays within each other at most, in a record.

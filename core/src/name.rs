@@ -217,8 +217,10 @@ fn check(what: NameKind, text: &str) -> Result<(), NameError> {
     if text.len() > NAME_LIMIT {
         return Err(NameError::TooLong { what, length: text.len(), limit: NAME_LIMIT });
     }
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if let Some((at, found)) = text.char_indices().find(|&(_, c)| !fine(c)) {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    // All that is fine is ASCII, so the first other byte begins a character.
+    if let Some(at) = text.bytes().position(|byte| !fine(byte)) {
+        let found = text[at..].chars().next().expect("a byte is there");
         return Err(NameError::BadChar { what, found, at });
     }
     if matches!(text, "." | "..") {

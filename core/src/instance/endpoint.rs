@@ -145,10 +145,17 @@ pub(super) enum Host {
 }
 
 pub(super) fn check(text: &str) -> Result<Host, EndpointError> {
+    check_parts(text).map_err(|error| {
+        // Nothing with a scheme is ever good, so it is looked for last and told first.
+        if text.contains("://") {
+            return EndpointError::Scheme { found: shortened(text, 80) };
+        }
+        error
+    })
+}
+
+fn check_parts(text: &str) -> Result<Host, EndpointError> {
     let found = || shortened(text, 80);
-    if text.contains("://") {
-        return Err(EndpointError::Scheme { found: found() });
-    }
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(EndpointError::NoPort { found: found() });
     };

@@ -31,6 +31,9 @@ pub(crate) fn check(value: &str) -> Result<(), LabelError> {
     if value.len() > LABEL_LIMIT {
         return Err(LabelError::TooLong { length: value.len(), limit: LABEL_LIMIT });
     }
+    if value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(());
+    }
     let bad = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     match value.char_indices().find(|&(_, c)| bad(c)) {
         Some((at, found)) => Err(LabelError::BadChar { found, at }),

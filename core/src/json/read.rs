@@ -226,11 +226,9 @@ impl<'a> Reader<'a> {
 
     /// Takes what needs no second look within a string.
     fn run(&mut self) -> Result<&'a str, JsonError> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let stop = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < b' ';
-        let length = rest.iter().position(stop).unwrap_or(rest.len());
-        let run = &self.text[self.at..self.at + length];
-        self.at += length;
+        let rest = &self.text[self.at..];
+        let run = &rest[..plain_end(rest)];
+        self.at += run.len();
         match self.byte() {
             Some(b'"' | b'\\') => Ok(run),
             Some(_) => Err(self.fault(JsonFault::Control)),
@@ -346,6 +344,11 @@ impl<'a> Json<'a> {
     }
 }
 
+/// Where the first character is that needs a second look within a string, or the end.
+pub(crate) fn plain_end(text: &str) -> usize {
+    text.bytes().position(|byte| STOP[usize::from(byte)]).unwrap_or(text.len())
+}
+
 pub(crate) fn duplicate(at: usize, key: &str) -> JsonError {
     JsonError { at, fault: JsonFault::Duplicate { key: shortened(key, 40) } }
 }
@@ -358,3 +361,16 @@ fn magnitude(whole: &str, fraction: &str) -> Option<i64> {
     }
     fraction.bytes().position(|digit| digit != b'0').map(|zeros| -1 - size(zeros))
 }
+
+/// The bytes that need a second look within a string.
+const STOP: [bool; 256] = {
+    let mut stop = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        stop[control] = true;
+        control += 1;
+    }
+    stop[b'"' as usize] = true;
+    stop[b'\\' as usize] = true;
+    stop
+};

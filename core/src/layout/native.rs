@@ -1,5 +1,6 @@
 //! Portolan's own layout; `docs/native-layout.md` is its specification.
 
+mod fast;
 mod read;
 mod write;
 
@@ -122,7 +123,14 @@ fn instance(path: &[u8], value: &Value) -> Result<Instance, BadRecord> {
     GroupName::check(group).map_err(BadRecord::KeyName)?;
     InstanceId::check(id).map_err(BadRecord::KeyName)?;
     fits(value, INSTANCE_LIMIT)?;
-    read::instance(group, id, value)
+    let fast = str::from_utf8(value).ok().and_then(|text| fast::instance(group, id, text));
+    fast.map_or_else(|| read::instance(group, id, value), Ok)
+}
+
+/// What the fast reader makes of a value, if anything, and what the whole one does.
+#[cfg(test)]
+pub(super) fn both_ways(value: &str) -> (Option<Instance>, Result<Instance, BadRecord>) {
+    (fast::instance("web", "w1", value), read::instance("web", "w1", value.as_bytes()))
 }
 
 fn config(path: &[u8], value: &Value) -> Result<GroupConfig, BadRecord> {

@@ -93,6 +93,8 @@ struct Fields<'a> {
     known: &'static [&'static str],
     /// One bit for each known field that was there.
     seen: u32,
+    /// The index behind that of the last known field.
+    next: usize,
     first: bool,
     unknown: Vec<(Cow<'a, str>, Json<'a>)>,
 }
@@ -106,17 +108,18 @@ impl<'a> Fields<'a> {
             return Err(BadRecord::NotObject { found: kind.into() });
         }
         reader.object()?;
-        Ok(Self { reader, known, seen: 0, first: true, unknown: Vec::new() })
+        Ok(Self { reader, known, seen: 0, next: 0, first: true, unknown: Vec::new() })
     }
 
     /// The name of the next known field, whose value comes next. Takes those that are not known,
     /// and the version.
     fn name(&mut self) -> Result<Option<&'static str>, BadRecord> {
         while let Some(name) = self.reader.key(&mut self.first)? {
-            let Some(index) = self.known.iter().position(|known| *known == name) else {
+            let Some(index) = self.index_of(&name) else {
                 self.unknown.push((name, self.reader.value()?));
                 continue;
             };
+            self.next = index + 1;
             if self.seen & 1 << index != 0 {
                 return Err(duplicate(self.reader.at(), &name).into());
             }
@@ -127,6 +130,14 @@ impl<'a> Fields<'a> {
             self.version()?;
         }
         Ok(None)
+    }
+
+    /// Which known field it is. Records are mostly written in order, so the search begins behind
+    /// the last one.
+    fn index_of(&self, name: &str) -> Option<usize> {
+        let (before, after) = self.known.split_at(self.next);
+        let later = after.iter().position(|known| *known == name).map(|index| self.next + index);
+        later.or_else(|| before.iter().position(|known| *known == name))
     }
 
     /// Takes the end; gives the fields that are not known.
@@ -269,10 +280,12 @@ fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text, SHOWN))
 }
 
-fn from_hex(text: &str) -> Option<u64> {
-    // `from_str_radix` would take a sign.
-    let digits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if digits { u64::from_str_radix(text, 16).ok() } else { None }
+pub(super) fn from_hex(text: &str) -> Option<u64> {
+    if !(1..=16).contains(&text.len()) {
+        return None;
+    }
+    text.bytes()
+        .try_fold(0, |sum, digit| Some(sum << 4 | u64::from(char::from(digit).to_digit(16)?)))
 }
 
 /// Bytes of a value that an error shows.

@@ -104,11 +104,14 @@ fn native_configs_are_read_and_written() {
     }
 }
 
+/// Key, value, address and labels.
+type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn naming_records_are_read_and_written() {
     let layout = fleet();
     let plain = golden!("naming-plain");
-    let cases: [(&str, &str, &str, &[(&str, &str)]); 7] = [
+    let cases: [Case; 7] = [
         ("shop/cart/10.0.0.7:8080", plain, "10.0.0.7:8080", &[]),
         ("shop/cart/a/b c", plain, "10.0.0.7:8080", &[]),
         (

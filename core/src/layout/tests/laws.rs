@@ -226,6 +226,30 @@ proptest! {
         prop_assert_eq!(written(&fleet(), &back, Stamp::default()), record);
     }
 
+    /// The fast reader gives up or reads what the whole one reads; it takes on what is written
+    /// plainly.
+    #[test]
+    fn the_fast_reader_is_right(
+        instance in any_instance(),
+        stamp in stamp(),
+        spoils in proptest::collection::vec(spoil(), 0..3),
+    ) {
+        let mut plain = serde_json::to_value(&instance).expect("JSON");
+        plain["group"] = "web".into();
+        plain["id"] = "w1".into();
+        let instance: Instance = serde_json::from_value(plain).expect("an instance");
+        let value = written(&Layout::default(), &instance, stamp).value;
+        let text = std::str::from_utf8(&value).expect("it is text");
+        let (fast, whole) = crate::layout::native::both_ways(text);
+        prop_assert_eq!(fast.is_some(), instance.unknown().is_none() && !text.contains('\\'));
+        prop_assert!(fast.is_none_or(|fast| whole == Ok(fast)));
+
+        if let Ok(text) = String::from_utf8(spoiled(&value, &spoils)) {
+            let (fast, whole) = crate::layout::native::both_ways(&text);
+            prop_assert!(fast.is_none_or(|fast| whole == Ok(fast)), "{text}");
+        }
+    }
+
     #[test]
     fn decoding_is_total(key in proptest::collection::vec(any::<u8>(), 0..8), value in proptest::collection::vec(any::<u8>(), 0..64)) {
         for layout in [Layout::default(), fleet(), Layout::etcd_naming("").expect("a root")] {

@@ -120,7 +120,8 @@ fn what_cannot_be_written_is_refused() {
 #[test]
 fn metadata_keeps_what_is_no_label() {
     let metadata = r#"{"a b":1,"canary":true,"deep":{"x":1},"weight":3,"zone":"a"}"#;
-    let cases: [(&str, fn(Builder) -> Builder, &str); 6] = [
+    type Change = fn(Builder) -> Builder;
+    let cases: [(&str, Change, &str); 6] = [
         (metadata, |b| b, metadata),
         (
             metadata,

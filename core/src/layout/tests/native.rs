@@ -226,3 +226,52 @@ fn limits_leave_room() {
     };
     assert_eq!(read.with_stamp(None), full);
 }
+
+/// What the fast reader must not take, since the whole one refuses it.
+#[test]
+fn the_fast_reader_gives_up() {
+    let record = |rest: &str| format!(r#"{{"v":1,"group":"web","id":"w1","state":"ready"{rest}}}"#);
+    let good = [
+        "",
+        r#","weight":0"#,
+        r#","endpoints":{"http":"a:1"},"labels":{"a":"é","b":""},"version":"1.2.3""#,
+        r#","created":9007199254740991,"stamp":{"run":"F","registration":0,"sequence":10}"#,
+    ];
+    for rest in good {
+        let (fast, whole) = crate::layout::native::both_ways(&record(rest));
+        assert!(fast.is_some(), "{rest}");
+        assert_eq!(fast, whole.ok(), "{rest}");
+    }
+    let bad = [
+        r#","weight":00"#,
+        r#","weight":"#,
+        r#","weight":65536"#,
+        r#","weight":1.0"#,
+        r#","weight":1,"weight":1"#,
+        r#","created":9007199254740992"#,
+        r#","created":18446744073709551617"#,
+        r#","version":"1""#,
+        r#","labels":{"a":"x","a":"x"}"#,
+        r#","labels":{"a":"x",}"#,
+        r#","labels":{"a":"x""#,
+        ",\"labels\":{\"a\":\"\n\"}",
+        r#","labels":{"a b":"x"}"#,
+        r#","endpoints":{"http":"a"}"#,
+        r#","stamp":{"run":"","registration":1,"sequence":1}"#,
+        r#","stamp":{"run":"1","registration":1}"#,
+        r#"}"#,
+        r#","#,
+        r#" x"#,
+    ];
+    for rest in bad {
+        let (fast, whole) = crate::layout::native::both_ways(&record(rest));
+        assert_eq!(fast, None, "{rest}");
+        whole.expect_err(rest);
+    }
+    let good = record("");
+    for other in [good.replace("web", "web2"), good.replace("w1", "w2"), good.replace(":1", ":2")] {
+        let (fast, whole) = crate::layout::native::both_ways(&other);
+        assert_eq!(fast, None, "{other}");
+        whole.expect_err(&other);
+    }
+}
