@@ -278,6 +278,26 @@ fn the_deadline_cuts_the_last_attempt_short() {
 }
 
 #[test]
+fn it_ends_when_no_further_attempt_fits() {
+    let mut h = Harness::calling(Request::Leases);
+    for round in 0..7 {
+        let failed = Reply::Failed(StoreError::NoLeader);
+        h.reply(round + 1, failed).wait(Duration::from_millis(100 << round));
+    }
+    let shown = h.lines.iter().filter(|line| line.contains(" > "));
+    assert_snapshot!(shown.cloned().collect::<Vec<_>>().join("\n"), @"
+    0.000s > #1 m1 leases
+    0.100s > #2 m0 leases
+    0.300s > #3 m1 leases
+    0.700s > #4 m0 leases
+    1.500s > #5 m1 leases
+    3.100s > #6 m0 leases
+    6.300s > #7 m1 leases
+    6.300s > call 1 not done: etcdserver: no leader
+    ");
+}
+
+#[test]
 fn an_answer_that_does_not_fit_is_no_answer() {
     let mut h = Harness::calling(Request::Put(put()));
     h.reply(1, Reply::Leases(LeasesReply::default()));
