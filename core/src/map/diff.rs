@@ -1,10 +1,9 @@
 //! The difference of two maps, skipping what they share.
 
 use std::cmp::Ordering;
-use std::slice;
 use std::sync::Arc;
 
-use super::tree::{Entry, Tree};
+use super::tree::{Entry, Node, Tree};
 
 /// What differs between two maps: `(key, old value, new value)` in key order; made by
 /// [`Map::diff`](super::Map::diff). At least one of the values is there, and they are not equal.
@@ -15,7 +14,13 @@ pub struct Diff<'a, K, V> {
 
 impl<'a, K, V> Diff<'a, K, V> {
     pub(super) fn new(old: &'a Tree<K, V>, new: &'a Tree<K, V>) -> Self {
-        Self { old: Walk::new(old), new: Walk::new(new) }
+        let nothing = || Walk { entries: &[], trees: Vec::new() };
+        let mut diff = Self { old: nothing(), new: nothing() };
+        if !old.shares(new) {
+            diff.old.enter(old);
+            diff.new.enter(new);
+        }
+        diff
     }
 
     /// Steps over shared trees and opens others until both walks stand at an entry or an end.
@@ -27,7 +32,7 @@ impl<'a, K, V> Diff<'a, K, V> {
                     self.new.skip();
                 }
                 // The larger one is opened: it may begin with the other, never the reverse.
-                (Some(old), Some(new)) => match old.len().cmp(&new.len()) {
+                (Some(old), Some(new)) => match old.len.cmp(&new.len) {
                     Ordering::Less => self.new.open(),
                     Ordering::Greater => self.old.open(),
                     Ordering::Equal => {
@@ -70,50 +75,60 @@ impl<'a, K: Ord, V: PartialEq> Iterator for Diff<'a, K, V> {
 }
 
 /// What one map still has to come: first the rest of a leaf, then trees, the last list first.
+/// Lists end where their slots are empty, and no list of trees is.
 struct Walk<'a, K, V> {
-    entries: &'a [Entry<K, V>],
-    trees: Vec<&'a [Tree<K, V>]>,
+    entries: &'a [Option<Entry<K, V>>],
+    trees: Vec<&'a [Option<Tree<K, V>>]>,
 }
 
 impl<'a, K, V> Walk<'a, K, V> {
-    fn new(tree: &'a Tree<K, V>) -> Self {
-        Self { entries: &[], trees: vec![slice::from_ref(tree)] }
-    }
-
     /// The tree that comes next, unless an entry or the end does.
     fn tree(&self) -> Option<&'a Tree<K, V>> {
-        if !self.entries.is_empty() {
-            return None;
+        match self.entry() {
+            Some(_) => None,
+            None => self.trees.last()?.first()?.as_ref(),
         }
-        self.trees.last()?.first()
     }
 
     /// Steps over the next tree.
     fn skip(&mut self) -> Option<&'a Tree<K, V>> {
         let (tree, rest) = self.trees.pop()?.split_first()?;
-        if !rest.is_empty() {
+        if let Some(Some(_)) = rest.first() {
             self.trees.push(rest);
         }
-        Some(tree)
+        tree.as_ref()
     }
 
     /// Replaces the next tree by what is in it.
     fn open(&mut self) {
-        match self.skip() {
-            Some(Tree::Leaf(entries)) => self.entries = entries,
-            Some(Tree::Inner { node, .. }) => self.trees.push(&node.children),
-            None => {}
+        if let Some(tree) = self.skip() {
+            self.enter(tree);
+        }
+    }
+
+    fn enter(&mut self, tree: &'a Tree<K, V>) {
+        #[cfg(test)]
+        ENTERED.set(ENTERED.get() + 1);
+        match &tree.node {
+            Node::Leaf(entries) => self.entries = entries.slots(),
+            Node::Inner(node) => self.trees.push(node.children.slots()),
         }
     }
 
     fn entry(&self) -> Option<&'a Entry<K, V>> {
-        self.entries.first()
+        self.entries.first()?.as_ref()
     }
 
     /// Steps over the next entry.
     fn take(&mut self) -> Option<&'a Entry<K, V>> {
         let (entry, rest) = self.entries.split_first()?;
         self.entries = rest;
-        Some(entry)
+        entry.as_ref()
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many nodes were looked into, for the test that shared ones are not.
+    pub(super) static ENTERED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

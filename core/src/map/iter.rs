@@ -10,14 +10,14 @@ pub struct Iter<'a, K, V> {
     tree: &'a Tree<K, V>,
     /// The indices still to come.
     rest: Range<usize>,
-    /// The leaves that the last entry from the front and from the back came from.
-    front: Leaf<'a, K, V>,
-    back: Leaf<'a, K, V>,
+    /// The leaves that the last entries from the front and from the back came from.
+    front: Option<Leaf<'a, K, V>>,
+    back: Option<Leaf<'a, K, V>>,
 }
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(tree: &'a Tree<K, V>, rest: Range<usize>) -> Self {
-        Self { tree, rest, front: Leaf::NONE, back: Leaf::NONE }
+        Self { tree, rest, front: None, back: None }
     }
 }
 
@@ -26,13 +26,13 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.rest.next()?;
-        Some(self.front.entry(self.tree, index))
+        entry(self.tree, &mut self.front, index)
     }
 
     /// Skips in O(log n).
     fn nth(&mut self, count: usize) -> Option<Self::Item> {
         let index = self.rest.nth(count)?;
-        Some(self.front.entry(self.tree, index))
+        entry(self.tree, &mut self.front, index)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -43,7 +43,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
 impl<K, V> DoubleEndedIterator for Iter<'_, K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let index = self.rest.next_back()?;
-        Some(self.back.entry(self.tree, index))
+        entry(self.tree, &mut self.back, index)
     }
 }
 
@@ -57,13 +57,14 @@ impl<K, V> Clone for Iter<'_, K, V> {
     }
 }
 
-impl<'a, K, V> Leaf<'a, K, V> {
-    /// The entry at `index`, which this leaf holds, or becomes the one that does.
-    fn entry(&mut self, tree: &'a Tree<K, V>, index: usize) -> (&'a K, &'a V) {
-        if index.wrapping_sub(self.start) >= self.entries.len() {
-            *self = tree.leaf_at(index);
-        }
-        let (key, value) = &*self.entries[index - self.start];
-        (key, value)
+/// The entry at `index`, from the leaf at hand or else from the one that becomes it.
+fn entry<'a, K, V>(
+    tree: &'a Tree<K, V>,
+    leaf: &mut Option<Leaf<'a, K, V>>,
+    index: usize,
+) -> Option<(&'a K, &'a V)> {
+    match leaf.as_ref().and_then(|leaf| leaf.get(index)) {
+        Some(found) => Some(found),
+        None => leaf.insert(tree.leaf_at(index)).get(index),
     }
 }

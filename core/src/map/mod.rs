@@ -5,17 +5,18 @@
 //! the clones stay as they were.
 //!
 //! ```text
-//! Map ── Tree ── Node: children ─┬─ Tree ── Node: children ── ..  all leaves at one depth
-//!        len                     └─ ..                       └── Tree ── Node: values
+//! Map ── Tree ── Inner ─┬─ Tree ── Inner ── ..       all leaves are at one depth
+//!                       └─ Tree ── Leaf ─┬─ Entry    (key, value), shared by copies of the leaf
+//!                                        └─ Entry
 //! ```
 //!
-//! It is a B+ tree whose nodes are narrow, because copying a node touches the reference count of
-//! everything in it. A node's keys hang on an `Arc` of their own: replacing a value then copies no key, and
-//! inner nodes, whose keys change only when nodes split or join, nearly never copy theirs. Each
-//! tree knows its number of entries, which makes [`Map::nth`] cheap, and ranges, iterators and
-//! removals nothing more than indices.
+//! It is a B+ tree of narrow nodes, since a copy of a node touches the reference count of each
+//! thing in it: one for an entry, however many its key and value have, and one for a child.
+//! Each tree knows its number of entries. That makes [`Map::nth`] cheap, and ranges, iterators
+//! and removals nothing more than indices.
 
 mod diff;
+mod few;
 mod iter;
 #[cfg(test)]
 mod tests;
@@ -45,12 +46,12 @@ pub struct Map<K, V> {
 impl<K, V> Map<K, V> {
     /// A map without entries.
     pub fn new() -> Self {
-        Self { root: Tree::empty() }
+        Self { root: Tree::default() }
     }
 
     /// The number of entries; O(1).
     pub fn len(&self) -> usize {
-        self.root.len()
+        self.root.len
     }
 
     /// Whether there is no entry.
@@ -64,9 +65,7 @@ impl<K, V> Map<K, V> {
         if index >= self.len() {
             return None;
         }
-        let leaf = self.root.leaf_at(index);
-        let (key, value) = &*leaf.entries[index - leaf.start];
-        Some((key, value))
+        self.root.leaf_at(index).get(index)
     }
 
     /// The entry with the smallest key.
@@ -131,7 +130,7 @@ impl<K: Ord, V> Map<K, V> {
             Bound::Excluded(key) => self.root.rank(key).unwrap_or_else(|index| index),
             Bound::Unbounded => self.len(),
         };
-        Iter::new(&self.root, start..end.max(start))
+        Iter::new(&self.root, start..end)
     }
 
     /// The keys on which this map and `new` differ, in order, each with its value here and its
@@ -143,7 +142,7 @@ impl<K: Ord, V> Map<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Map<K, V> {
-    /// Sets the value of `key` and returns the one it had. The key of an entry that exists stays.
+    /// Sets the value of `key` and returns the one it had. Of two equal keys either may be kept.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.root.insert(key, value)
     }
@@ -201,8 +200,8 @@ impl<'a, K, V> IntoIterator for &'a Map<K, V> {
     }
 }
 
-/// Builds full nodes, denser than insertion does; of equal keys the last wins. Linear if the
-/// entries come in order.
+/// Fills its nodes, which insertion leaves a third empty; of equal keys the last wins. Linear if
+/// the entries come in order.
 impl<K: Ord + Clone, V> FromIterator<(K, V)> for Map<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut entries: Vec<(K, V)> = entries.into_iter().collect();
@@ -215,7 +214,7 @@ impl<K: Ord + Clone, V> FromIterator<(K, V)> for Map<K, V> {
             }
             same
         });
-        Self { root: Tree::build(entries.into_iter()) }
+        Self { root: Tree::build(entries).unwrap_or_default() }
     }
 }
 

@@ -2,63 +2,52 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::iter;
 use std::mem;
+use std::slice;
 use std::sync::Arc;
 
+use super::few::{Few, WIDEST};
+
 /// A subtree; its clones share its nodes.
-pub(super) enum Tree<K, V> {
-    Leaf(Arc<[Entry<K, V>]>),
-    Inner {
-        /// The number of entries below.
-        len: usize,
-        node: Arc<Inner<K, V>>,
-    },
+pub(super) struct Tree<K, V> {
+    /// The number of entries.
+    pub(super) len: usize,
+    pub(super) node: Node<K, V>,
+}
+
+pub(super) enum Node<K, V> {
+    Leaf(Arc<Few<Entry<K, V>>>),
+    Inner(Arc<Inner<K, V>>),
 }
 
 /// Shared by itself, so that copying a leaf clones neither keys nor values.
 pub(super) type Entry<K, V> = Arc<(K, V)>;
 
-/// An inner node.
 pub(super) struct Inner<K, V> {
-    /// One for each child: no key in the child is smaller, every key before the child is.
-    bounds: Arc<[K]>,
-    pub(super) children: Vec<Tree<K, V>>,
+    /// One for each child: no key in the child is smaller, every key before the child is. It may
+    /// be a key that was removed since. Bounds change only when children split or join, or a new
+    /// first key comes; other copies of the node share them.
+    pub(super) bounds: Arc<[K]>,
+    pub(super) children: Few<Tree<K, V>>,
 }
 
 /// A leaf, and the index in the whole map of its first entry.
 pub(super) struct Leaf<'a, K, V> {
-    pub(super) start: usize,
-    pub(super) entries: &'a [Entry<K, V>],
+    start: usize,
+    end: usize,
+    entries: &'a Few<Entry<K, V>>,
 }
 
-/// The most entries or children that a node holds.
-pub(super) const WIDEST: usize = 12;
-
 /// The least that a node other than the root holds.
-pub(super) const NARROWEST: usize = 4;
+pub(super) const NARROWEST: usize = 6;
 
 impl<K, V> Tree<K, V> {
-    pub(super) fn empty() -> Self {
-        Self::Leaf(Arc::default())
-    }
-
-    /// The number of entries.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Leaf(entries) => entries.len(),
-            Self::Inner { len, .. } => *len,
-        }
-    }
-
-    /// Whether both are one and the same, or at least both empty.
+    /// Whether both are one and the same.
     pub(super) fn shares(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Leaf(left), Self::Leaf(right)) => Arc::ptr_eq(left, right),
-            (Self::Inner { node: left, .. }, Self::Inner { node: right, .. }) => {
-                Arc::ptr_eq(left, right)
-            }
-            (Self::Leaf(_), Self::Inner { .. }) | (Self::Inner { .. }, Self::Leaf(_)) => false,
+        match (&self.node, &other.node) {
+            (Node::Leaf(left), Node::Leaf(right)) => Arc::ptr_eq(left, right),
+            (Node::Inner(left), Node::Inner(right)) => Arc::ptr_eq(left, right),
+            (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => false,
         }
     }
 
@@ -67,32 +56,33 @@ impl<K, V> Tree<K, V> {
         let mut tree = self;
         let mut offset = index;
         loop {
-            match tree {
-                Self::Leaf(entries) => return Leaf { start: index - offset, entries },
-                Self::Inner { node, .. } => tree = &node.children[node.child_at(&mut offset)],
+            match &tree.node {
+                Node::Leaf(entries) => {
+                    let start = index - offset;
+                    return Leaf { start, end: start + tree.len, entries };
+                }
+                Node::Inner(node) => {
+                    let (slot, within) = node.child_at(offset);
+                    (tree, offset) = (&node.children[slot], within);
+                }
             }
         }
     }
 
     /// The number of entries or children in the topmost node.
-    fn width(&self) -> usize {
-        match self {
-            Self::Leaf(entries) => entries.len(),
-            Self::Inner { node, .. } => node.children.len(),
+    pub(super) fn width(&self) -> usize {
+        match &self.node {
+            Node::Leaf(_) => self.len,
+            Node::Inner(node) => node.bounds.len(),
         }
     }
 
     /// A bound below: no key is smaller. The tree must not be empty.
     fn bound(&self) -> &K {
-        match self {
-            Self::Leaf(entries) => &entries[0].0,
-            Self::Inner { node, .. } => &node.bounds[0],
+        match &self.node {
+            Node::Leaf(entries) => &entries[0].0,
+            Node::Inner(node) => &node.bounds[0],
         }
-    }
-
-    fn inner(bounds: Arc<[K]>, children: Vec<Self>) -> Self {
-        let len = children.iter().map(Self::len).sum();
-        Self::Inner { len, node: Arc::new(Inner { bounds, children }) }
     }
 }
 
@@ -103,9 +93,9 @@ impl<K: Ord, V> Tree<K, V> {
     {
         let mut tree = self;
         loop {
-            match tree {
-                Self::Leaf(entries) => return find(entries, key).ok().map(|slot| &entries[slot].1),
-                Self::Inner { node, .. } => tree = &node.children[node.child_of(key)],
+            match &tree.node {
+                Node::Leaf(entries) => return find(entries, key).ok().map(|slot| &entries[slot].1),
+                Node::Inner(node) => tree = &node.children[node.child_of(key)],
             }
         }
     }
@@ -118,13 +108,13 @@ impl<K: Ord, V> Tree<K, V> {
         let mut tree = self;
         let mut before = 0;
         loop {
-            match tree {
-                Self::Leaf(entries) => {
+            match &tree.node {
+                Node::Leaf(entries) => {
                     return find(entries, key).map(|at| before + at).map_err(|at| before + at);
                 }
-                Self::Inner { node, .. } => {
+                Node::Inner(node) => {
                     let slot = node.child_of(key);
-                    before += node.children[..slot].iter().map(Self::len).sum::<usize>();
+                    before += node.children.iter().take(slot).map(|child| child.len).sum::<usize>();
                     tree = &node.children[slot];
                 }
             }
@@ -134,22 +124,14 @@ impl<K: Ord, V> Tree<K, V> {
 
 impl<K: Clone, V> Tree<K, V> {
     /// As few nodes as can be, from entries in strictly ascending order.
-    pub(super) fn build(entries: impl ExactSizeIterator<Item = (K, V)>) -> Self {
-        let sizes = even(entries.len());
-        let mut entries = entries.map(Arc::new);
-        let mut trees: Vec<Self> =
-            sizes.map(|size| Self::Leaf(entries.by_ref().take(size).collect())).collect();
+    pub(super) fn build(entries: Vec<(K, V)>) -> Option<Self> {
+        let count = entries.len();
+        let mut trees = leaves(entries.into_iter().map(Arc::new), count);
         while trees.len() > 1 {
-            let sizes = even(trees.len());
-            let mut children = trees.into_iter();
-            trees = sizes.map(|size| Self::over(children.by_ref().take(size).collect())).collect();
+            let count = trees.len();
+            trees = inners(trees.into_iter(), count);
         }
-        trees.pop().unwrap_or_else(Self::empty)
-    }
-
-    /// A tree of these children, none of them empty.
-    fn over(children: Vec<Self>) -> Self {
-        Self::inner(children.iter().map(|child| child.bound().clone()).collect(), children)
+        trees.pop()
     }
 }
 
@@ -157,65 +139,62 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let old = self.insert_below(key, value);
         if let Some(right) = self.split() {
-            let left = mem::replace(self, Self::empty());
-            *self = Self::over(vec![left, right]);
+            let left = mem::take(self);
+            let bounds = [left.bound().clone(), right.bound().clone()].into();
+            *self = inner(bounds, [left, right].into_iter().collect());
         }
         old
     }
 
     /// Leaves the topmost node too wide by one where it was full.
     fn insert_below(&mut self, key: K, value: V) -> Option<V> {
-        match self {
-            Self::Leaf(entries) => match find(entries, &key) {
-                Ok(slot) => Some(replace(entries, slot, key, value)),
+        let old = match &mut self.node {
+            Node::Leaf(entries) => match find(entries, &key) {
+                Ok(slot) => Some(replace(&mut Arc::make_mut(entries)[slot], key, value)),
                 Err(slot) => {
-                    let entry = Arc::new((key, value));
-                    *entries = with(entries, slot, entry).collect();
+                    Arc::make_mut(entries).insert(slot, Arc::new((key, value)));
                     None
                 }
             },
-            Self::Inner { len, node } => {
+            Node::Inner(node) => {
                 let node = Arc::make_mut(node);
                 let slot = node.child_of(&key);
-                if key < node.bounds[slot] {
-                    Arc::make_mut(&mut node.bounds)[slot] = key.clone();
+                if slot == 0 && key < node.bounds[0] {
+                    Arc::make_mut(&mut node.bounds)[0] = key.clone();
                 }
                 let old = node.children[slot].insert_below(key, value);
-                if old.is_none() {
-                    *len += 1;
-                    if let Some(right) = node.children[slot].split() {
-                        node.insert(slot + 1, right);
-                    }
+                if let Some(right) = node.children[slot].split() {
+                    node.insert(slot + 1, right);
                 }
                 old
             }
-        }
+        };
+        self.len += usize::from(old.is_none());
+        old
     }
 
     /// Takes out the entry at `index`, which must be below the length.
     pub(super) fn remove(&mut self, index: usize) -> V {
         let value = self.remove_below(index);
-        if let Self::Inner { node, .. } = self
-            && let [only] = &*node.children
+        if let Node::Inner(node) = &self.node
+            && node.bounds.len() == 1
         {
-            *self = only.clone();
+            *self = node.children[0].clone();
         }
         value
     }
 
     /// Leaves the topmost node too narrow by one where it was as narrow as can be.
     fn remove_below(&mut self, index: usize) -> V {
-        match self {
-            Self::Leaf(entries) => {
-                let value = entries[index].1.clone();
-                *entries = without(entries, index).collect();
-                value
+        self.len -= 1;
+        match &mut self.node {
+            Node::Leaf(entries) => {
+                let entry = Arc::make_mut(entries).remove(index);
+                Arc::try_unwrap(entry).map_or_else(|shared| shared.1.clone(), |(_, value)| value)
             }
-            Self::Inner { len, node } => {
-                *len -= 1;
+            Node::Inner(node) => {
                 let node = Arc::make_mut(node);
-                let mut offset = index;
-                let slot = node.child_at(&mut offset);
+                let (slot, offset) = node.child_at(index);
                 let value = node.children[slot].remove_below(offset);
                 if node.children[slot].width() < NARROWEST {
                     node.widen(slot);
@@ -225,46 +204,54 @@ impl<K: Ord + Clone, V: Clone> Tree<K, V> {
         }
     }
 
-    /// Appends a tree of the same depth.
-    fn append(&mut self, right: &Self) {
-        match (&mut *self, right) {
-            (Self::Leaf(left), Self::Leaf(right)) => {
-                *left = left.iter().chain(&**right).cloned().collect();
+    /// Cuts off the upper half if the topmost node is too wide.
+    fn split(&mut self) -> Option<Self> {
+        let width = self.width();
+        if width <= WIDEST {
+            return None;
+        }
+        let mut parts = match &mut self.node {
+            Node::Leaf(entries) => leaves(Arc::make_mut(entries).drain(), width),
+            Node::Inner(node) => inners(Arc::make_mut(node).children.drain(), width),
+        };
+        let right = parts.pop();
+        *self = parts.pop()?;
+        right
+    }
+
+    /// Joins two trees of the same depth, or shares evenly between two what both hold.
+    fn join(mut self, mut right: Self) -> Vec<Self> {
+        let count = self.width() + right.width();
+        match (&mut self.node, &mut right.node) {
+            (Node::Leaf(left), Node::Leaf(right)) => {
+                let (left, right) = (Arc::make_mut(left), Arc::make_mut(right));
+                leaves(left.drain().chain(right.drain()), count)
             }
-            (Self::Inner { node: left, .. }, Self::Inner { node: right, .. }) => {
-                let bounds = left.bounds.iter().chain(&*right.bounds).cloned().collect();
-                let children = left.children.iter().chain(&right.children).cloned().collect();
-                *self = Self::inner(bounds, children);
+            (Node::Inner(left), Node::Inner(right)) => {
+                let (left, right) = (Arc::make_mut(left), Arc::make_mut(right));
+                inners(left.children.drain().chain(right.children.drain()), count)
             }
-            (Self::Leaf(_), Self::Inner { .. }) | (Self::Inner { .. }, Self::Leaf(_)) => {
+            (Node::Leaf(_), Node::Inner(_)) | (Node::Inner(_), Node::Leaf(_)) => {
                 unreachable!("all leaves are at one depth")
             }
         }
     }
-
-    /// Cuts off the upper half if the topmost node is too wide.
-    fn split(&mut self) -> Option<Self> {
-        let middle = self.width() / 2;
-        if self.width() <= WIDEST {
-            return None;
-        }
-        let (left, right) = match self {
-            Self::Leaf(entries) => {
-                let (left, right) = entries.split_at(middle);
-                (Self::Leaf(left.into()), Self::Leaf(right.into()))
-            }
-            Self::Inner { node, .. } => {
-                let (left, right) = node.children.split_at(middle);
-                let (below, above) = node.bounds.split_at(middle);
-                (Self::inner(below.into(), left.into()), Self::inner(above.into(), right.into()))
-            }
-        };
-        *self = left;
-        Some(right)
-    }
 }
 
-impl<K: Ord, V> Inner<K, V> {
+impl<K, V> Inner<K, V> {
+    /// The slot of the child with the entry at `offset`, and the entry's offset in that child.
+    fn child_at(&self, mut offset: usize) -> (usize, usize) {
+        let mut slot = 0;
+        for child in self.children.iter() {
+            if offset < child.len {
+                break;
+            }
+            offset -= child.len;
+            slot += 1;
+        }
+        (slot, offset)
+    }
+
     /// The slot of the child that holds `key` if any does.
     fn child_of<Q: Ord + ?Sized>(&self, key: &Q) -> usize
     where
@@ -275,45 +262,42 @@ impl<K: Ord, V> Inner<K, V> {
     }
 }
 
-impl<K, V> Inner<K, V> {
-    /// The slot of the child with the entry at `offset`, which becomes the offset in the child.
-    fn child_at(&self, offset: &mut usize) -> usize {
-        let mut slot = 0;
-        while *offset >= self.children[slot].len() {
-            *offset -= self.children[slot].len();
-            slot += 1;
-        }
-        slot
-    }
-}
-
 impl<K: Ord + Clone, V: Clone> Inner<K, V> {
     fn insert(&mut self, slot: usize, child: Tree<K, V>) {
-        self.bounds = with(&self.bounds, slot, child.bound().clone()).collect();
+        let (before, after) = self.bounds.split_at(slot);
+        self.bounds = [before, slice::from_ref(child.bound()), after].concat().into();
         self.children.insert(slot, child);
     }
 
-    /// Joins a narrow child with a neighbour, or shares with it what both have.
+    fn remove(&mut self, slot: usize) -> Tree<K, V> {
+        self.bounds = [&self.bounds[..slot], &self.bounds[slot + 1..]].concat().into();
+        self.children.remove(slot)
+    }
+
+    /// Joins a narrow child with the next one, the last child with the one before it.
     fn widen(&mut self, slot: usize) {
-        if self.children.len() == 1 {
-            return;
+        // Every inner node has two children, the root too: it gives way to an only child.
+        let slot = slot.min(self.bounds.len() - 2);
+        let (left, right) = (self.remove(slot), self.remove(slot));
+        for (after, part) in left.join(right).into_iter().enumerate() {
+            self.insert(slot + after, part);
         }
-        let left = slot.saturating_sub(1);
-        let right = self.children.remove(left + 1);
-        self.bounds = without(&self.bounds, left + 1).collect();
-        self.children[left].append(&right);
-        if let Some(right) = self.children[left].split() {
-            self.insert(left + 1, right);
-        }
+    }
+}
+
+impl<K, V> Default for Tree<K, V> {
+    fn default() -> Self {
+        Self { len: 0, node: Node::Leaf(Arc::new(Few::new())) }
     }
 }
 
 impl<K, V> Clone for Tree<K, V> {
     fn clone(&self) -> Self {
-        match self {
-            Self::Leaf(entries) => Self::Leaf(Arc::clone(entries)),
-            Self::Inner { len, node } => Self::Inner { len: *len, node: Arc::clone(node) },
-        }
+        let node = match &self.node {
+            Node::Leaf(entries) => Node::Leaf(Arc::clone(entries)),
+            Node::Inner(node) => Node::Inner(Arc::clone(node)),
+        };
+        Self { len: self.len, node }
     }
 }
 
@@ -323,8 +307,15 @@ impl<K, V> Clone for Inner<K, V> {
     }
 }
 
-impl<K, V> Leaf<'_, K, V> {
-    pub(super) const NONE: Self = Leaf { start: 0, entries: &[] };
+impl<'a, K, V> Leaf<'a, K, V> {
+    /// The entry at `index` in the whole map, if it is in this leaf.
+    pub(super) fn get(&self, index: usize) -> Option<(&'a K, &'a V)> {
+        if !(self.start..self.end).contains(&index) {
+            return None;
+        }
+        let (key, value) = &*self.entries[index - self.start];
+        Some((key, value))
+    }
 }
 
 impl<K, V> Clone for Leaf<'_, K, V> {
@@ -338,29 +329,24 @@ impl<K, V> Copy for Leaf<'_, K, V> {}
 // Nodes are searched from their start: the processor then fetches the keys ahead, where a binary
 // search of so few would wait for each in turn.
 
-fn find<K, V, Q>(entries: &[Entry<K, V>], key: &Q) -> Result<usize, usize>
+fn find<K, V, Q>(entries: &Few<Entry<K, V>>, key: &Q) -> Result<usize, usize>
 where
     K: Borrow<Q>,
     Q: Ord + ?Sized,
 {
-    for (slot, entry) in entries.iter().enumerate() {
+    let mut slot = 0;
+    for entry in entries.iter() {
         match entry.0.borrow().cmp(key) {
-            Ordering::Less => {}
+            Ordering::Less => slot += 1,
             Ordering::Equal => return Ok(slot),
             Ordering::Greater => return Err(slot),
         }
     }
-    Err(entries.len())
+    Err(slot)
 }
 
-/// Puts a new value into the entry at `slot`, in place if nobody else sees it.
-fn replace<K, V: Clone>(
-    entries: &mut Arc<[Entry<K, V>]>,
-    slot: usize,
-    key: K,
-    value: V,
-) -> V {
-    let entry = &mut Arc::make_mut(entries)[slot];
+/// Puts a new value into an entry, in place if nobody else sees it.
+fn replace<K, V: Clone>(entry: &mut Entry<K, V>, key: K, value: V) -> V {
     match Arc::get_mut(entry) {
         Some((_, place)) => mem::replace(place, value),
         None => {
@@ -371,17 +357,34 @@ fn replace<K, V: Clone>(
     }
 }
 
-fn with<T: Clone>(list: &[T], slot: usize, item: T) -> impl Iterator<Item = T> {
-    let (before, after) = list.split_at(slot);
-    before.iter().cloned().chain(iter::once(item)).chain(after.iter().cloned())
+/// As few leaves as hold the `count` entries, all about equally full.
+fn leaves<K, V>(mut entries: impl Iterator<Item = Entry<K, V>>, count: usize) -> Vec<Tree<K, V>> {
+    let leaf = |len| {
+        let entries = entries.by_ref().take(len).collect();
+        Tree { len, node: Node::Leaf(Arc::new(entries)) }
+    };
+    even(count).map(leaf).collect()
 }
 
-fn without<T: Clone>(list: &[T], slot: usize) -> impl Iterator<Item = T> {
-    list[..slot].iter().chain(&list[slot + 1..]).cloned()
+/// As few inner nodes as hold the `count` children, none of them empty, all about equally full.
+fn inners<K, V>(mut children: impl Iterator<Item = Tree<K, V>>, count: usize) -> Vec<Tree<K, V>>
+where
+    K: Clone,
+{
+    let node = |width| {
+        let children: Few<Tree<K, V>> = children.by_ref().take(width).collect();
+        inner(children.iter().map(|child| child.bound().clone()).collect(), children)
+    };
+    even(count).map(node).collect()
 }
 
-/// How many go into each of as few nodes as hold `count`, all about equally full.
+fn inner<K, V>(bounds: Arc<[K]>, children: Few<Tree<K, V>>) -> Tree<K, V> {
+    let len = children.iter().map(|child| child.len).sum();
+    Tree { len, node: Node::Inner(Arc::new(Inner { bounds, children })) }
+}
+
+/// How many go into each of as few nodes as hold `count`.
 fn even(count: usize) -> impl Iterator<Item = usize> {
     let nodes = count.div_ceil(WIDEST);
-    (0..nodes).map(move |node| count * (node + 1) / nodes - count * node / nodes)
+    (0..nodes).map(move |node| count / nodes + usize::from(node < count % nodes))
 }
