@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The most bytes that a name takes.
 pub const NAME_LIMIT: usize = 63;
 
-/// The most bytes that a foreign instance id takes; see [`InstanceId::foreign`].
+/// The most bytes that an instance id takes where other programs choose it; see [`InstanceId`].
 pub const FOREIGN_ID_LIMIT: usize = 1_024;
 
 /// Which kind of name.
