@@ -17,6 +17,7 @@ use crate::probe::Probe;
 /// A service registry over etcd: register instances, find them, share their configuration.
 #[derive(Debug, Parser)]
 #[command(name = "portolan", version, after_help = STATUS, disable_help_subcommand = true)]
+#[command(term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub globals: Globals,
@@ -35,8 +36,8 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "HOST:PORT,..", value_delimiter = ',')]
     pub endpoints: Option<Vec<String>>,
 
-    /// Who we are to etcd; better without the password, which others see in the list of processes
-    /// [env: ETCDCTL_USER, ETCDCTL_PASSWORD]
+    /// Who we are to etcd. A password here shows in the list of processes; better is a file, or a
+    /// variable [env: ETCDCTL_USER, ETCDCTL_PASSWORD]
     #[arg(long, global = true, value_name = "NAME[:PASSWORD]", value_parser = secret)]
     pub user: Option<SecretString>,
 
@@ -78,6 +79,12 @@ pub enum Command {
     /// On a store within this process, unless --endpoints or its variables name an etcd.
     Demo,
     /// Keep an instance registered while CMD runs, or until a signal
+    ///
+    /// The instance is registered once CMD is ready, and removed when CMD has ended; the exit status
+    /// is that of CMD, or 128 and the signal's number. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and
+    /// SIGUSR2 are passed on to CMD. SIGTERM and SIGINT first mark the instance as draining, so that
+    /// others stop calling it. What happens to the registration is told on standard error. If CMD
+    /// cannot be started, the status is 127 if there is no such program, else 126.
     Register(Register),
     /// All groups, with how many instances they have
     Groups,
@@ -98,13 +105,7 @@ pub enum Command {
     Config(Config),
 }
 
-/// Keep an instance registered while CMD runs, or until a signal
-///
-/// The instance is registered once CMD is ready, and removed when CMD has ended; the exit status is
-/// that of CMD, or 128 and the signal's number. SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
-/// are passed on to CMD. SIGTERM and SIGINT first mark the instance as draining, so that others stop
-/// calling it. What happens to the registration is told on standard error. CMD that cannot be
-/// started: status 127 if there is none, else 126.
+/// What is registered, and how long.
 #[derive(Args, Debug)]
 pub struct Register {
     /// The group

@@ -1,13 +1,14 @@
 //! A group's configuration: shown, replaced, edited.
 
 use std::env;
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use portolan::{Configuration, Data, Group, GroupName, Revision, UpdateError, Updated};
+use portolan::{
+    Configuration, Data, ErrorKind, Group, GroupName, Registry, Revision, UpdateError, Updated,
+};
 use rustix::process::Signal;
 use serde::Serialize;
 use tempfile::NamedTempFile;
@@ -40,8 +41,8 @@ struct Changed<'a> {
 }
 
 async fn get(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> {
-    let group = open(store, group)?;
-    let Some(config) = current(store, &group).await? else {
+    let (registry, group) = open(store, group)?;
+    let Some(config) = current(store, &registry, &group).await? else {
         return Err(Failure::NotFound(format!("group {} has no configuration", group.name())));
     };
     let object = Document::new(group.name().as_str(), config.revision.0, &config.data);
@@ -50,15 +51,19 @@ async fn get(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> 
 
 async fn set(store: &Store, out: Out, group: &GroupName, document: &str) -> Result<(), Failure> {
     let data = Data::parse(&text_of(document)?).map_err(Failure::usage)?;
-    let group = open(store, group)?;
+    let (registry, group) = open(store, group)?;
     let change = move |base: Option<&Data>| Some(data.clone()).filter(|data| base != Some(data));
     let updated = group.update(change).await;
-    tell(out, &group, updated.map_err(|error| failed(store, error))?)
+    tell(
+        out,
+        &group,
+        updated.map_err(|error| Failure::Failed(not_written(store, &registry, &error)))?,
+    )
 }
 
 async fn edit(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> {
-    let group = open(store, group)?;
-    let base = current(store, &group).await?;
+    let (registry, group) = open(store, group)?;
+    let base = current(store, &registry, &group).await?;
     let revision = base.as_ref().map_or(Revision::ZERO, |base| base.revision);
     let base = base.map(|base| base.data);
     let text = base.as_ref().map_or_else(|| "{}".to_owned(), pretty);
@@ -81,7 +86,7 @@ async fn edit(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure>
             let why = format!("somebody else changed the configuration of {name} meanwhile");
             Err(draft.keep(&format!("{why}, so nothing was written")))
         }
-        Err(error) => Err(draft.keep(&format!("{store}: {error}"))),
+        Err(error) => Err(draft.keep(&not_written(store, &registry, &error))),
     }
 }
 
@@ -104,20 +109,35 @@ async fn swap(
     Ok((!other.load(Ordering::Relaxed)).then_some(updated))
 }
 
-fn open(store: &Store, group: &GroupName) -> Result<Group, Failure> {
+fn open(store: &Store, group: &GroupName) -> Result<(Registry, Group), Failure> {
     if store.layout().config_key(group).is_none() {
         let layout = store.layout().name();
         return Err(Failure::usage(format!("--layout {layout} has no group configuration")));
     }
-    store.connect()?.group(group.as_str()).map_err(Failure::usage)
+    let registry = store.connect()?;
+    let group = registry.group(group.as_str()).map_err(Failure::usage)?;
+    Ok((registry, group))
 }
 
-async fn current(store: &Store, group: &Group) -> Result<Option<Configuration>, Failure> {
-    group.config().await.map_err(|error| failed(store, error))
+async fn current(
+    store: &Store,
+    registry: &Registry,
+    group: &Group,
+) -> Result<Option<Configuration>, Failure> {
+    group.config().await.map_err(|error| {
+        // A read that may have been done is a read that brought nothing.
+        if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Unknown) {
+            return Failure::Failed(store.silent(registry));
+        }
+        Failure::Failed(format!("{store}: {error}"))
+    })
 }
 
-fn failed(store: &Store, error: impl Display) -> Failure {
-    Failure::Failed(format!("{store}: {error}"))
+fn not_written(store: &Store, registry: &Registry, error: &UpdateError) -> String {
+    if error.kind() == ErrorKind::Unavailable {
+        return format!("configuration not changed: {}", store.silent(registry));
+    }
+    format!("{store}: {error}")
 }
 
 fn tell(out: Out, group: &Group, updated: Updated) -> Result<(), Failure> {

@@ -51,6 +51,9 @@ struct Line<'a> {
 
 impl Story<'_> {
     async fn tell(&mut self) -> Result<(), Failure> {
+        self.step = "the store answers";
+        let follower = self.cast.registry()?;
+        self.cast.reached(&follower).await?;
         let stage = self.cast.stage();
         self.saw(&stage)?;
 
@@ -60,7 +63,6 @@ impl Story<'_> {
         let third = self.registers(3).await?;
 
         self.step = "a directory follows";
-        let follower = self.cast.registry()?;
         let group = follower.group(cast::GROUP).map_err(failed)?;
         let directory = group.directory();
         self.follows(&directory, &[&first, &second, &third]).await?;

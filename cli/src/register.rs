@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portolan::{Group, Instance, LossReason, Registration, RegistrationState, Registry, State};
+use portolan::{
+    Group, Instance, LossReason, RegisterError, Registration, RegistrationState, Registry, State,
+};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
@@ -33,7 +35,10 @@ pub async fn run(store: &Store, mut args: Register) -> Result<u8, Failure> {
     let registry = builder.build().map_err(Failure::usage)?;
     let group = registry.group(args.group.as_str()).map_err(Failure::usage)?;
     let instance = instance(&group, &mut args)?;
-    group.check(&instance).map_err(Failure::usage)?;
+    group.check(&instance).map_err(|error| {
+        let flag = if matches!(error, RegisterError::Address(_)) { " (--allow-local)" } else { "" };
+        Failure::Usage(format!("{error}{flag}"))
+    })?;
     let signals = Signals::listen()?;
     let child = match Child::start(&args.command) {
         Ok(child) => child,
@@ -230,26 +235,23 @@ impl Keeper<'_> {
         }
     }
 
-    /// Removes the record, and says how that went.
+    /// Removes the record and revokes the lease; says how that went.
     async fn finish(mut self, ended: Ended) -> Result<u8, Failure> {
         let name = self.name();
-        let removed = if self.registration.is_some() {
-            let removed = tokio::select! {
-                biased;
-                () = self.signals.next_end() => false,
-                removed = self.registry.shutdown() => removed,
-            };
+        let removed = tokio::select! {
+            biased;
+            // Asked again to end: the lease's end does the rest.
+            () = self.signals.next_end() => false,
+            removed = self.registry.shutdown() => removed,
+        };
+        if self.registration.is_some() {
             if removed {
                 note(format!("{name} is removed"));
             } else {
                 let ttl = self.args.ttl;
                 note(format!("{name}: removal not confirmed; its lease ends within {ttl:?}"));
             }
-            removed
-        } else {
-            self.registry.abandon().await;
-            true
-        };
+        }
         Ok(match ended {
             Ended::Child(status) => status,
             Ended::Signal => u8::from(!removed),

@@ -126,7 +126,7 @@ impl Watch {
         let mut line = Line::new("listed", instances.revision());
         let counts = (instances.len(), configs.len());
         (line.instances, line.configs) = (Some(counts.0), Some(counts.1));
-        self.line(&format!("{} instances, {} configurations", counts.0, counts.1), line)
+        self.line(&format!("instances: {}, configurations: {}", counts.0, counts.1), line)
     }
 
     /// Tells when the two stop, or begin again, to be what the store has.

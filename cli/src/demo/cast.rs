@@ -58,6 +58,12 @@ impl<'a> Cast<'a> {
         }
     }
 
+    /// Waits until the store has answered anything at all.
+    pub async fn reached(&self, registry: &Registry) -> Result<(), Failure> {
+        let answered = registry.ready(self.store.timeout()).await;
+        answered.map_err(|_| Failure::Failed(self.store.silent(registry)))
+    }
+
     pub fn embedded(&self) -> Option<Embedded> {
         self.embedded.clone()
     }

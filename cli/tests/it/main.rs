@@ -1,1 +1,11 @@
-//! The command, run as its users run it.
+//! The command, run as its users run it: on private etcd 3.5 servers, and on the embedded store.
+
+mod config;
+mod demo;
+mod errors;
+mod help;
+mod kit;
+mod list;
+mod register;
+mod user;
+mod watch;

@@ -1,0 +1,116 @@
+use std::process::Stdio;
+
+use portolan_kit::Etcd;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::kit::{Running, etcd, on, run};
+
+fn register(etcd: &Etcd, id: &str) -> Running {
+    let args = ["register", "web", "--id", id, "--endpoint", "http=10.0.0.7:8080"];
+    let running = Running::start(&mut on(etcd, args));
+    running.hears("is registered");
+    running
+}
+
+/// A line without the revision, which is that of the directory.
+fn said(watch: &Running) -> String {
+    let line = watch.out();
+    let (revision, rest) = line.trim_start().split_once(' ').expect("a revision and more");
+    assert!(revision.parse::<u64>().is_ok(), "{line}");
+    rest.trim_start().to_owned()
+}
+
+#[test]
+fn the_first_list_and_each_change() {
+    let etcd = etcd();
+    let _one = register(&etcd, "web-1");
+    run(&mut on(&etcd, ["config", "set", "web", "{\"a\":1}"])).done();
+    run(&mut on(&etcd, ["config", "set", "shop", "{}"])).done();
+    let mut all = Running::start(&mut on(&etcd, ["watch"]));
+    let mut web = Running::start(&mut on(&etcd, ["watch", "web"]));
+
+    assert_eq!(said(&all), "added      web/web-1  ready  http=10.0.0.7:8080");
+    assert_eq!(said(&all), "added      shop  configuration of 2 bytes");
+    assert_eq!(said(&all), "added      web  configuration of 7 bytes");
+    assert_eq!(said(&all), "listed     instances: 1, configurations: 2");
+    assert_eq!(said(&web), "added      web/web-1  ready  http=10.0.0.7:8080");
+    assert_eq!(said(&web), "added      web  configuration of 7 bytes");
+    assert_eq!(said(&web), "listed     instances: 1, configurations: 1");
+
+    let mut two = register(&etcd, "web-2");
+    assert_eq!(said(&web), "added      web/web-2  ready  http=10.0.0.7:8080");
+    two.signal(Signal::TERM);
+    assert_eq!(two.status(), 0);
+    // Draining is seen before the end, or folded into it: that is the reader's pace.
+    let mut line = said(&web);
+    if line == "updated    web/web-2  draining  http=10.0.0.7:8080" {
+        line = said(&web);
+    }
+    assert!(line.starts_with("removed    web/web-2"), "{line}");
+    run(&mut on(&etcd, ["config", "set", "shop", "[]"])).done();
+    run(&mut on(&etcd, ["config", "set", "web", "{\"a\":10}"])).done();
+    assert_eq!(said(&web), "updated    web  configuration of 8 bytes");
+
+    for watch in [&mut all, &mut web] {
+        assert!(watch.is_running());
+        watch.signal(Signal::INT);
+        assert_eq!(watch.status(), 0);
+    }
+}
+
+#[test]
+fn changes_as_objects() {
+    let etcd = etcd();
+    let _one = register(&etcd, "web-1");
+    let watch = Running::start(&mut on(&etcd, ["watch", "web", "-o", "json"]));
+    let object = || -> Value { serde_json::from_str(&watch.out()).expect("a line is an object") };
+    let added = object();
+    assert_eq!((&added["event"], &added["instance"]["id"]), (&"added".into(), &"web-1".into()));
+    assert_eq!(added["instance"]["endpoints"]["http"], "10.0.0.7:8080");
+    let at = added["at"].as_u64().expect("a revision");
+    assert_eq!(object(), serde_json::json!({"event":"listed","at":at,"instances":1,"configs":0}));
+    run(&mut on(&etcd, ["config", "set", "web", "{\"a\":1}"])).done();
+    let config = serde_json::json!({"group":"web","revision":at + 1,"data":{"a":1}});
+    assert_eq!(object(), serde_json::json!({"event":"added","at":at + 1,"config":config}));
+}
+
+#[test]
+fn an_outage_is_told_and_empties_nothing() {
+    let mut etcd = etcd();
+    run(&mut on(&etcd, ["config", "set", "web", "1"])).done();
+    let watch = Running::start(&mut on(&etcd, ["watch", "web"]));
+    assert_eq!(said(&watch), "added      web  configuration of 1 bytes");
+    assert_eq!(said(&watch), "listed     instances: 0, configurations: 1");
+    etcd.kill().expect("etcd is killed");
+    assert_eq!(said(&watch), "stale      the store does not confirm this any more");
+    etcd.restart().expect("etcd starts again");
+    assert_eq!(said(&watch), "live       the store confirms this again");
+    run(&mut on(&etcd, ["config", "set", "web", "22"])).done();
+    assert_eq!(said(&watch), "updated    web  configuration of 2 bytes");
+}
+
+#[test]
+fn unreadable_records_are_told() {
+    let etcd = etcd();
+    let watch = Running::start(&mut on(&etcd, ["watch"]));
+    assert_eq!(said(&watch), "listed     instances: 0, configurations: 0");
+    etcd.etcdctl(["put", "/portolan/instances/web/odd", "{"]).expect("etcdctl puts");
+    assert_eq!(
+        watch.err(),
+        "portolan: unreadable record /portolan/instances/web/odd: \
+         record is not JSON: byte 1: expected a key"
+    );
+}
+
+/// As in `portolan watch | head -1`.
+#[test]
+fn a_closed_output_ends_it_quietly() {
+    let etcd = etcd();
+    run(&mut on(&etcd, ["config", "set", "web", "1"])).done();
+    let mut command = on(&etcd, ["watch"]);
+    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(watch.stdout.take());
+    let output = watch.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
