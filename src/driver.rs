@@ -314,7 +314,8 @@ impl<S: Store> Driver<S> {
     fn registration(&mut self, id: RegistrationId, event: RegistrationEvent) {
         let over = matches!(event, RegistrationEvent::Gone(_));
         let Some(state) = self.registrations.get(&id) else { return };
-        let stands = |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+        let stands =
+            |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
         let after = RegistrationState::after(event);
         self.registered += usize::from(stands(&after));
         self.registered -= usize::from(stands(&state.send_replace(after)));
@@ -376,9 +377,7 @@ fn outcome_of(outcome: UpdateOutcome) -> Result<Updated, UpdateError> {
         UpdateOutcome::Done { revision } => Ok(Updated { revision, written: true }),
         UpdateOutcome::Unchanged { revision } => Ok(Updated { revision, written: false }),
         UpdateOutcome::Conflict => Err(UpdateError::Conflict),
-        UpdateOutcome::Unknown { error } => {
-            Err(UpdateError::Unknown { reason: error.to_string() })
-        }
+        UpdateOutcome::Unknown { error } => Err(UpdateError::Unknown { reason: error.to_string() }),
         UpdateOutcome::Failed { error } => Err(UpdateError::NotDone(CallError { inner: error })),
     }
 }

@@ -120,10 +120,9 @@ impl Group {
         let Reply::Range(range) = reply else { return Ok(None) };
         let Some(kv) = range.kvs.first() else { return Ok(None) };
         match layout.decode(&kv.key, &kv.value) {
-            Decoded::Config(config) => Ok(Some(Configuration {
-                revision: kv.mod_revision,
-                data: config.data().clone(),
-            })),
+            Decoded::Config(config) => {
+                Ok(Some(Configuration { revision: kv.mod_revision, data: config.data().clone() }))
+            }
             Decoded::Bad(bad) => {
                 Err(CallError::invalid(format!("configuration at key {}: {bad}", kv.key)))
             }

@@ -55,8 +55,8 @@ mod status;
 pub use build::{BuildError, RegistryBuilder};
 pub use directory::{Changes, Difference, Directory, Snapshot};
 pub use error::{
-    CallError, DeregisterError, ErrorKind, GroupError, RegisterError, RegistrationLost, Unavailable,
-    UpdateError,
+    CallError, DeregisterError, ErrorKind, GroupError, RegisterError, RegistrationLost,
+    Unavailable, UpdateError,
 };
 pub use group::{Configuration, Group, Updated};
 #[cfg(feature = "memory")]

@@ -130,8 +130,7 @@ impl Registration {
     pub async fn deregister(mut self) -> Result<(), DeregisterError> {
         let within = self.group.registry().shared.limits.call;
         self.end(within);
-        let state =
-            self.wait_for(|state| matches!(state, RegistrationState::Gone(_))).await;
+        let state = self.wait_for(|state| matches!(state, RegistrationState::Gone(_))).await;
         match state.gone() {
             Some(Gone::Deregistered) | None => Ok(()),
             Some(Gone::Unconfirmed) => Err(DeregisterError::Unconfirmed { within }),

@@ -14,10 +14,11 @@ use crate::Row;
 const PREFIX: &str = "/portolan/instances/checkout/";
 
 pub fn all() -> Vec<Row> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        vec![propagation().await, first_sync().await, registrations().await]
-    })
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime
+        .expect("a runtime")
+        .block_on(async { vec![propagation().await, first_sync().await, registrations().await] })
 }
 
 fn start() -> Etcd {

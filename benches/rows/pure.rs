@@ -54,7 +54,8 @@ fn events(records: u64) -> Row {
     for _ in 0..ROUNDS {
         let (mut our_time, mut their_time) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..batches / ROUNDS as u64 {
-            let batch = ours.batch((0..BATCH).map(|_| rng.below(records)).collect::<Vec<_>>().into_iter());
+            let batch =
+                ours.batch((0..BATCH).map(|_| rng.below(records)).collect::<Vec<_>>().into_iter());
             let Reply::Watch(message) = batch.clone() else { panic!("a watch answer") };
             our_time += time(|| {
                 ours.apply(batch);
@@ -164,7 +165,8 @@ fn heap() -> Vec<Row> {
 
 fn model() -> Row {
     const PUTS: u64 = 200_000;
-    let keys: Vec<Key> = (0..PUTS).map(|n| format!("/bench/{:07}", n * 7_919 % PUTS).into()).collect();
+    let keys: Vec<Key> =
+        (0..PUTS).map(|n| format!("/bench/{:07}", n * 7_919 % PUTS).into()).collect();
     let value = Value::from("x".repeat(200));
     let mut rates = Vec::new();
     let mut samples = Vec::new();

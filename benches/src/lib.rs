@@ -86,7 +86,8 @@ impl Mirroring {
                 } else if let Request::Watch(asked) = request {
                     watch = Some(attempt);
                     let watch_id = asked.id;
-                    let created = WatchReply { header, watch_id, created: true, ..Default::default() };
+                    let created =
+                        WatchReply { header, watch_id, created: true, ..Default::default() };
                     Reply::Watch(created)
                 } else {
                     continue;

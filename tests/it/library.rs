@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portolan::{
-    Change, Conflict, Data, Embedded, ErrorKind, Freshness, Gone, Group, Instance, Registry,
-    RegistrationState, State,
+    Change, Conflict, Data, Embedded, ErrorKind, Freshness, Gone, Group, Instance,
+    RegistrationState, Registry, State,
 };
 use tokio::time::timeout;
 
@@ -172,8 +172,7 @@ async fn two_updates_at_once_both_survive() {
     };
     let (first, second) = (group(&registries[0]), group(&registries[1]));
     for round in 1..=20 {
-        let (a, b) =
-            tokio::join!(first.update_as(change("a")), second.update_as(change("b")));
+        let (a, b) = tokio::join!(first.update_as(change("a")), second.update_as(change("b")));
         let creating = round == 1;
         for result in [&a, &b] {
             // Two creations at once: one of them finds the other's.
@@ -318,10 +317,8 @@ async fn what_makes_no_sense_is_refused_with_field_value_and_limit() {
     };
     let registry = registry(&store);
     let web = group(&registry);
-    let local = web
-        .instance("a")
-        .map(|builder| builder.endpoint("http", "127.0.0.1:80"))
-        .expect("names");
+    let local =
+        web.instance("a").map(|builder| builder.endpoint("http", "127.0.0.1:80")).expect("names");
     let local = local.build().expect("an instance");
     let other = registry.group("db").expect("a name");
     let texts = [

@@ -21,11 +21,7 @@ fn etcd() -> Etcd {
 }
 
 fn registry_at(url: &str) -> Registry {
-    Registry::builder()
-        .endpoints([url])
-        .ttl(Duration::from_secs(5))
-        .build()
-        .expect("an address")
+    Registry::builder().endpoints([url]).ttl(Duration::from_secs(5)).build().expect("an address")
 }
 
 fn registry(etcd: &Etcd) -> Registry {
@@ -66,7 +62,11 @@ fn content(etcd: &Etcd, prefix: &str) -> BTreeMap<String, i64> {
 }
 
 fn shown(snapshot: &Snapshot) -> BTreeMap<String, i64> {
-    snapshot.records().iter().map(|(key, record)| (key.to_string(), record.mod_revision.0)).collect()
+    snapshot
+        .records()
+        .iter()
+        .map(|(key, record)| (key.to_string(), record.mod_revision.0))
+        .collect()
 }
 
 /// Waits until a directory is live and holds just what etcd holds.
@@ -148,9 +148,7 @@ async fn a_lease_revoked_and_a_key_deleted_by_hand_are_healed() {
         panic!("{:?}", registration.state());
     };
     etcdctl(&etcd, &["lease", "revoke", &lease.to_string()]);
-    let healed = |state: &RegistrationState| {
-        matches!(state, RegistrationState::Registered { lease: new, .. } if *new != lease)
-    };
+    let healed = |state: &RegistrationState| matches!(state, RegistrationState::Registered { lease: new, .. } if *new != lease);
     soon("healed", registration.wait_for(healed)).await;
     settles(&etcd, &web.directory(), "/portolan/instances/web/").await;
     assert!(registry.shutdown().await);
@@ -241,8 +239,7 @@ async fn another_member_takes_over_when_one_dies() {
         cluster.members_mut()[dead].kill().expect("it runs");
         registration.update(instance(&web, "a")).expect("it can be written");
         let revision = soon("written", registration.ready()).await.expect("it stands");
-        let snapshot =
-            seen("seen", &directory, |s| s.is_live() && s.revision() >= revision).await;
+        let snapshot = seen("seen", &directory, |s| s.is_live() && s.revision() >= revision).await;
         assert_eq!(snapshot.len(), 1);
         cluster.members_mut()[dead].restart().expect("it starts");
     }
@@ -259,9 +256,8 @@ mod alone {
         const EACH: usize = 50;
         let mut etcd = etcd();
         let (ours, theirs) = (registry(&etcd), registry(&etcd));
-        let groups: Vec<_> = (0..GROUPS)
-            .map(|n| ours.group(&format!("group-{n}")).expect("a name"))
-            .collect();
+        let groups: Vec<_> =
+            (0..GROUPS).map(|n| ours.group(&format!("group-{n}")).expect("a name")).collect();
         let registrations: Vec<_> = groups
             .iter()
             .flat_map(|group| (0..EACH).map(|n| register(group, &format!("i{n}"))))

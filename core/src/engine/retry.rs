@@ -33,13 +33,7 @@ impl Backoff {
         self.working_since.get_or_insert(now);
     }
 
-    fn failed_capped(
-        &mut self,
-        now: Time,
-        tuning: &Tuning,
-        rng: &mut Rng,
-        cap: Duration,
-    ) -> Time {
+    fn failed_capped(&mut self, now: Time, tuning: &Tuning, rng: &mut Rng, cap: Duration) -> Time {
         if self.working_since.take().is_some_and(|since| now.since(since) >= tuning.healthy_after) {
             self.failures = 0;
         }

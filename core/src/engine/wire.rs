@@ -74,12 +74,7 @@ impl Wire {
         }
     }
 
-    pub fn send(
-        &mut self,
-        owner: Owner,
-        request: Request,
-        give_up_at: Option<Time>,
-    ) -> AttemptId {
+    pub fn send(&mut self, owner: Owner, request: Request, give_up_at: Option<Time>) -> AttemptId {
         self.last += 1;
         let attempt = AttemptId(self.last);
         let member = self.members.current();

@@ -27,8 +27,7 @@ impl Proxy {
                     if !*is_open.borrow_and_update() {
                         return;
                     }
-                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await
-                    else {
+                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else {
                         return;
                     };
                     tokio::select! {

@@ -396,6 +396,7 @@ fn a_record_put_over_ours_is_a_takeover() {
     0.000s < publish 1 web/a out-of-service
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~999 @6
+    0.000s > registration 1 lost Disturbed
     0.000s > registration 1 gone: superseded by the record on lease 999
     0.000s > #4 m0 revoke lease=L1
     ");
@@ -465,25 +466,16 @@ fn many_registrations_share_requests_and_leases() {
     assert_eq!(h.asked.len(), 2, "two leases are asked for, and nothing else");
     let (first, second) = (h.leases[0], h.leases[1]);
     h.reply(1, granted(first)).reply(2, granted(second));
-    let sizes: Vec<_> = h.asked[2..]
-        .iter()
-        .map(|(_, request)| match request {
-            Request::Txn(txn) => txn.then.len(),
-            _ => 0,
-        })
-        .collect();
+    fn nested(request: &Request) -> &[Op] {
+        if let Request::Txn(txn) = request { &txn.then } else { &[] }
+    }
+    let sizes: Vec<_> = h.asked[2..].iter().map(|(_, request)| nested(request).len()).collect();
     assert_eq!(sizes, [126, 24, 50]);
-    let keys = |request: &Request| match request {
-        Request::Txn(txn) => txn
-            .then
-            .iter()
-            .filter_map(|op| match op {
-                Op::Txn(nested) => Some(nested.compares[0].keys.clone()),
-                _ => None,
-            })
-            .collect::<Vec<KeyRange>>(),
-        _ => Vec::new(),
+    let key = |op: &Op| -> KeyRange {
+        let Op::Txn(txn) = op else { panic!("a batch nests transactions") };
+        txn.compares[0].keys.clone()
     };
+    let keys = |request: &Request| nested(request).iter().map(key).collect::<Vec<_>>();
     let mut all: Vec<_> = h.asked[2..].iter().flat_map(|(_, request)| keys(request)).collect();
     all.sort();
     all.dedup();
@@ -537,10 +529,7 @@ fn a_key_is_registered_once_and_again_only_when_its_former_registration_has_ende
 #[test]
 fn a_removal_that_is_not_confirmed_in_time_leaves_its_lease_to_die() {
     let mut h = Harness::registered();
-    h.command(Command::Deregister {
-        id: RegistrationId(1),
-        within: Duration::from_secs(1),
-    });
+    h.command(Command::Deregister { id: RegistrationId(1), within: Duration::from_secs(1) });
     h.wait(1);
     h.reply(4, Reply::Failed(StoreError::LeaseNotFound));
     assert_snapshot!(h.trace(), @"
