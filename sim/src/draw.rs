@@ -192,8 +192,8 @@ impl Drawing<'_> {
 
     /// A moment: often one of few, so that things happen at once.
     fn moment(&mut self) -> u64 {
-        if self.rng.percent(20) {
-            return self.rng.below(self.end_ms / 1000 + 1) * 1000;
+        if self.rng.percent(40) {
+            return self.rng.below(self.end_ms / 5000 + 1) * 5000;
         }
         self.rng.below(self.end_ms + 1)
     }
@@ -449,7 +449,6 @@ fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         probe_after: Duration::from_millis(between(500, 3_000)),
         probe_timeout: Duration::from_millis(between(300, 1_500)),
         batch_keys: few_or_many(between(0, 5), 3, 126),
-        own_watches: few_or_many(between(0, 7), 3, 200) - u32::from(between(0, 9) == 0),
         ..Tuning::default()
     };
     let version = if between(0, 1) == 0 { "3.5.30" } else { "3.6.6" };

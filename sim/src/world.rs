@@ -363,6 +363,18 @@ impl World {
             return;
         }
         let run = live.run;
+        let local = live.clock.local(self.now);
+        if input != Input::Tick && live.engine.poll_timeout().is_some_and(|due| due <= local) {
+            // The engine would do so itself; apart, the trace tells what came of what.
+            live.engine.handle(local, Input::Tick);
+            self.drain(process);
+        }
+        self.hear(process, run, input);
+    }
+
+    fn hear(&mut self, process: u16, run: Run, input: Input) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = &mut there.live else { return };
         let heard = match &input {
             Input::Reply { attempt, reply } => {
                 Some(What::Answered { run, attempt: *attempt, reply: reply.clone() })

@@ -3,6 +3,7 @@
 //! ```text
 //! PORTOLAN_PLANS=100000 cargo nextest run -p portolan-sim --no-capture drawn   more of them
 //! PORTOLAN_FROM=7000    ..                                                     from another seed
+//! PORTOLAN_KEEP=FOLDER  ..                                                     keeps what failed
 //! PORTOLAN_PLAN=FILE    cargo nextest run -p portolan-sim --no-capture replay  one, with its trace
 //! ```
 #![expect(clippy::disallowed_methods, reason = "the harness reads its knobs and uses both cores")]
@@ -90,7 +91,7 @@ fn run(plans: u64, from: u64) -> Batch {
     })
 }
 
-const MOST_FAILURES: u64 = 8;
+const MOST_FAILURES: u64 = 20;
 
 fn knob(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -109,10 +110,20 @@ fn drawn_plans_hold() {
     for failure in batch.failures {
         by_property.entry(failure.violation.property).or_default().push(failure);
     }
+    let folder = std::env::var("PORTOLAN_KEEP").ok();
     let failed: Vec<_> = by_property
         .into_values()
         .map(|failures| {
             let seeds: Vec<_> = failures.iter().map(|failure| failure.plan.seed).collect();
+            for (folder, failure) in
+                folder.iter().flat_map(|f| failures.iter().map(move |x| (f, x)))
+            {
+                let (seed, property) = (failure.plan.seed, failure.violation.property);
+                let shrunk = shrink(failure.clone(), 2_000);
+                eprintln!("{}", shrunk.violation);
+                let path = format!("{folder}/{property}-{seed}.json");
+                std::fs::write(&path, shrunk.plan.to_text()).expect("the folder can be written");
+            }
             let shortest = failures.into_iter().min_by_key(|failure| failure.plan.steps.len());
             let shrunk = shortest.map(|failure| shrink(failure, 2_000).to_string());
             format!("seeds {seeds:?}: {}", shrunk.unwrap_or_default())

@@ -149,7 +149,10 @@ impl Check for Honest {
                 | UpdateOutcome::Failed { .. } => {
                     self.expect_settled(facts, (*run, *id), None, report);
                 }
-                UpdateOutcome::Done { .. } | UpdateOutcome::Unknown { .. } => {}
+                UpdateOutcome::Done { revision } => {
+                    self.expect_found(facts, (*run, *id), *revision, report);
+                }
+                UpdateOutcome::Unknown { .. } => {}
             },
             _ => {}
         }
@@ -157,6 +160,37 @@ impl Check for Honest {
 }
 
 impl Honest {
+    /// An update that is said to be written, although its last attempt had no answer, was found as
+    /// the first change after its guard.
+    fn expect_found(
+        &self,
+        facts: &Facts,
+        place: (Run, OpId),
+        revision: Revision,
+        report: &mut Report<'_>,
+    ) {
+        let Some(last) = self.attempts.get(&place).and_then(|attempts| attempts.last()) else {
+            return;
+        };
+        let known = facts.attempts.get(&(place.0, last.attempt));
+        if known.is_none_or(|attempt| !attempt.is_in_doubt()) {
+            return;
+        }
+        report.look();
+        let versions = facts.store.of(&last.key).iter();
+        let mut after = versions.filter(|version| version.revision > last.guard);
+        // A creation may come after others have come and gone.
+        let found = if last.guard > Revision::ZERO {
+            after.next().filter(|version| version.operation() == Some(last.operation))
+        } else {
+            after.find(|version| version.operation() == Some(last.operation))
+        };
+        report.expect(found.is_some_and(|version| version.revision == revision), || {
+            let (run, id) = place;
+            format!("update {} of {run} says it is written @{revision}, which is another's", id.0)
+        });
+    }
+
     /// No attempt of an update, but for those of the operation `but`, may still be applied.
     fn expect_settled(
         &self,
@@ -232,7 +266,7 @@ impl Check for OwnWrites {
                     versions.partition_point(|version| version.revision <= operation.floor);
                 let mut shown = versions[at_floor.saturating_sub(1)..].iter();
                 let seen = base.as_ref();
-                let fits = versions.is_empty() && seen.is_none()
+                let fits = at_floor == 0 && seen.is_none()
                     || shown.any(|version| match (&version.decoded, seen) {
                         (Some(Decoded::Config(config)), Some(seen)) => config == seen,
                         (Some(Decoded::Config(_)), None) | (None, Some(_)) => false,

@@ -6,7 +6,7 @@ use portolan_core::Time;
 use portolan_core::engine::{Event, OpId, RegistrationEvent};
 use portolan_core::instance::State;
 use portolan_core::layout::Decoded;
-use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request};
+use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request, WatchSay};
 
 use super::facts::{Facts, OperationKind, RunLife};
 use super::ops;
@@ -19,6 +19,8 @@ use crate::trace::{Entry, Run, What};
 pub(super) struct NoBusyLoop {
     /// What has been tried since it last worked.
     series: BTreeMap<(Run, Target), Series>,
+    /// The watches that were opened on each stream, and when.
+    watches: BTreeMap<(Run, AttemptId), BTreeMap<i64, (KeyRange, Time)>>,
 }
 
 /// What an attempt is for.
@@ -49,6 +51,13 @@ impl Check for NoBusyLoop {
                         self.sent(facts, *run, target, report);
                     }
                 }
+                let (stream, watch) = match request {
+                    Request::Watch(watch) => (*attempt, watch),
+                    Request::OnWatch { stream, say: WatchSay::Create(watch) } => (*stream, watch),
+                    _ => return,
+                };
+                let watches = self.watches.entry((*run, stream)).or_default();
+                watches.insert(watch.id, (watch.keys.clone(), facts.local(*run, entry.at)));
             }
             What::Cancelled { run, attempt } => self.ended(facts, (*run, *attempt), None),
             What::Answered { run, attempt, reply } if facts.fresh => {
@@ -96,11 +105,11 @@ impl NoBusyLoop {
     /// An attempt ended: with an answer, or by being given up.
     fn ended(&mut self, facts: &Facts, (run, id): (Run, AttemptId), reply: Option<&Reply>) {
         let Some(attempt) = facts.attempts.get(&(run, id)) else { return };
-        let lived = facts.local(run, facts.now).since(facts.local(run, attempt.at));
-        let is_stream = matches!(attempt.request, Request::Watch(_));
+        if matches!(attempt.request, Request::Watch(_)) {
+            self.watch_ended(facts, (run, id), reply);
+            return;
+        }
         let worked = match reply {
-            Some(Reply::Watch(reply)) if !reply.canceled => return,
-            _ if is_stream => lived >= facts.setup.tuning.healthy_after,
             None | Some(Reply::Failed(_)) => false,
             Some(Reply::KeepAlive(reply)) => reply.ttl_secs > 0,
             Some(_) => true,
@@ -111,15 +120,8 @@ impl NoBusyLoop {
             .flatten()
             .collect();
         for target in targets(&attempt.request) {
-            // A compare that failed is as good as an error, unless somebody else's swap won.
             let refused = match &target {
-                Target::Write(key) => {
-                    !written.contains(key)
-                        && !matches!(
-                            facts.store.of(key).last().and_then(|version| version.decoded.as_ref()),
-                            Some(Decoded::Config(_))
-                        )
-                }
+                Target::Write(key) => !written.contains(key) && !is_config(facts, key),
                 Target::Read(_)
                 | Target::Watch(_)
                 | Target::Grant
@@ -127,13 +129,44 @@ impl NoBusyLoop {
                 | Target::KeepAlive(_)
                 | Target::TimeToLive(_) => false,
             };
-            if worked && !refused {
-                self.series.remove(&(run, target));
-            } else if let Some(series) = self.series.get_mut(&(run, target)) {
-                series.failed = true;
-            }
+            self.note((run, target), worked && !refused);
         }
     }
+
+    /// A watch ended, or a stream with all its watches.
+    fn watch_ended(&mut self, facts: &Facts, place: (Run, AttemptId), reply: Option<&Reply>) {
+        let (run, _) = place;
+        let ended: Vec<_> = match reply {
+            Some(Reply::Watch(reply)) if reply.canceled => self
+                .watches
+                .get_mut(&place)
+                .and_then(|watches| watches.remove(&reply.watch_id))
+                .into_iter()
+                .collect(),
+            Some(Reply::Watch(_)) => return,
+            _ => self.watches.remove(&place).into_iter().flat_map(BTreeMap::into_values).collect(),
+        };
+        for (keys, opened) in ended {
+            let lived = facts.local(run, facts.now).since(opened);
+            let worked = lived >= facts.setup.tuning.healthy_after;
+            self.note((run, Target::Watch(keys)), worked);
+        }
+    }
+
+    fn note(&mut self, place: (Run, Target), worked: bool) {
+        if worked {
+            self.series.remove(&place);
+        } else if let Some(series) = self.series.get_mut(&place) {
+            series.failed = true;
+        }
+    }
+}
+
+/// Whether a key holds a configuration: a compare that fails there is no failure, since somebody
+/// else's swap has won.
+fn is_config(facts: &Facts, key: &Key) -> bool {
+    let last = facts.store.of(key).last();
+    matches!(last.and_then(|version| version.decoded.as_ref()), Some(Decoded::Config(_)))
 }
 
 fn targets(request: &Request) -> Vec<Target> {
@@ -150,7 +183,9 @@ fn targets(request: &Request) -> Vec<Target> {
             }
             found
         }
-        Request::Watch(watch) => vec![Target::Watch(watch.keys.clone())],
+        Request::Watch(watch) | Request::OnWatch { say: WatchSay::Create(watch), .. } => {
+            vec![Target::Watch(watch.keys.clone())]
+        }
         Request::Grant(_) => vec![Target::Grant],
         Request::Revoke(revoke) => vec![Target::Revoke(revoke.lease)],
         Request::KeepAlive(keep) => vec![Target::KeepAlive(keep.lease)],
@@ -185,16 +220,10 @@ const SLACK: u128 = 4;
 
 /// EF4.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Deadlines {
-    last: Time,
-}
+pub(super) struct Deadlines;
 
 impl Check for Deadlines {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
-        if entry.at > self.last {
-            self.overdue(facts, report);
-            self.last = entry.at;
-        }
         match &entry.what {
             What::Told { event: Event::Updated { .. } | Event::Called { .. }, .. } => report.look(),
             What::Told { event: Event::Registration { event, .. }, .. } => {
@@ -224,13 +253,11 @@ impl Check for Deadlines {
             _ => {}
         }
     }
-}
 
-impl Deadlines {
-    /// Whatever was to end by the last moment has ended.
-    fn overdue(&self, facts: &Facts, report: &mut Report<'_>) {
+    /// Whatever was to end by now has ended.
+    fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         for ((run, id), operation) in &facts.ops {
-            let late = facts.local(*run, self.last) >= operation.deadline;
+            let late = facts.local(*run, facts.now) >= operation.deadline;
             if late && !operation.ended && facts.is_awake(*run) {
                 report.fail(format!(
                     "operation {} of {run} has not ended at its deadline {}",
@@ -240,7 +267,7 @@ impl Deadlines {
         }
         for ((run, id), registration) in &facts.registrations {
             let Some(deadline) = registration.deadline else { continue };
-            let late = facts.local(*run, self.last) >= deadline;
+            let late = facts.local(*run, facts.now) >= deadline;
             if late && registration.gone.is_none() && facts.is_awake(*run) {
                 report.fail(format!(
                     "the removal of registration {} of {run} has not ended at its deadline \
@@ -250,7 +277,7 @@ impl Deadlines {
             }
         }
         for (run, known) in &facts.runs {
-            let late = known.closing.is_some_and(|at| facts.local(*run, self.last) >= at);
+            let late = known.closing.is_some_and(|at| facts.local(*run, facts.now) >= at);
             if late && !known.closed && known.life == RunLife::Awake {
                 report.fail(format!("the shutdown of {run} has not ended at its deadline"));
             }

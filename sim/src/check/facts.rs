@@ -1,6 +1,6 @@
 //! What a trace says so far, kept once for all checks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_core::Time;
@@ -49,6 +49,8 @@ pub(crate) struct RunFacts {
     /// By its own clock, when its shutdown is to end.
     pub closing: Option<Time>,
     pub closed: bool,
+    /// Whether its end was told to have left nothing behind.
+    pub farewell: bool,
     /// The newest revision that an update or a call has told its application of.
     pub acknowledged: Revision,
 }
@@ -88,6 +90,8 @@ pub(crate) struct Lease {
     pub confirmed: bool,
     /// Whether its owner ever asked to revoke it.
     pub revoke_sent: bool,
+    /// Whether its owner has been told that the store does not have it.
+    pub known_dead: bool,
     /// By the owner's clock, until when it may rely on it: as long as no acknowledged request for
     /// it is older than the time to live that it brought.
     pub relied_until: Time,
@@ -111,6 +115,8 @@ pub(crate) struct Registration {
     /// By its run's clock, when its removal is to end.
     pub deadline: Option<Time>,
     pub gone: Option<Gone>,
+    /// The lease on which its record is known to hang, and since which revision.
+    pub hangs_on: Option<(Revision, LeaseId)>,
     /// Whether an answer has ever shown its own record in the store.
     pub stood: bool,
 }
@@ -174,15 +180,26 @@ impl Facts {
     }
 
     /// The directories of a run that show just these keys.
-    pub fn directories_of<'a>(
-        &'a self,
+    pub fn directories_of(
+        &self,
         run: Run,
-        keys: &'a KeyRange,
-    ) -> impl Iterator<Item = (DirectoryId, &'a Directory)> {
+        keys: &KeyRange,
+    ) -> impl Iterator<Item = (DirectoryId, &Directory)> {
         self.directories
             .range((run, DirectoryId(0))..=(run, DirectoryId(u64::MAX)))
             .filter(move |(_, directory)| directory.open && directory.keys.as_ref() == Some(keys))
             .map(|(&(_, id), directory)| (id, directory))
+    }
+
+    /// The one directory of a run that shows just these keys; `None` if there are several, since
+    /// the wire does not tell which of them an attempt is for.
+    pub fn only_directory_of(
+        &self,
+        run: Run,
+        keys: &KeyRange,
+    ) -> Option<(DirectoryId, &Directory)> {
+        let mut of = self.directories_of(run, keys);
+        of.next().filter(|_| of.next().is_none())
     }
 
     /// The registrations of a run.
@@ -208,6 +225,7 @@ impl Facts {
                     held_at: None,
                     closing: None,
                     closed: false,
+                    farewell: false,
                     acknowledged: Revision::ZERO,
                 };
                 self.runs.insert(*run, facts);
@@ -266,6 +284,7 @@ impl Facts {
                     told: None,
                     deadline: None,
                     gone: None,
+                    hangs_on: None,
                     stood: false,
                 };
                 self.registrations.insert((run, *id), registration);
@@ -311,8 +330,9 @@ impl Facts {
                 }
                 let deadline = now + *within;
                 for ((of, _), registration) in &mut self.registrations {
-                    if *of == run {
-                        registration.deadline.get_or_insert(deadline);
+                    if *of == run && registration.gone.is_none() {
+                        let sooner = registration.deadline.map_or(deadline, |at| at.min(deadline));
+                        registration.deadline = Some(sooner);
                     }
                 }
                 for ((of, _), directory) in &mut self.directories {
@@ -337,7 +357,10 @@ impl Facts {
                 let Some(registration) = self.registrations.get_mut(&(run, *id)) else { return };
                 match event {
                     RegistrationEvent::Gone(gone) => registration.gone = Some(gone.clone()),
-                    RegistrationEvent::Registered { .. } => registration.stood = true,
+                    RegistrationEvent::Registered { lease, revision, .. } => {
+                        registration.stood = true;
+                        registration.hangs(*revision, *lease);
+                    }
                     RegistrationEvent::Lost { .. }
                     | RegistrationEvent::Denied { .. }
                     | RegistrationEvent::Waiting { .. } => {}
@@ -363,9 +386,10 @@ impl Facts {
                     operation.ended = true;
                 }
             }
-            Event::Closed { .. } => {
+            Event::Closed { confirmed } => {
                 if let Some(facts) = self.runs.get_mut(&run) {
                     facts.closed = true;
+                    facts.farewell = *confirmed;
                 }
             }
             Event::Propose { .. } => {}
@@ -416,13 +440,30 @@ impl Facts {
             _ => known.fate = Some(Fate::Answered),
         }
         let asked = known.at;
-        let stood: BTreeSet<Key> =
-            ops::written(&known.request, reply).into_iter().cloned().collect();
-        if !stood.is_empty() {
-            for ((of, _), registration) in &mut self.registrations {
-                if *of == run && registration.keys.iter().any(|key| stood.contains(key)) {
-                    registration.stood |= registration.gone.is_none();
-                }
+        let call = known.call;
+        let dead = ops::found_dead(&known.request, reply);
+        let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
+        let keys = ops::written(&known.request, reply);
+        let stood: Vec<(RegistrationId, Option<LeaseId>)> = ops::writes(&known.request)
+            .into_iter()
+            .filter(|write| keys.contains(&write.key))
+            .filter_map(|write| {
+                let stamp = self.setup.layout.stamp_of(write.key, &write.put?.value)?;
+                Some((RegistrationId(stamp.registration), write.lease()))
+            })
+            .collect();
+        for (id, lease) in stood {
+            let Some(registration) = self.registrations.get_mut(&(run, id)) else { continue };
+            registration.stood = true;
+            if let Some(lease) = lease {
+                registration.hangs(at, lease);
+            }
+        }
+        for lease in dead.into_iter().filter(|_| call.is_none()) {
+            if let Some(lease) =
+                self.leases.get_mut(&lease).filter(|known| known.owner == Some(run))
+            {
+                lease.known_dead = true;
             }
         }
         let (lease, ttl_secs) = match reply {
@@ -450,6 +491,7 @@ impl Facts {
                     lives: true,
                     confirmed: false,
                     revoke_sent: false,
+                    known_dead: false,
                     relied_until: Time::ZERO,
                 };
                 self.leases.insert(change.lease, lease);
@@ -460,6 +502,14 @@ impl Facts {
                 }
             }
             LeaseStep::Renewed { .. } | LeaseStep::Prolonged { .. } => {}
+        }
+    }
+}
+
+impl Registration {
+    fn hangs(&mut self, at: Revision, lease: LeaseId) {
+        if self.hangs_on.is_none_or(|(known, _)| known <= at) {
+            self.hangs_on = Some((at, lease));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::RegistrationEvent;
-use portolan_core::waist::{LeaseId, Reply, Request, StoreError};
+use portolan_core::waist::{LeaseId, Request};
 
 use super::facts::Facts;
 use super::ops;
@@ -19,15 +19,10 @@ pub(super) struct NoPile {
     asked: BTreeSet<LeaseId>,
     /// Since when a run has had too many.
     since: BTreeMap<Run, Time>,
-    last: Time,
 }
 
 impl Check for NoPile {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
-        if entry.at > self.last {
-            self.count(facts, report);
-            self.last = entry.at;
-        }
         let What::Sent { run, request, .. } = &entry.what else { return };
         match request {
             Request::Grant(grant) => {
@@ -46,17 +41,15 @@ impl Check for NoPile {
             _ => {}
         }
     }
-}
 
-impl NoPile {
-    fn count(&mut self, facts: &Facts, report: &mut Report<'_>) {
+    fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         let tuning = &facts.setup.tuning;
         for &run in facts.runs.keys() {
             if !facts.is_awake(run) {
                 self.since.remove(&run);
                 continue;
             }
-            let now = facts.local(run, self.last);
+            let now = facts.local(run, facts.now);
             let held = facts.leases.values().filter(|lease| {
                 lease.owner == Some(run)
                     && lease.lives
@@ -76,8 +69,8 @@ impl NoPile {
                 continue;
             }
             // Leases whose keys are moving to others do not count; moving takes a few answers.
-            let since = *self.since.entry(run).or_insert(self.last);
-            let for_long = self.last.since(since);
+            let since = *self.since.entry(run).or_insert(facts.now);
+            let for_long = facts.now.since(since);
             report.expect(for_long <= moving_time(facts), || {
                 format!("{run} holds {held} leases for {keys} keys, for {for_long:?} now")
             });
@@ -95,26 +88,26 @@ fn moving_time(facts: &Facts) -> Duration {
 
 /// RG6.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Belief {
-    last: Time,
-}
+pub(super) struct Belief;
 
 impl Check for Belief {
-    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
-        if entry.at <= self.last {
-            return;
-        }
+    fn see(&mut self, _: &Facts, _: &Entry, _: &mut Report<'_>) {}
+
+    fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         for ((run, id), registration) in &facts.registrations {
-            let Some(RegistrationEvent::Registered { lease, .. }) = registration.told else {
+            let Some(RegistrationEvent::Registered { lease: told, .. }) = registration.told else {
                 continue;
             };
+            // Moved, but with other content than the newest, it was not told again yet.
+            let lease = registration.hangs_on.map_or(told, |(_, lease)| lease);
             // A registration that is being removed says nothing any more.
             if registration.deadline.is_some() || !facts.is_awake(*run) {
                 continue;
             }
             report.look();
-            let now = facts.local(*run, self.last);
-            let until = facts.leases.get(&lease).map_or(Time::ZERO, |lease| lease.relied_until);
+            let now = facts.local(*run, facts.now);
+            let known = facts.leases.get(&lease).filter(|lease| !lease.known_dead);
+            let until = known.map_or(Time::ZERO, |lease| lease.relied_until);
             report.expect(now < until, || {
                 format!(
                     "registration {} of {run} says at {now} of its clock that it is registered on \
@@ -123,7 +116,6 @@ impl Check for Belief {
                 )
             });
         }
-        self.last = entry.at;
     }
 }
 
@@ -151,22 +143,11 @@ impl Check for GoneMeansGrant {
             }
         }
         let Some((run, attempt, reply)) = facts.answered(entry) else { return };
-        let dead: Vec<_> = match (&attempt.request, reply) {
-            (Request::KeepAlive(keep), Reply::KeepAlive(reply)) if reply.ttl_secs <= 0 => {
-                vec![keep.lease]
+        if attempt.call.is_none() {
+            for lease in ops::found_dead(&attempt.request, reply) {
+                report.look();
+                self.dead.insert((run, lease));
             }
-            (
-                Request::Revoke(revoke),
-                Reply::Revoke(_) | Reply::Failed(StoreError::LeaseNotFound),
-            ) => vec![revoke.lease],
-            (request, Reply::Failed(StoreError::LeaseNotFound)) if attempt.call.is_none() => {
-                ops::writes(request).into_iter().filter_map(|write| write.lease()).collect()
-            }
-            _ => return,
-        };
-        for lease in dead {
-            report.look();
-            self.dead.insert((run, lease));
         }
     }
 }

@@ -106,6 +106,9 @@ pub struct Violation {
 trait Check {
     /// Sees an entry; `facts` know it already.
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>);
+
+    /// All that was to happen at a moment, `facts.now`, has happened.
+    fn settled(&mut self, _facts: &Facts, _report: &mut Report<'_>) {}
 }
 
 /// Where a check reports.
@@ -157,6 +160,20 @@ macro_rules! checks {
                     self.$field.see(facts, entry, &mut report);
                 })*
             }
+
+            fn settled(
+                &mut self,
+                facts: &Facts,
+                looked: &mut BTreeMap<Property, u64>,
+                violations: &mut Vec<Violation>,
+            ) {
+                $({
+                    let property = Property::$property;
+                    let looked = looked.entry(property).or_default();
+                    let mut report = Report { property, at: facts.now, looked, violations };
+                    self.$field.settled(facts, &mut report);
+                })*
+            }
         }
     };
 }
@@ -173,6 +190,7 @@ checks! {
     cursor: VW9 = resume::Cursor,
     not_behind: VW10 = resume::NotBehind,
     fresh: VW11 = resume::Fresh,
+    taken: LV2 = registrations::Taken,
     no_ghost: RG1 = registrations::NoGhost,
     no_return: RG2 = registrations::NoReturn,
     leased: RG3 = registrations::AlwaysLeased,
@@ -220,6 +238,9 @@ impl Checks {
             self.facts = Some(Facts::new(setup.clone()));
         }
         let Some(facts) = &mut self.facts else { return };
+        if entry.at > facts.now {
+            self.scans.settled(facts, &mut self.looked, &mut self.violations);
+        }
         facts.take(entry);
         self.coverage.see(facts, entry);
         self.scans.see(facts, entry, &mut self.looked, &mut self.violations);

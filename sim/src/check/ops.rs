@@ -1,7 +1,8 @@
 //! Requests taken apart: what they write, and what an answer says of each write.
 
 use portolan_core::waist::{
-    Key, LeaseId, Op, OpReply, Ordering, Put, Reply, Request, Revision, Target, Txn, TxnReply,
+    Key, LeaseId, Op, OpReply, Ordering, Put, Reply, Request, Revision, StoreError, Target, Txn,
+    TxnReply,
 };
 
 /// One write of a request.
@@ -106,6 +107,22 @@ fn txn_written<'a>(txn: &'a Txn, reply: &TxnReply, found: &mut Vec<&'a Key>) {
             (Op::Txn(txn), OpReply::Txn(reply)) => txn_written(txn, reply, found),
             _ => {}
         }
+    }
+}
+
+/// The leases that an answer shows the store not to have.
+pub(crate) fn found_dead(request: &Request, reply: &Reply) -> Vec<LeaseId> {
+    match (request, reply) {
+        (Request::KeepAlive(keep), Reply::KeepAlive(reply)) if reply.ttl_secs <= 0 => {
+            vec![keep.lease]
+        }
+        (Request::Revoke(revoke), Reply::Revoke(_) | Reply::Failed(StoreError::LeaseNotFound)) => {
+            vec![revoke.lease]
+        }
+        (request, Reply::Failed(StoreError::LeaseNotFound)) => {
+            writes(request).into_iter().filter_map(|write| write.lease()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

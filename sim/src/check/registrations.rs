@@ -64,6 +64,10 @@ impl Check for NoGhost {
             report.look();
         }
         let Some(written) = Written::of(facts, entry) else { return };
+        report.expect(!facts.runs[&written.run].farewell, || {
+            let Written { run, attempt, key, .. } = written;
+            format!("{run} had closed, all confirmed, and then its attempt {attempt} wrote {key}")
+        });
         let Some((id, _)) = written.registration else { return };
         let gone = facts
             .registrations
@@ -84,6 +88,28 @@ fn is_final(gone: &Gone) -> bool {
     match gone {
         Gone::Deregistered | Gone::Rejected { .. } | Gone::Superseded { .. } => true,
         Gone::Unconfirmed | Gone::Refused { .. } => false,
+    }
+}
+
+/// LV2, its first half: what is wanted is taken, unless the process wants it already or is closing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken;
+
+impl Check for Taken {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        let What::Told { run, event: Event::Registration { id, event } } = &entry.what else {
+            return;
+        };
+        let RegistrationEvent::Gone(Gone::Refused { reason }) = event else { return };
+        let Some(refused) = facts.registrations.get(&(*run, *id)) else { return };
+        let closing = facts.runs.get(run).is_some_and(|known| known.closing.is_some());
+        let wanted_already = facts.registrations_of(*run).any(|(other, registration)| {
+            let wanted = registration.gone.is_none() && registration.deadline.is_none();
+            other != *id && wanted && registration.keys == refused.keys
+        });
+        report.expect(closing || wanted_already, || {
+            format!("registration {} of {run} was refused: {reason}", id.0)
+        });
     }
 }
 
@@ -198,12 +224,11 @@ impl ForeignSafe {
             });
         }
         for write in ops::writes(request) {
-            let owner = facts.registrations_of(run).filter(|(_, registration)| {
-                registration.gone.is_none() && registration.keys.contains(write.key)
-            });
-            let stood = owner.map(|(_, registration)| registration.stood).next();
+            let Some(put) = write.put else { continue };
+            let Some(stamp) = facts.layout().stamp_of(write.key, &put.value) else { continue };
+            let registration = facts.registrations.get(&(run, RegistrationId(stamp.registration)));
             let keys = self.stood.entry((run, attempt)).or_default();
-            keys.insert(write.key.clone(), stood.unwrap_or(true));
+            keys.insert(write.key.clone(), registration.is_none_or(|known| known.stood));
         }
     }
 }

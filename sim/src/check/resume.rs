@@ -105,7 +105,7 @@ impl Check for Declared {
                 _ => None,
             };
             if let (true, Some(keys)) = (compacted, keys) {
-                self.gaps.extend(facts.directories_of(run, keys).map(|(id, _)| (run, id)));
+                self.gaps.extend(facts.only_directory_of(run, keys).map(|(id, _)| (run, id)));
             }
             if let (Request::Range(range), Reply::Range(_)) = (&attempt.request, reply)
                 && is_list(range)
@@ -213,7 +213,7 @@ impl Check for NotBehind {
             match (&attempt.request, reply) {
                 (Request::Watch(watch), Reply::Watch(reply)) => {
                     let last = reply.events.last().map(|event| event.kv.mod_revision);
-                    for (id, directory) in facts.directories_of(run, &watch.keys) {
+                    if let Some((id, directory)) = facts.only_directory_of(run, &watch.keys) {
                         let newest = self.delivered.entry((run, id)).or_default();
                         *newest = (*newest).max(last.unwrap_or_default());
                         let shown = directory.shown.as_ref().map(|shown| shown.revision);
@@ -223,7 +223,7 @@ impl Check for NotBehind {
                     }
                 }
                 (Request::Range(range), Reply::Range(reply)) if is_list(range) => {
-                    for (id, directory) in facts.directories_of(run, &range.keys) {
+                    if let Some((id, directory)) = facts.only_directory_of(run, &range.keys) {
                         let shown = directory.shown.as_ref().map_or(Revision::ZERO, |s| s.revision);
                         let newest = self.delivered.get(&(run, id)).copied().unwrap_or_default();
                         let at = reply.header.revision;
@@ -263,16 +263,10 @@ impl Check for NotBehind {
 pub(super) struct Fresh {
     /// When the store last confirmed each directory's revision.
     confirmed: BTreeMap<Place, Time>,
-    last: Time,
 }
 
 impl Check for Fresh {
-    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
-        if entry.at > self.last {
-            // All that was to be done at the last moment was done.
-            self.old(facts, report);
-            self.last = entry.at;
-        }
+    fn see(&mut self, facts: &Facts, entry: &Entry, _: &mut Report<'_>) {
         let Some((run, attempt, reply)) = facts.answered(entry) else { return };
         let (Some(asked), Some(newest)) = (keys(&attempt.request), newest(reply)) else { return };
         let own = (run, DirectoryId(0))..=(run, DirectoryId(u64::MAX));
@@ -288,10 +282,8 @@ impl Check for Fresh {
             }
         }
     }
-}
 
-impl Fresh {
-    fn old(&self, facts: &Facts, report: &mut Report<'_>) {
+    fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         let tuning = &facts.setup.tuning;
         for (place, directory) in &facts.directories {
             let (run, id) = *place;
@@ -301,7 +293,7 @@ impl Fresh {
             }
             report.look();
             let confirmed = self.confirmed.get(place).copied().unwrap_or_default();
-            let silent = facts.local(run, self.last).since(facts.local(run, confirmed));
+            let silent = facts.local(run, facts.now).since(facts.local(run, confirmed));
             report.expect(silent <= tuning.probe_after + tuning.probe_timeout, || {
                 format!("directory {} of {run} says live after a silence of {silent:?}", id.0)
             });

@@ -54,13 +54,26 @@ impl Holds {
         if newer || seen.as_of < item.known_to {
             slot.seen = Some(seen);
         }
-        for lease in slot.lift_taints() {
-            if let Some(lease) = self.leases.get_mut(&lease) {
-                lease.tainting.remove(&item.slot);
+        self.learnt(item.slot);
+        self.judge(cx, item.slot, true);
+    }
+
+    /// What a newly known revision of a slot's key proves: which publishes cannot land any more,
+    /// and which leases it has left.
+    pub(super) fn learnt(&mut self, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        for lease_id in slot.lift_taints() {
+            // Another publish may still land on the same lease; and whoever was given up stays
+            // until its leases are dead.
+            let tainted = slot.taints.iter().any(|taint| taint.lease == lease_id);
+            if !tainted
+                && slot.phase != Phase::Abandoned
+                && let Some(lease) = self.leases.get_mut(&lease_id)
+            {
+                lease.tainting.remove(&id);
             }
         }
-        self.see_left(item.slot);
-        self.judge(cx, item.slot, true);
+        self.see_left(id);
     }
 
     /// Decides what follows from what is now known of a slot's key. `proven`: by a linearizable
@@ -103,7 +116,8 @@ impl Holds {
         if slot.stands() {
             slot.told_hash = Some(record.value_hash);
             slot.backoff.worked(cx.now);
-            let (key, from) = (slot.key.clone(), record.modified.next());
+            let seen_at = slot.seen.map_or(record.modified, |seen| seen.as_of);
+            let (key, from) = (slot.key.clone(), seen_at.next());
             if self.closing.is_none() {
                 self.own.follow(cx, id, &key, from);
             }

@@ -1,7 +1,7 @@
 //! Grants, renewals, losses and revokes; and which slot hangs on which lease.
 
 use super::lease::{Lease, LeaseState, Renewal, Revoking};
-use super::slot::{Phase, SlotId};
+use super::slot::{Phase, Slot, SlotId};
 use super::{Flight, Holds, Stage};
 use crate::engine::LossReason;
 use crate::engine::cx::Cx;
@@ -178,7 +178,10 @@ impl Holds {
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.state = LeaseState::Lost;
         }
-        for slot in self.clear_out(id) {
+        self.clear_out(id);
+        // Those that were leaving already: as long as they are not seen elsewhere, they hang on it.
+        let Some(lease) = self.leases.get(&id) else { return };
+        for slot in lease.leaving.clone() {
             self.homeless(cx, slot);
         }
         self.touched.insert(id);
@@ -187,18 +190,13 @@ impl Holds {
     /// A lease is known to be dead: nothing hangs on it, and nothing can land on it.
     pub(super) fn lease_died(&mut self, cx: &mut Cx<'_>, id: LeaseId) {
         self.drop_renewal(cx, id);
-        let slots = self.clear_out(id);
+        self.clear_out(id);
         let Some(lease) = self.leases.remove(&id) else { return };
         if let Some(at) = lease.timer {
             self.lease_timers.remove(&(at, id));
         }
         self.touched.remove(&id);
         for slot_id in lease.leaving {
-            if let Some(slot) = self.slots.get_mut(&slot_id) {
-                slot.leaving.retain(|&left| left != id);
-            }
-        }
-        for slot_id in slots {
             if let Some(slot) = self.slots.get_mut(&slot_id) {
                 slot.leaving.retain(|&left| left != id);
                 // Its keys went with it: the best guess for the next guard.
@@ -218,6 +216,10 @@ impl Holds {
 
     /// A slot's lease was lost.
     fn homeless(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        if self.slots.get(&id).is_some_and(Slot::stands) {
+            // It was leaving, and stands elsewhere already.
+            return;
+        }
         self.tell_lost(cx, id.0, LossReason::LeaseLost);
         let draining =
             self.registrations.get(&id.0).is_some_and(|owner| owner.stage == Stage::Draining);

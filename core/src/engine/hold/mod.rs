@@ -52,6 +52,8 @@ pub(crate) struct Holds {
     run: u64,
     rng: Rng,
     registrations: BTreeMap<RegistrationId, Registration>,
+    /// Those that wait for a former one to leave their keys.
+    blocked: BTreeSet<RegistrationId>,
     slots: BTreeMap<SlotId, Slot>,
     /// Which slot each key belongs to, until nothing of it can come any more.
     keys: BTreeMap<Key, SlotId>,
@@ -137,6 +139,7 @@ impl Holds {
             run,
             rng,
             registrations: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             slots: BTreeMap::new(),
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -172,7 +175,11 @@ impl Holds {
         };
         let wanted_twice = written.iter().find(|written| {
             let owner = self.keys.get(&written.key).map(|slot| &self.registrations[&slot.0]);
-            owner.is_some_and(|owner| matches!(owner.stage, Stage::Blocked | Stage::Wanted))
+            owner.is_some_and(|owner| owner.stage == Stage::Wanted)
+                || self.blocked.iter().any(|id| {
+                    let blocked = &self.registrations[id].instance;
+                    blocked.group() == instance.group() && blocked.id() == instance.id()
+                })
         });
         if let Some(Written { key, .. }) = wanted_twice {
             let reason = format!("key {key} is registered by this process already");
@@ -190,6 +197,7 @@ impl Holds {
             ending: None,
         };
         self.registrations.insert(id, registration);
+        self.blocked.insert(id);
         self.begin(cx, id, written);
     }
 
@@ -233,7 +241,18 @@ impl Holds {
         self.closing = Some(Shutdown { deadline: cx.now + within, confirmed: true });
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
+            self.hasten(id, cx.now + within);
             self.deregister(cx, id, within);
+        }
+    }
+
+    /// A removal that was to take longer ends with the shutdown, so that its end is told.
+    fn hasten(&mut self, id: RegistrationId, deadline: Time) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        if let Some(later) = registration.deadline.filter(|&at| at > deadline) {
+            registration.deadline = Some(deadline);
+            self.deadlines.remove(&(later, id));
+            self.deadlines.insert((deadline, id));
         }
     }
 
@@ -241,8 +260,10 @@ impl Holds {
     pub fn closed(&self) -> Option<bool> {
         let closing = self.closing?;
         let over = self.sending.now >= closing.deadline;
-        let idle = self.registrations.is_empty() && self.leases.is_empty();
-        (over || idle).then_some(closing.confirmed)
+        let gone = self.registrations.is_empty();
+        let idle = gone && self.leases.is_empty();
+        // What was given up before may still land as long as its lease is not known to be dead.
+        (over || idle).then_some(closing.confirmed && gone)
     }
 
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: Reply) {
@@ -315,6 +336,7 @@ impl Holds {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
         registration.stage = Stage::Wanted;
         let (sequence, slots) = (registration.sequence, registration.slots);
+        self.blocked.remove(&id);
         for (place, Written { key, value }) in (0..slots).zip(written) {
             let slot = SlotId(id, place);
             self.keys.insert(key.clone(), slot);
@@ -329,10 +351,10 @@ impl Holds {
     /// Lets registrations begin whose keys have become free.
     fn unblock(&mut self, cx: &mut Cx<'_>) {
         let blocked: Vec<_> = self
-            .registrations
+            .blocked
             .iter()
-            .filter(|(_, registration)| registration.stage == Stage::Blocked)
-            .map(|(&id, registration)| (id, registration.instance.clone(), registration.sequence))
+            .map(|&id| (id, &self.registrations[&id]))
+            .map(|(id, registration)| (id, registration.instance.clone(), registration.sequence))
             .collect();
         for (id, instance, sequence) in blocked {
             match self.encode(cx, id, &instance, sequence) {
@@ -393,6 +415,8 @@ impl Holds {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
         registration.ending.get_or_insert(ending);
         registration.stage = Stage::Removing;
+        // It does not stand as wanted any more, and the removal may take a while.
+        self.tell_lost(cx, id, LossReason::Disturbed);
         for slot in self.slots_of(id) {
             self.remove(cx, slot);
         }
@@ -436,6 +460,7 @@ impl Holds {
     /// A registration has no slot any more.
     fn end(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
         let Some(registration) = self.registrations.remove(&id) else { return };
+        self.blocked.remove(&id);
         if let Some(deadline) = registration.deadline {
             self.deadlines.remove(&(deadline, id));
         }
@@ -480,6 +505,7 @@ impl Holds {
                     && slot.seen.is_none_or(|old| old.as_of < seen.as_of)
                 {
                     slot.seen = Some(seen);
+                    self.learnt(id);
                     self.judge(cx, id, false);
                 }
             }

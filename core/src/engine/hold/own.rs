@@ -187,7 +187,11 @@ impl OwnWatch {
     }
 }
 
+/// From one revision before the next: a watch that begins in the future leaves probes unanswered
+/// until something changes (since 3.4.38, 3.5.22, 3.6.2; row W13), and a quiet store would look
+/// like a dead one. What is told again is passed over.
 fn watch(id: i64, watched: &Watched) -> Watch {
     let keys = KeyRange::one(watched.key.clone());
-    Watch { id, fragment: true, ..Watch::of(keys, watched.from) }
+    let start = Revision(watched.from.0.saturating_sub(1).max(1));
+    Watch { id, fragment: true, ..Watch::of(keys, start) }
 }
