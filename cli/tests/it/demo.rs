@@ -10,7 +10,7 @@ const STORY: &[&str] = &[
     "a directory in another program follows",
     "two clients change the configuration at the same moment",
     "both changes survive",
-    "is killed without a word",
+    "was killed without a word",
     "vanishes",
     "drains",
     "leaves",
@@ -67,7 +67,7 @@ fn the_story_as_objects() {
 fn a_demo_that_does_not_see_a_step_fails() {
     let mut etcd = etcd();
     let mut demo = Running::start(&mut on(&etcd, ["demo"]));
-    while !demo.out().contains("killed without a word") {}
+    while !demo.out().contains("both changes survive") {}
     etcd.kill().expect("etcd is killed");
     let line = demo.hears("portolan: ");
     assert_eq!(

@@ -153,6 +153,7 @@ fn it_waits_until_a_page_is_there() {
     let probe = format!("http://{address}/health?deep=1");
     let mut running = Running::start(&mut register(&etcd, &["--ready", &probe]));
     running.hears("is registered");
+    until("the page has been asked for four times", || asked.is_finished());
     let request = asked.join().expect("the page was asked for");
     assert!(request.starts_with("GET /health?deep=1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("\r\nHost: {address}\r\n")), "{request}");
