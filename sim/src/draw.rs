@@ -405,7 +405,18 @@ impl Drawing<'_> {
             Class::Revoke => Do::RevokeOf { key },
             Class::Delete => Do::DeleteKey { key },
             Class::Move => Do::MoveKey { key, lease_secs },
-            _ => Do::PutKey { value: self.value(), key, lease_secs },
+            Class::Overwrite
+            | Class::Cut
+            | Class::Reset
+            | Class::Blackhole
+            | Class::Lose
+            | Class::Slow
+            | Class::Crash
+            | Class::Pause
+            | Class::StoreRestart
+            | Class::StoreStop
+            | Class::StorePause
+            | Class::Compact => Do::PutKey { value: self.value(), key, lease_secs },
         };
         self.push(at, what);
     }
@@ -459,7 +470,9 @@ fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         seed: between(0, u64::MAX - 1),
         ..portolan_memory::Config::of_version(version).unwrap_or_default()
     };
-    let slowest_us = attempt_ms * 1_000 / 5;
+    // A round trip fits twice into what an attempt or a probe waits.
+    let waited_ms = attempt_ms.min(tuning.probe_timeout.as_millis() as u64);
+    let slowest_us = waited_ms * 1_000 / 5;
     let delay_us = match between(0, 3) {
         0 => (100, 500),
         1 => (500, slowest_us),

@@ -35,9 +35,7 @@ pub use self::input::{Command, Conflict, Input, Proposal};
 pub use self::output::{
     CallError, Event, Gone, LossReason, Output, RegistrationEvent, UpdateOutcome,
 };
-pub use self::view::{
-    Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread,
-};
+pub use self::view::{Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread};
 
 use self::call::Calls;
 use self::cx::Cx;
@@ -223,12 +221,8 @@ impl Engine {
 
     fn command(&mut self, command: Command) {
         let rng = &self.rng;
-        let mut cx = Cx {
-            now: self.now,
-            tuning: &self.tuning,
-            layout: &self.layout,
-            wire: &mut self.wire,
-        };
+        let mut cx =
+            Cx { now: self.now, tuning: &self.tuning, layout: &self.layout, wire: &mut self.wire };
         if self.closing != Closing::Open {
             refuse(&mut cx, command);
             return;
@@ -286,12 +280,7 @@ impl Engine {
 
     fn split(&mut self) -> (Cx<'_>, Machines<'_>) {
         (
-            Cx {
-                now: self.now,
-                tuning: &self.tuning,
-                layout: &self.layout,
-                wire: &mut self.wire,
-            },
+            Cx { now: self.now, tuning: &self.tuning, layout: &self.layout, wire: &mut self.wire },
             Machines {
                 holds: &mut self.holds,
                 mirrors: &mut self.mirrors,

@@ -102,6 +102,10 @@ fn bad_instances_are_refused() {
             "label \"l\": value has '\\n' at byte 1; allowed is text of one line that prints",
         ),
         (
+            builder().label("l", "\u{7f}"),
+            "label \"l\": value has '\\u{7f}' at byte 0; allowed is text of one line that prints",
+        ),
+        (
             builder().label("l", "é\u{2028}"),
             "label \"l\": value has '\\u{2028}' at byte 2; allowed is text of one line that prints",
         ),

@@ -459,6 +459,11 @@ impl Facts {
                 registration.hangs(at, lease);
             }
         }
+        if let Reply::Watch(reply) = reply {
+            for event in &reply.events {
+                self.sighted(run, &event.kv.key, event.kv.mod_revision);
+            }
+        }
         for lease in dead.into_iter().filter(|_| call.is_none()) {
             if let Some(lease) =
                 self.leases.get_mut(&lease).filter(|known| known.owner == Some(run))
@@ -480,6 +485,18 @@ impl Facts {
             if ttl_secs > 0 {
                 lease.relied_until = lease.relied_until.max(until);
             }
+        }
+    }
+
+    /// A run was shown a record of its own as it was at a revision.
+    fn sighted(&mut self, run: Run, key: &Key, at: Revision) {
+        let Some(version) = self.store.at(key, at) else { return };
+        let (Some(stamp), Some(lease)) = (version.stamp(), version.lease) else { return };
+        let id = RegistrationId(stamp.registration);
+        let own = self.runs.get(&run).is_some_and(|known| known.stamp == stamp.run)
+            && self.leases.get(&lease).is_some_and(|known| known.owner == Some(run));
+        if let (true, Some(registration)) = (own, self.registrations.get_mut(&(run, id))) {
+            registration.hangs(at, lease);
         }
     }
 

@@ -11,13 +11,15 @@ use super::{Property, Report, Violation};
 use crate::trace::Run;
 use crate::world::World;
 
+type Scan = fn(&Facts, &mut Report<'_>);
+
 pub(super) fn check(
     facts: &Facts,
     world: &World,
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
 ) {
-    let scans: [(Property, fn(&Facts, &mut Report<'_>)); 5] = [
+    let scans: [(Property, Scan); 5] = [
         (Property::LV1, views),
         (Property::LV2, wanted),
         (Property::LV3, dead),

@@ -43,8 +43,7 @@ impl Holds {
             .unwrap_or(u32::MAX)
             .div_ceil(cx.tuning.max_keys_per_lease.max(1));
         let at_once = if self.granting.failing { 1 } else { GRANTS_AT_ONCE };
-        while self.granting.retry_at.is_none() && self.granting.in_flight < per_lease.min(at_once)
-        {
+        while self.granting.retry_at.is_none() && self.granting.in_flight < per_lease.min(at_once) {
             self.grant(cx);
         }
     }

@@ -127,7 +127,10 @@ struct Shutdown {
 enum Flight {
     Batch(Vec<batch::Item>),
     Grant(LeaseId),
-    KeepAlive { lease: LeaseId, asked_at: Time },
+    KeepAlive {
+        lease: LeaseId,
+        asked_at: Time,
+    },
     Revoke(LeaseId),
     /// How long a disputed record's lease lives.
     Dispute(SlotId),
@@ -512,8 +515,7 @@ impl Holds {
             Sighting::Blind(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.recheck = true;
-                    slot.retry_at =
-                        Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+                    slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
                     self.reconsider(id);
                 }
             }
@@ -531,7 +533,9 @@ impl Holds {
         if slot.phase == Phase::Wanted && slot.lease.is_none() {
             self.unplaced.insert(id);
         }
-        let Some(action) = slot.action(&self.ours).filter(|_| slot.flight.is_none()) else { return };
+        let Some(action) = slot.action(&self.ours).filter(|_| slot.flight.is_none()) else {
+            return;
+        };
         slot.retry_at = slot.retry_at.filter(|&at| at > self.sending.now);
         if let Some(at) = slot.retry_at {
             slot.timer = Some(at);

@@ -80,8 +80,7 @@ impl Holds {
 
     fn send_batch(&mut self, cx: &mut Cx<'_>, action: Action) {
         let ids = self.choose(cx, action);
-        let items: Vec<_> =
-            ids.iter().map(|&id| Item::new(id, &self.slots[&id], action)).collect();
+        let items: Vec<_> = ids.iter().map(|&id| Item::new(id, &self.slots[&id], action)).collect();
         let request = batch::request(ids.iter().map(|id| (&self.slots[id], action)));
         let attempt = cx.send(Owner::Holds, request);
         for item in &items {

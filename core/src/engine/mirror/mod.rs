@@ -1,17 +1,14 @@
 //! Keeps a local copy of a key range that is always the store's content at some revision.
 //!
 //! ```text
-//!   open
-//!    ▼
+//!  open
+//!   ▼
 //! Listing ── whole ──▶ Opening ── created ──▶ Checking ── the same ──▶ Following
-//!    ▲ │                 ▲ │                     │                        │
-//!    │ └─ failed ─┐      │ └─ failed             │ failed, compacted,     │ lost, compacted,
-//!    │            ▼      │    ▼                  ▼ another store          ▼ suspect
-//!    └────────── Waiting ┴───────────────────────────────────────────────────
+//!   ▲                    ▲
+//!   └───── Waiting ──────┘   ◀── whatever goes wrong, in every state
 //! ```
 //!
-//! `Waiting` stands between whatever goes wrong and the next try, and says whether that is a list
-//! or a watch.
+//! `Waiting` says what comes next: a list where continuity is broken, else a watch.
 //!
 //! **List.** In pages, all at the revision of the first; then a watch from the revision after.
 //! The *cursor* is the copy's revision: that of the list, of the last event, or of a progress
@@ -23,7 +20,9 @@
 //! are held back until a linearizable read *at the cursor* has shown the copy's own count and
 //! newest record. If not, or if cluster, raft term or revision cannot be the same store's, a new
 //! epoch begins: all is listed anew. A member that merely lags (row W18) passes, since the read
-//! does not depend on it.
+//! does not depend on it. It does not see through everything: a store restored from a backup that
+//! differs by nothing but deletions may have the same count and newest record. And it costs the
+//! store a walk over the range, though nothing on the wire.
 //!
 //! **Probe.** A quiet watch is asked for its progress. Not every server and no proxy answers, so
 //! silence is only a suspicion, settled by a linearizable read of count and newest record: as the

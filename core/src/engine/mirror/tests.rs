@@ -13,7 +13,7 @@ use crate::layout::Scope;
 use crate::name::GroupName;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{Reply, StoreError};
+use crate::waist::{RangeReply, Reply, Revision, StoreError};
 
 #[test]
 fn lists_in_pages_of_one_revision_and_watches_from_there() {
@@ -54,6 +54,34 @@ fn a_compaction_between_two_pages_starts_over() {
     0.100s < directory 1 0@12 live 1 records Listed: +a@3
     0.100s < #4 m1 watch shop from 13 progress fragment
     ");
+}
+
+#[test]
+fn a_page_that_cannot_be_starts_over() {
+    let with = |change: fn(&mut RangeReply)| {
+        let Reply::Range(mut reply) = range(9, [kv("c", 6, 6)]) else {
+            unreachable!("a range's answer")
+        };
+        change(&mut reply);
+        Reply::Range(reply)
+    };
+    let cases = [
+        ("as it should be", with(|_| {}), true),
+        ("another cluster", with(|page| page.header.cluster_id += 1), false),
+        ("another term", with(|page| page.header.raft_term += 1), false),
+        ("an earlier revision", with(|page| page.header.revision = Revision(6)), false),
+        ("a record changed since", with(|page| page.kvs[0].mod_revision = Revision(8)), false),
+        ("a record of the page before", with(|page| page.kvs[0] = kv("b", 4, 5)), false),
+        ("a record from elsewhere", with(|page| page.kvs[0].key = "z".into()), false),
+        ("more, but nothing", with(|page| (page.more, page.kvs) = (true, Vec::new())), false),
+    ];
+    for (what, second, fits) in cases {
+        let mut h = Harness::open();
+        h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3)).reply(2, second).wait(ms(100));
+        let last = h.trace();
+        let next = if fits { "#3 m1 watch shop from 8" } else { "#3 m1 range shop limit=2" };
+        assert!(last.contains(next), "{what}: {last}");
+    }
 }
 
 #[test]
@@ -552,6 +580,23 @@ fn a_refusal_is_tried_again_slowly() {
 }
 
 #[test]
+fn pauses_grow_until_a_watch_has_lived_for_long() {
+    let mut h = Harness::followed();
+    h.fail(2, lost()).wait(ms(100));
+    h.reply(5, created(7)).reply(6, counted(7, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
+    h.wait(ms(4_999)).fail(5, lost()).wait(ms(200));
+    h.reply(8, created(7)).reply(9, counted(7, 2, kv("b", 4, 5))).reply(10, status("3.5.30"));
+    h.wait(ms(5_000)).reply(8, progress(7)).wait(ms(5_000)).fail(8, lost()).wait(ms(100));
+    let watches = h.trace();
+    let watches: Vec<_> = watches.lines().filter(|line| line.contains(" watch shop")).collect();
+    assert_snapshot!(watches.join("\n"), @"
+    0.100s < #5 m0 watch shop from 8 progress fragment
+    5.299s < #8 m1 watch shop from 8 progress fragment
+    15.399s < #13 m0 watch shop from 8 progress fragment
+    ");
+}
+
+#[test]
 fn a_scope_without_keys_is_listed_at_once_and_for_ever() {
     let mut h = Harness::open_scope(Scope::Config(GroupName::parse("cart").expect("a name")));
     h.wait(Duration::from_secs(3_600));
@@ -578,4 +623,40 @@ fn freshness_counts_from_the_last_confirmation() {
     assert_eq!(h.snapshot().freshness, Freshness::Live);
     h.wait(ms(1));
     assert_eq!(h.snapshot().freshness, Freshness::Stale { since: Time::from_secs(1) });
+}
+
+#[test]
+fn what_is_said_of_another_watch_is_not_ours() {
+    let mut h = Harness::followed();
+    let Reply::Watch(mut other) = events(8, [delete("a", 8)]) else { unreachable!("events") };
+    other.watch_id = 1;
+    h.reply(2, Reply::Watch(other));
+    assert_eq!((h.snapshot().revision.0, h.snapshot().records.len()), (7, 2));
+}
+
+#[test]
+fn a_stream_of_another_cluster_is_left() {
+    let mut h = Harness::followed();
+    h.fail(2, lost()).wait(ms(100));
+    let Reply::Watch(mut other) = created(9) else { unreachable!("a watch's answer") };
+    other.header.cluster_id += 1;
+    h.reply(5, Reply::Watch(other)).reply(5, events(8, [delete("a", 8)]));
+    h.reply(6, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
+    assert_snapshot!(h.trace(), @"
+    0.000s > #2 failed: connection lost: reset
+    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s > #5 watch @9 created
+    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s > #5 watch @8 -a@8
+    0.100s > #6 range @9 b@4/5 of 2
+    0.100s < #5 cancel
+    0.300s < #7 m1 watch shop from 8 progress fragment
+    ");
+}
+
+#[test]
+fn events_from_outside_the_range_are_left_out() {
+    let mut h = Harness::followed();
+    h.reply(2, events(8, [put(record("zoo/cart/a", r#"{"Addr":"h:1"}"#, 8, 8))]));
+    assert_eq!((h.snapshot().revision.0, h.snapshot().records.len()), (7, 2));
 }

@@ -259,6 +259,7 @@ fn the_fast_reader_gives_up() {
         r#","endpoints":{"http":"a"}"#,
         r#","stamp":{"run":"","registration":1,"sequence":1}"#,
         r#","stamp":{"run":"1","registration":1}"#,
+        r#","stamp":{"run":"1","registration":9007199254740992,"sequence":1}"#,
         r#"}"#,
         r#","#,
         r#" x"#,
