@@ -46,6 +46,10 @@ pub(crate) fn range(
         kept.push(kv);
     }
     if let Some((target, order)) = sorted {
+        if order == Sort::Unspecified && limit > 0 && !is_filtered(request) {
+            // It reads no more than it thinks it needs, in the order of the keys, and sorts that.
+            kept.truncate(limit + 1);
+        }
         // Stable, where etcd's sort leaves ties in any order (row G5).
         kept.sort_by(|a, b| {
             let ascending = compare(target, a, b);
@@ -70,6 +74,17 @@ fn order_of(request: &Range) -> Option<(SortTarget, Sort)> {
         (SortTarget::Key, Sort::Unspecified | Sort::Ascending) => None,
         sort => Some(sort),
     }
+}
+
+fn is_filtered(request: &Range) -> bool {
+    [
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
+    ]
+    .iter()
+    .any(|bound| bound.0 != 0)
 }
 
 /// Whether the revision filters let `kv` through (row G4).

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cases` | a case for each row of `docs/etcd.md`, or why there is none |
 //! | `releases` | what older releases do differently, asserted both ways |
+//! | `random` | drawn sequences of requests, put to the model and to real etcd side by side |
 //! | `client` | what a case asks with |
 //! | `store`, `model`, `real` | the stores |
 //!
@@ -13,6 +14,7 @@
 mod cases;
 mod client;
 mod model;
+mod random;
 mod real;
 mod releases;
 mod rows;

@@ -164,6 +164,19 @@ fn g5_every_order(client: &mut Client<'_>) {
             assert_eq!((limited.more, limited.count), (true, 3));
         }
     }
+    // Without an order, only one key more than the limit is looked at: of `a` and `b` the one that
+    // was created first, though `c` is older than both.
+    client.delete(client.all());
+    for name in ["c", "b", "a"] {
+        client.put(name, "1");
+    }
+    for (order, expected) in [(Sort::Ascending, "c"), (Sort::Unspecified, "b")] {
+        let sort = Some((SortTarget::Create, order));
+        let range = Range { sort, limit: 1, ..Range::of(client.all()) };
+        assert_eq!(names(&client.range(range.clone()).kvs), [expected], "{order:?}");
+        let filtered = range.tap(|range| range.min_mod_revision = Revision(1));
+        assert_eq!(names(&client.range(filtered).kvs), ["c"], "{order:?}");
+    }
 }
 
 fn g6_keys_only_and_count_only(client: &mut Client<'_>) {
