@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_kit::{Etcd, Port};
 use rustix::process::Signal;
 
-use crate::kit::{Running, etcd, on, portolan, run, until, value};
+use crate::kit::{PORTOLAN, Running, etcd, on, portolan, run, until, value};
 
 const KEY: &str = "/portolan/instances/web/web-1";
 
@@ -65,6 +65,36 @@ fn every_signal_is_passed_on() {
     assert_eq!(running.out(), "TERM");
     assert_eq!(running.status(), 5);
     assert_gone(&etcd);
+}
+
+/// At a terminal, ctrl-c reaches the program without us; passed on too, it would count as the
+/// second, which many programs take for "at once".
+#[test]
+fn a_key_at_the_terminal_is_one_signal() {
+    let etcd = etcd();
+    let program = "n=0; trap 'n=$((n+1)); echo INT$n; [ $n = 1 ] || exit 5' INT; \
+        echo up; while :; do sleep 0.02; done";
+    let ours = format!(
+        "exec {PORTOLAN} register web --id web-1 --endpoint http=10.0.0.7:8080 -- \
+         sh -c \"$PROGRAM\""
+    );
+    // Gives what it runs a terminal of its own, and types what it reads.
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &ours, "/dev/null"]).env("PROGRAM", program);
+    terminal.env("ETCD_ENDPOINTS", etcd.client_url()).env("SHELL", "/bin/sh");
+    let mut running = Running::start(terminal.stdin(Stdio::piped()));
+    let shows = |running: &Running, text: &str| {
+        while !running.out().contains(text) {}
+    };
+    shows(&running, "is registered");
+    running.write("\x03");
+    shows(&running, "INT1");
+    shows(&running, "is draining");
+    thread::sleep(Duration::from_millis(300));
+    assert!(running.is_running(), "it was interrupted twice");
+    running.write("\x03");
+    shows(&running, "INT2");
+    assert_eq!(running.status(), 5);
 }
 
 /// Others see that it drains before the program hears that it is to end.
