@@ -33,6 +33,13 @@ pub(super) enum Reading {
     Hidden(Hidden),
 }
 
+/// What became of a key.
+struct Touched {
+    key: Key,
+    before: Option<Arc<Record>>,
+    after: Option<Arc<Record>>,
+}
+
 /// What a change of the copy means to those who see it.
 #[derive(Default)]
 pub(super) struct Delta {
@@ -60,16 +67,29 @@ impl Replica {
     /// Goes on to the revision of the last event. The events are whole revisions, all of them
     /// after the copy's, in order.
     pub fn apply(&mut self, layout: &Layout, events: Vec<KeyEvent>) -> Delta {
-        let before = self.shown.clone();
+        let bad = self.shown.bad.clone();
+        let mut touched = Vec::with_capacity(events.len());
         for KeyEvent { kind, kv, prev: _ } in events {
             self.shown.revision = self.shown.revision.max(kv.mod_revision);
             let reading = match kind {
                 EventKind::Put => Some(read(layout, &kv)),
                 EventKind::Delete => None,
             };
-            self.set(&kv.key, reading);
+            touched.push(self.set(kv.key, reading));
         }
-        Delta::between(&before, &self.shown)
+        // Of several changes of a key only the first before and the last after count.
+        touched.sort_by(|a, b| a.key.cmp(&b.key));
+        touched.dedup_by(|later, kept| {
+            let same = later.key == kept.key;
+            if same {
+                kept.after = later.after.take();
+            }
+            same
+        });
+        Delta {
+            changes: touched.into_iter().filter_map(Touched::change).collect(),
+            unread_changed: bad != self.shown.bad,
+        }
     }
 
     /// Becomes the content listed at `revision`.
@@ -112,16 +132,17 @@ impl Replica {
         usize::try_from(reply.count) == Ok(self.len()) && newest == self.newest()
     }
 
-    fn set(&mut self, key: &Key, reading: Option<Reading>) {
+    fn set(&mut self, key: Key, reading: Option<Reading>) -> Touched {
         let (record, unread, known) = match reading {
             Some(Reading::Record(record)) => (Some(record), None, None),
             Some(Reading::Unread(unread)) => (None, Some(unread), None),
             Some(Reading::Hidden(known)) => (None, None, Some(known)),
             None => (None, None, None),
         };
-        put(&mut self.shown.records, key, record);
-        put(&mut self.shown.bad, key, unread);
-        put(&mut self.hidden, key, known);
+        let before = put(&mut self.shown.records, &key, record.clone());
+        put(&mut self.shown.bad, &key, unread);
+        put(&mut self.hidden, &key, known);
+        Touched { key, before, after: record }
     }
 
     fn len(&self) -> usize {
@@ -150,20 +171,26 @@ impl Replica {
     }
 }
 
+impl Touched {
+    fn change(self) -> Option<Change> {
+        let Self { key, before, after } = self;
+        match (before, after) {
+            (None, Some(record)) => Some(Change::Added { key, record }),
+            (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
+            (Some(before), None) => Some(Change::Removed { key, before }),
+            (None, None) => None,
+        }
+    }
+}
+
 impl Delta {
     fn between(old: &Snapshot, new: &Snapshot) -> Self {
-        let mut changes = Vec::new();
-        for (key, before, record) in old.records.diff(&new.records) {
-            let key = key.clone();
-            match (before.map(Arc::clone), record.map(Arc::clone)) {
-                (None, Some(record)) => changes.push(Change::Added { key, record }),
-                (Some(before), Some(record)) => {
-                    changes.push(Change::Updated { key, before, record });
-                }
-                (Some(before), None) => changes.push(Change::Removed { key, before }),
-                (None, None) => {}
-            }
-        }
+        let touched = old.records.diff(&new.records).map(|(key, before, after)| Touched {
+            key: key.clone(),
+            before: before.map(Arc::clone),
+            after: after.map(Arc::clone),
+        });
+        let changes = touched.filter_map(Touched::change).collect();
         Self { changes, unread_changed: old.bad != new.bad }
     }
 
@@ -199,9 +226,9 @@ fn read(layout: &Layout, kv: &KeyValue) -> Reading {
     }))
 }
 
-fn put<V: Clone>(map: &mut Map<Key, V>, key: &Key, value: Option<V>) {
+fn put<V: Clone>(map: &mut Map<Key, V>, key: &Key, value: Option<V>) -> Option<V> {
     match value {
-        Some(value) => drop(map.insert(key.clone(), value)),
-        None => drop(map.remove(key)),
+        Some(value) => map.insert(key.clone(), value),
+        None => map.remove(key),
     }
 }
