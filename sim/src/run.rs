@@ -113,7 +113,7 @@ impl Runner {
 
     fn rest(&mut self) {
         self.rested = true;
-        self.checks.at_rest(&self.world);
+        self.checks.at_rest();
     }
 
     /// A world that never rests is stopped, and found not to be at rest.

@@ -32,7 +32,6 @@ use serde::{Deserialize, Serialize};
 
 use self::facts::Facts;
 use crate::trace::{Entry, What};
-use crate::world::World;
 pub use coverage::{Coverage, Machine, Mark};
 
 macro_rules! properties {
@@ -250,10 +249,11 @@ impl Checks {
         self.scans.see(facts, entry, &mut self.looked, &mut self.violations);
     }
 
-    /// Looks at a world that was left alone, healed, for long enough: it must have come to rest.
-    pub fn at_rest(&mut self, world: &World) {
+    /// The world was left alone, healed, for long enough: it must have come to rest.
+    pub fn at_rest(&mut self) {
         if let Some(facts) = &self.facts {
-            rest::check(facts, world, &mut self.looked, &mut self.violations);
+            self.scans.settled(facts, &mut self.looked, &mut self.violations);
+            rest::check(facts, &mut self.looked, &mut self.violations);
         }
     }
 
@@ -271,6 +271,24 @@ impl Checks {
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
     }
+}
+
+/// EF8: two traces of one plan are the same.
+///
+/// # Errors
+/// The first line on which they differ.
+pub fn same(first: &[Entry], second: &[Entry]) -> Result<(), Violation> {
+    let lines = first.iter().zip(second).position(|(first, second)| first != second);
+    let line = match lines {
+        Some(line) => line,
+        None if first.len() == second.len() => return Ok(()),
+        None => first.len().min(second.len()),
+    };
+    let show = |entry: Option<&Entry>| entry.map_or("nothing".to_owned(), ToString::to_string);
+    let (first, second) = (first.get(line), second.get(line));
+    let at = first.or(second).map_or(Time::ZERO, |entry| entry.at);
+    let text = format!("line {} is {:?}, and then {:?}", line + 1, show(first), show(second));
+    Err(Violation { property: Property::EF8, at, text })
 }
 
 impl Default for Checks {

@@ -218,6 +218,7 @@ impl ForeignSafe {
         report: &mut Report<'_>,
     ) {
         if let Request::Revoke(revoke) = request {
+            report.look();
             let owner = facts.leases.get(&revoke.lease).and_then(|lease| lease.owner);
             report.expect(owner == Some(run), || {
                 format!("{run} revokes lease {}, which is not its own", revoke.lease)

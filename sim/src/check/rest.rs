@@ -9,13 +9,11 @@ use super::facts::{Facts, Registration, RunLife};
 use super::history::Version;
 use super::{Property, Report, Violation};
 use crate::trace::Run;
-use crate::world::World;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
 pub(super) fn check(
     facts: &Facts,
-    world: &World,
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
 ) {
@@ -28,7 +26,7 @@ pub(super) fn check(
     ];
     for (property, scan) in scans {
         let looked = looked.entry(property).or_default();
-        scan(facts, &mut Report { property, at: world.now(), looked, violations });
+        scan(facts, &mut Report { property, at: facts.now, looked, violations });
     }
 }
 

@@ -1,0 +1,185 @@
+//! Stories of directories that go wrong.
+
+use portolan_core::engine::{Change, Freshness, Gap, Snapshot, StepCause};
+use portolan_core::instance::Stamp;
+use portolan_core::waist::{Reply, Revision, WatchReply};
+
+use super::super::Property;
+use super::Row;
+use super::story::{C0, P0, P1, Story, added, instance, key, value_of};
+use crate::trace::What;
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new(Property::VW1, lacking(), "lacks /portolan/instances/web/b @3"),
+        Row::new(Property::VW1, ahead(), "names @9, but the store is at @2"),
+        Row::new(Property::VW2, falling(), "falls from @3 to @2"),
+        Row::new(Property::VW2, needless_epoch(), "declares a new epoch, but"),
+        Row::new(Property::VW3, torn(), "shows a part of @3"),
+        Row::new(Property::VW4, added_twice(), "does not fit what it showed"),
+        Row::new(Property::VW4, nothing_new(), "tells a step in which nothing changed"),
+        Row::new(Property::VW5, disagreeing(), "differ at @2"),
+        Row::new(Property::VW6, invented(), "was never in the store"),
+        Row::new(Property::VW7, missed(), "did not tell of /portolan/instances/web/a rightly"),
+        Row::new(Property::VW8, undeclared(), "says live across a gap"),
+        Row::new(Property::VW9, from_header(), "from @10, which follows nothing"),
+        Row::new(Property::VW10, behind(), "took a list @2 that was behind"),
+        Row::new(Property::VW11, silent(), "says live after a silence"),
+        Row::new(Property::LV1, stale_in_the_end(), "says Stale"),
+    ]
+}
+
+/// The record `web/a` is written once more, by process 0.
+fn rewritten() -> Story {
+    let mut story = Story::directory();
+    story.publish(P0, 3, 7, 2, 1, 2).changed(3, &instance(P0, 1, 2), Some(7), C0, 3);
+    story
+}
+
+fn with_b() -> Story {
+    let mut story = Story::directory();
+    let b = value_of("b", Stamp { run: 9, registration: 1, sequence: 1 });
+    story.put(3, &key("b"), &b, None, C0, 90);
+    story
+}
+
+fn lacking() -> Story {
+    let mut story = with_b();
+    let mut snapshot = story.snapshot(3);
+    snapshot.records.remove(&key("b"));
+    story.steps(P1, 1, StepCause::Watched, Vec::new(), snapshot);
+    story
+}
+
+fn ahead() -> Story {
+    let mut story = Story::directory();
+    let snapshot = story.snapshot(9);
+    story.says(P1, 1, snapshot);
+    story
+}
+
+fn falling() -> Story {
+    let mut story = rewritten();
+    let mut before = story.snapshot(3);
+    story.says(P1, 1, before.clone());
+    before.revision = Revision(2);
+    story.says(P1, 1, before);
+    story
+}
+
+fn needless_epoch() -> Story {
+    let mut story = Story::directory();
+    let snapshot = Snapshot { epoch: 1, ..story.snapshot(2) };
+    story.steps(P1, 1, StepCause::Relisted(Gap::NewEpoch), Vec::new(), snapshot);
+    story
+}
+
+/// Both records change at one revision; one of the changes is shown.
+fn torn() -> Story {
+    let mut story = rewritten();
+    let before = Story::directory().snapshot(2);
+    let b = value_of("b", Stamp { run: 9, registration: 1, sequence: 1 });
+    story.put(3, &key("b"), &b, None, C0, 3);
+    let after = story.snapshot(3);
+    let new = after.records.get(&key("b")).expect("it is there").clone();
+    let mut torn = Snapshot { revision: Revision(3), ..before };
+    torn.records.insert(key("b"), new.clone());
+    let changes = vec![Change::Added { key: key("b"), record: new }];
+    story.steps(P1, 1, StepCause::Watched, changes, torn);
+    story
+}
+
+fn added_twice() -> Story {
+    let mut story = Story::directory();
+    let snapshot = story.snapshot(2);
+    story.steps(P1, 1, StepCause::Watched, added(&snapshot), snapshot);
+    story
+}
+
+fn nothing_new() -> Story {
+    let mut story = Story::directory();
+    let snapshot = story.snapshot(2);
+    story.steps(P1, 1, StepCause::Watched, Vec::new(), snapshot);
+    story
+}
+
+fn disagreeing() -> Story {
+    let mut story = Story::directory();
+    let mut snapshot = story.snapshot(2);
+    snapshot.records.remove(&key("a"));
+    story.open(P1, 2).asks_list(P1, 9).hears_list(P1, 9, 2);
+    story.steps(P1, 2, StepCause::Listed, Vec::new(), snapshot);
+    story
+}
+
+fn invented() -> Story {
+    let mut story = Story::directory();
+    let mut other = rewritten().snapshot(3);
+    other.revision = Revision(2);
+    let record = other.records.get(&key("a")).expect("it is there").clone();
+    let before = story.snapshot(2).records.get(&key("a")).expect("it is there").clone();
+    let changes = vec![Change::Updated { key: key("a"), before, record }];
+    story.steps(P1, 1, StepCause::Watched, changes, other);
+    story
+}
+
+/// The watch is opened anew, and the change meanwhile is passed over.
+fn missed() -> Story {
+    let mut story = rewritten();
+    story.cancels(P1, 2).watches(P1, 3, 3);
+    let b = value_of("b", Stamp { run: 9, registration: 1, sequence: 1 });
+    story.put(4, &key("b"), &b, None, C0, 90);
+    let old = Story::directory().snapshot(2);
+    let new = story.snapshot(4).records.get(&key("b")).expect("it is there").clone();
+    let mut shown = Snapshot { revision: Revision(4), ..old };
+    shown.records.insert(key("b"), new.clone());
+    let changes = vec![Change::Added { key: key("b"), record: new }];
+    story.steps(P1, 1, StepCause::Watched, changes, shown);
+    story
+}
+
+/// The watch was compacted away, and the directory says live without a list.
+fn undeclared() -> Story {
+    let canceled = Reply::Watch(WatchReply {
+        canceled: true,
+        compact_revision: Revision(3),
+        ..WatchReply::default()
+    });
+    let mut story = rewritten();
+    // The first time it lists, as it should.
+    story.hears(P1, 2, canceled.clone()).asks_list(P1, 3).hears_list(P1, 3, 3);
+    story.watches(P1, 4, 4).hears(P1, 4, canceled);
+    let snapshot = story.snapshot(3);
+    story.says(P1, 1, snapshot);
+    story
+}
+
+/// An event's header is ahead of the event.
+fn from_header() -> Story {
+    let mut story = rewritten();
+    story.hears_events(P1, 2, 9).cancels(P1, 2).watches(P1, 3, 10);
+    story
+}
+
+/// A list from before an event that was delivered becomes the view.
+fn behind() -> Story {
+    let mut story = rewritten();
+    story.hears_events(P1, 2, 3).asks_list(P1, 3).hears_list(P1, 3, 2);
+    let snapshot = Story::directory().snapshot(2);
+    story.steps(P1, 1, StepCause::Relisted(Gap::Compacted), Vec::new(), snapshot);
+    story
+}
+
+fn silent() -> Story {
+    let mut story = Story::directory();
+    story.at(8_500).add(What::Healed).at(8_600).add(What::Healed);
+    story
+}
+
+fn stale_in_the_end() -> Story {
+    let mut story = Story::directory();
+    let stale = Freshness::Stale { since: portolan_core::Time::ZERO };
+    let snapshot = Snapshot { freshness: stale, ..story.snapshot(2) };
+    story.says(P1, 1, snapshot);
+    story.rests()
+}
