@@ -95,6 +95,11 @@ pub enum Command {
         group: GroupName,
     },
     /// Instances and configuration now, and each change from then on, until a signal
+    ///
+    /// First what is there, as added; then a line that it is listed; then a line per change. The
+    /// first column is the revision reached. With json each line is an object: event (added,
+    /// updated, removed, listed, stale, live, new-epoch), at (that revision), and the instance or
+    /// the config.
     Watch {
         /// Only this group
         #[arg(value_parser = GroupName::parse)]

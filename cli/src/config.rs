@@ -68,7 +68,7 @@ async fn edit(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure>
     let base = base.map(|base| base.data);
     let text = base.as_ref().map_or_else(|| "{}".to_owned(), pretty);
     let draft = Draft::new(&group, &text)?;
-    let edited = match draft.edit().await {
+    let edited = match draft.edit(Signals::listen()?).await {
         Ok(edited) => edited,
         Err(why) => return Err(draft.keep(&why)),
     };
@@ -198,14 +198,12 @@ impl Draft {
         Ok(Self { file, text: text.to_owned() })
     }
 
-    /// Has it edited, and reads it again.
-    async fn edit(&self) -> Result<String, String> {
+    /// Has it edited, and reads it again. Interrupts are the editor's; asked to end, we do.
+    async fn edit(&self, mut signals: Signals) -> Result<String, String> {
         let editor = ["VISUAL", "EDITOR"]
             .into_iter()
             .find_map(|name| env::var(name).ok().filter(|editor| !editor.trim().is_empty()));
         let editor = editor.unwrap_or_else(|| "vi".to_owned());
-        // Interrupts are the editor's; asked to end, we do.
-        let mut signals = Signals::listen().map_err(|failure| format!("{failure:?}"))?;
         let mut running = Command::new("sh")
             .args(["-c", &format!("{editor} \"$@\""), &editor])
             .arg(self.file.path())

@@ -137,9 +137,9 @@ impl Story<'_> {
         let seen = group.configurations().wait_for(|snapshot| race.survived(snapshot)).await;
         let revision = seen.map_err(failed)?.revision();
         let (base, (first, late)) = (race.base(), race.fields());
-        self.saw(&format!("two clients change the configuration at the same moment: {base}"))?;
+        self.saw(&format!("two clients change the configuration at the same moment, from {base}"))?;
         self.saw(&format!(
-            "{first} is set first; whoever sets {late} is shown that, and builds on it"
+            "{first} is written first; who sets {late} is shown that, and adds to it"
         ))?;
         self.saw(&format!("both changes survive, at revision {revision}: {}", race.result()))
     }

@@ -244,13 +244,16 @@ impl Keeper<'_> {
             () = self.signals.next_end() => false,
             removed = self.registry.shutdown() => removed,
         };
-        if self.registration.is_some() {
-            if removed {
-                note(format!("{name} is removed"));
-            } else {
-                let ttl = self.args.ttl;
+        let ttl = self.args.ttl;
+        match (&self.registration, removed) {
+            (Some(_), false) => {
                 note(format!("{name}: removal not confirmed; its lease ends within {ttl:?}"));
             }
+            // Of one that never stood there is nothing to say.
+            (Some(_), true) if self.told != RegistrationState::Starting => {
+                note(format!("{name} is removed"));
+            }
+            (Some(_) | None, _) => {}
         }
         Ok(match ended {
             Ended::Child(status) => status,
