@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use portolan_core::waist::{
-    AttemptId, DeleteRange, KeyRange, Range, Reply, Request, Revision, Revoke, Watch, WatchSay,
+    AttemptId, DeleteRange, KeyRange, Put, Range, Reply, Request, Revision, Revoke, Watch, WatchSay,
 };
 use portolan_kit::Release;
 
@@ -76,7 +76,7 @@ impl Pair {
     fn take(&mut self, steps: &[Step]) -> Alike {
         let mut stores = match self.stores.take() {
             Some(stores) => stores,
-            None => Stores::start(self.release),
+            None => Stores::start(self.release)?,
         };
         stores.clean()?;
         for (number, step) in steps.iter().enumerate() {
@@ -101,18 +101,18 @@ impl Pair {
 }
 
 impl Stores {
-    fn start(release: Release) -> Self {
+    /// Two fresh stores, some way from revision 1: what is drawn as so many revisions ago is then a
+    /// revision in every case, and a case does the same whether others came before it or not.
+    fn start(release: Release) -> Alike<Self> {
         let etcd = RealStore::start(release, Setup::FRESH);
         let model = ModelStore::new(Some(etcd.release()), Setup::FRESH);
         let present = Present { revision: Revision(1), compacted: Revision::ZERO };
-        Self {
-            model,
-            etcd,
-            present,
-            streams: BTreeMap::new(),
-            unsettled: false,
-            told: BTreeMap::new(),
+        let (streams, told) = (BTreeMap::new(), BTreeMap::new());
+        let mut stores = Self { model, etcd, present, streams, unsettled: false, told };
+        for _ in 0..20 {
+            stores.call(&Request::Put(Put { key: "start".into(), ..Put::default() }))?;
         }
+        Ok(stores)
     }
 
     /// No keys, no leases, and no history below the present.
