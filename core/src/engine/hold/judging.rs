@@ -54,6 +54,9 @@ impl Holds {
         if newer || seen.as_of < item.known_to {
             slot.seen = Some(seen);
         }
+        if let Some(lease) = item.lease() {
+            self.untainted(item.slot, lease);
+        }
         self.learnt(item.slot);
         self.judge(cx, item.slot, true);
     }
@@ -62,18 +65,23 @@ impl Holds {
     /// and which leases it has left.
     pub(super) fn learnt(&mut self, id: SlotId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        for lease_id in slot.lift_taints() {
-            // Another publish may still land on the same lease; and whoever was given up stays
-            // until its leases are dead.
-            let tainted = slot.taints.iter().any(|taint| taint.lease == lease_id);
-            if !tainted
-                && slot.phase != Phase::Abandoned
-                && let Some(lease) = self.leases.get_mut(&lease_id)
-            {
-                lease.tainting.remove(&id);
-            }
+        for lease in slot.lift_taints() {
+            self.untainted(id, lease);
         }
         self.see_left(id);
+    }
+
+    /// A publish of a slot on a lease cannot land any more. Another one may; and whoever was given
+    /// up stays until its leases are dead.
+    pub(super) fn untainted(&mut self, id: SlotId, lease: LeaseId) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let tainted = slot.taints.iter().any(|taint| taint.lease == lease);
+        if !tainted
+            && slot.phase != Phase::Abandoned
+            && let Some(lease) = self.leases.get_mut(&lease)
+        {
+            lease.tainting.remove(&id);
+        }
     }
 
     /// Decides what follows from what is now known of a slot's key. `proven`: by a linearizable

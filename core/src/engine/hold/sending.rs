@@ -157,6 +157,9 @@ impl Holds {
                     slot.taints.retain(|taint| taint.attempt != attempt);
                 }
             }
+            if let (true, Some(lease)) = (surely_not_done, item.lease()) {
+                self.untainted(item.slot, lease);
+            }
         }
         let lease = items.first().and_then(Item::lease);
         if let (StoreError::LeaseNotFound, Some(lease)) = (error, lease) {

@@ -1,0 +1,67 @@
+//! Plans that once fell, or cost too much, and must not again. `FOUND.md` tells their stories.
+
+use portolan_core::waist::Request;
+use portolan_sim::{Plan, Runner, What};
+
+fn run(name: &str, text: &str) -> Runner {
+    let plan = Plan::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut runner = Runner::new(&plan, true);
+    runner.finish();
+    runner
+}
+
+macro_rules! plans {
+    ($($name:literal,)*) => {
+        /// Every stored plan, by the name of its file.
+        const PLANS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../plans/found/", $name, ".json"))),)*];
+    };
+}
+
+plans! {
+    "condemned-lease-runs-out",
+    "given-up-and-never-freed",
+    "move-seen-only-by-the-watch",
+    "one-taint-lifted-of-two",
+    "own-watch-before-what-is-compacted",
+    "own-watch-in-a-quiet-store",
+    "shutdown-before-the-removal-was-to-end",
+    "superseded-and-silent",
+    "two-wait-for-one-key",
+}
+
+#[test]
+fn what_was_found_stays_mended() {
+    let fell: Vec<_> = PLANS
+        .iter()
+        .filter_map(|(name, text)| Some(format!("{name}: {}", run(name, text).violation()?)))
+        .collect();
+    assert!(fell.is_empty(), "{}", fell.join("\n"));
+}
+
+/// A watch of an own key that begins before what was compacted is cancelled each time: it must
+/// begin where the key was last seen.
+#[test]
+fn an_own_watch_survives_a_compaction() {
+    let runner =
+        run("compacted", include_str!("../plans/found/own-watch-before-what-is-compacted.json"));
+    let watches = own_watches(&runner);
+    assert!(watches <= 4, "{watches} watches of one key in a minute");
+}
+
+/// Since 3.5.22 a watch that begins in the future leaves probes unanswered. An own watch must not
+/// take a quiet store for a dead one, and go from member to member.
+#[test]
+fn an_own_watch_in_a_quiet_store_stays_open() {
+    let runner = run("quiet", include_str!("../plans/found/own-watch-in-a-quiet-store.json"));
+    assert_eq!(own_watches(&runner), 1);
+}
+
+fn own_watches(runner: &Runner) -> usize {
+    let watches = runner.trace().iter().filter(|entry| {
+        matches!(&entry.what, What::Sent { request: Request::Watch(_), .. })
+            || matches!(&entry.what, What::Sent { request: Request::OnWatch { say, .. }, .. }
+                if matches!(say, portolan_core::waist::WatchSay::Create(_)))
+    });
+    watches.count()
+}
