@@ -23,7 +23,7 @@ bench: ## One table of ratios against raw clients on the same etcd
 conformance-long: ## The model against real etcd with OPS=1000000 random operations
 	@.ci/setup.sh test
 	@if [ -r .cache/env ]; then . .cache/env; fi; PORTOLAN_CONFORMANCE_OPS=$(OPS) \
-		cargo nextest run -p portolan --test it --no-capture -E 'test(/conformance.*random/)'
+		cargo test -p portolan --test it -- --nocapture conformance::random::on_etcd_3_5
 
 lint: ## Formats and lints only
 	@.ci/test.sh fmt clippy

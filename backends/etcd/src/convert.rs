@@ -202,7 +202,7 @@ pub(crate) fn txn_reply(reply: pb::PbTxnResponse) -> Result<TxnReply, StoreError
         Some(PbOp::ResponsePut(reply)) => Ok(OpReply::Put(put_reply(reply))),
         Some(PbOp::ResponseDeleteRange(reply)) => Ok(OpReply::Delete(delete_reply(reply))),
         Some(PbOp::ResponseTxn(reply)) => txn_reply(reply).map(OpReply::Txn),
-        None => Err(senseless("a transaction's answer has an operation without content")),
+        None => Err(senseless("a transaction's result without content")),
     });
     Ok(TxnReply {
         header: header(reply.header.as_ref()),
@@ -284,3 +284,6 @@ fn event(event: pb::PbEvent) -> Result<KeyEvent, StoreError> {
 fn senseless(what: &str) -> StoreError {
     StoreError::Other { code: Code::Internal, message: format!("the store answered {what}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use portolan_core::waist::{
 use portolan_etcd::{EtcdBackend, RawChannel, Transport};
 use portolan_kit::Port;
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::transport::Endpoint;
 use tower::{BoxError, ServiceExt, service_fn};
 
@@ -45,6 +45,28 @@ async fn no_connection_comes_about() {
     let detail = "away:2379: no route to host".to_owned();
     assert_eq!(error, StoreError::CannotConnect { detail });
     assert_eq!(error.certainty(), Certainty::NotDone);
+}
+
+/// The system takes no more connections for this listener, and does not say so.
+#[tokio::test]
+async fn a_connection_takes_too_long() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port is free");
+    let listener = socket.listen(1).expect("listen");
+    let address = listener.local_addr().expect("it is bound");
+    let mut held = Vec::new();
+    let briefly = Duration::from_millis(200);
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, briefly) {
+        held.push(stream);
+        assert!(held.len() < 100, "the queue of a listener has an end");
+    }
+    let mut transport = Transport::default();
+    transport.connect_timeout = Duration::from_millis(300);
+    let builder = EtcdBackend::builder().address(address.to_string()).transport(transport);
+    let asked = Instant::now();
+    let error = Driver::new(builder).failure(get("a")).await;
+    assert!(matches!(error, StoreError::CannotConnect { .. }), "{error:?}");
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }
 
 type NoStream = hyper_util::rt::TokioIo<tokio::net::TcpStream>;
