@@ -115,7 +115,7 @@ pub enum Gap {
     NewEpoch,
     /// A probe found a difference.
     Differs,
-    /// The store's answer made no sense.
+    /// The store's answer made no sense, or was too large to read.
     Garbled,
 }
 

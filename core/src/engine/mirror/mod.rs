@@ -196,7 +196,6 @@ impl Mirror {
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         state.leave(cx);
-        self.live_until = Time::NEVER;
     }
 
     /// When to call [`on_timer`](Self::on_timer) if nothing else happens first.
@@ -372,6 +371,10 @@ impl Mirror {
     /// Tells a change of freshness that came without a step.
     fn tell(&mut self, cx: &mut Cx<'_>) {
         let snapshot = &self.replica.shown;
+        debug_assert!(
+            self.live_until == Time::NEVER || snapshot.freshness == Freshness::Live,
+            "only what is live can become stale"
+        );
         if self.told != snapshot.freshness {
             self.told = snapshot.freshness;
             cx.event(Event::Freshness { id: self.id, snapshot: snapshot.clone() });

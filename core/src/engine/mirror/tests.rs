@@ -1,5 +1,6 @@
 mod harness;
 mod laws;
+mod strange;
 mod viewer;
 mod world;
 
@@ -451,6 +452,21 @@ fn an_unanswered_probe_is_settled_by_a_read_and_not_asked_again() {
     8.000s < directory 1 0@7 live 2 records
     13.000s < #7 m1 range shop limit=1 sort=Mod/Descending keys-only
     13.000s > #7 range @30 b@4/5 of 2
+    ");
+}
+
+#[test]
+fn a_stream_that_speaks_again_needs_no_settling() {
+    let mut h = Harness::followed();
+    h.wait(ms(8_000)).reply(2, events(8, [delete("a", 8)])).wait(ms(5_000));
+    assert_snapshot!(h.trace(), @"
+    5.000s < #5 m1 on #2 progress
+    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
+    8.000s < directory 1 0@7 stale since 0.000s 2 records
+    8.000s > #2 watch @8 -a@8
+    8.000s < #6 cancel
+    8.000s < directory 1 0@8 live 1 records Watched: -a@3
+    13.000s < #7 m1 on #2 progress
     ");
 }
 

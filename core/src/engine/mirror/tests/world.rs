@@ -210,7 +210,7 @@ impl World {
             Turn::Write(changes) => self.store.write(&changes),
             Turn::Run(which) => drop(self.pick(which).map(|attempt| self.run(attempt))),
             Turn::Deliver(which) => drop(self.pick(which).map(|attempt| self.deliver(attempt))),
-            Turn::Flow => while self.flow() {},
+            Turn::Flow => self.flow(),
             Turn::Lose(which) => self.on(which, |flight| flight.lost = true),
             Turn::Fail(which, error) => self.on(which, |flight| flight.end(error)),
             Turn::Break => self.break_all(),
@@ -248,7 +248,7 @@ impl World {
         self.flights.values_mut().filter(|flight| flight.lost).for_each(|f| f.end(lost()));
         let end = self.now + Duration::from_secs(300);
         loop {
-            while self.flow() {}
+            self.flow();
             let snapshot = self.engine.snapshot(DIRECTORY).expect("open");
             if snapshot.freshness == Freshness::Live
                 && self.store.at(self.store.revision()).is_some_and(|all| shows(snapshot, &all))
@@ -340,14 +340,19 @@ impl World {
         true
     }
 
-    /// Runs each attempt and delivers a message of each; false when there was nothing to do.
-    fn flow(&mut self) -> bool {
-        let mut moved = false;
-        for attempt in self.flights.keys().copied().collect::<Vec<_>>() {
-            self.run(attempt);
-            moved |= self.deliver(attempt);
+    /// Lets all that is open be looked at and arrive, until nothing is said any more.
+    fn flow(&mut self) {
+        for _ in 0..1_000 {
+            let mut said = false;
+            for attempt in self.flights.keys().copied().collect::<Vec<_>>() {
+                self.run(attempt);
+                said |= self.deliver(attempt);
+            }
+            if !said {
+                return;
+            }
         }
-        moved
+        panic!("it never comes to rest\n{}", self.trace);
     }
 
     fn wait(&mut self, span: Duration) {
@@ -384,6 +389,9 @@ impl World {
             let real = real.any(|all| shows(snapshot, &all));
             assert!(real, "never so in the store: {snapshot}\n{}", self.trace);
         }
+        let stream = |flight: &&Flight| matches!(flight.request, Request::Watch(_));
+        assert!(self.flights.values().filter(stream).count() <= 1, "two streams are open");
+        assert!(self.flights.len() <= 3, "calls are forgotten");
         // A tick more changes nothing.
         let mut twin = self.engine.clone();
         twin.handle(self.now, Input::Tick);
