@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portolan_sim::check::{Machine, Mark};
+use portolan_sim::check::{Machine, Mark, same};
 use portolan_sim::run::{Failure, shrink};
 use portolan_sim::{Mix, Plan, Property, Runner};
 
@@ -106,6 +106,9 @@ fn drawn_plans_hold() {
     eprintln!("plans by machine: {:?}", batch.machines);
     eprintln!("plans by mark: {:?}", batch.marks);
     eprintln!("looked: {:?}", batch.looked);
+    if plans >= 500 {
+        assert_exercised(&batch, plans);
+    }
     let mut by_property: BTreeMap<Property, Vec<Failure>> = BTreeMap::new();
     for failure in batch.failures {
         by_property.entry(failure.violation.property).or_default().push(failure);
@@ -130,6 +133,50 @@ fn drawn_plans_hold() {
         })
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// A check that never had anything to look at proves nothing, nor do plans that leave a machine out.
+fn assert_exercised(batch: &Batch, plans: u64) {
+    for &property in Property::ALL.iter().filter(|&&property| property != Property::EF8) {
+        let looked = batch.looked.get(&property).copied().unwrap_or(0);
+        assert!(looked > 0, "{property} had nothing to look at in {plans} plans");
+    }
+    for machine in Machine::ALL {
+        let exercised = batch.machines.get(machine).copied().unwrap_or(0);
+        assert!(
+            exercised >= plans / 10,
+            "{machine:?} was exercised in {exercised} of {plans} plans"
+        );
+    }
+}
+
+/// EF8: the same plan gives the same trace to the byte, and so does a clone of the world taken
+/// midway.
+#[test]
+fn the_same_plan_gives_the_same_trace() {
+    for seed in 0..20 {
+        let plan = Plan::draw(seed, &Mix::default());
+        let text = plan.to_text();
+        assert_eq!(Plan::parse(&text).expect("a drawn plan reads back"), plan, "seed {seed}");
+        let mut first = Runner::new(&plan, true);
+        let mut steps = 0;
+        let mut midway = None;
+        while first.step() {
+            steps += 1;
+            if steps == 1_000 {
+                midway = Some(first.clone());
+            }
+        }
+        let mut second = Runner::new(&plan, true);
+        second.finish();
+        for (name, other) in [("again", Some(second)), ("from midway", midway)] {
+            let Some(mut other) = other else { continue };
+            other.finish();
+            assert_eq!(same(first.trace(), other.trace()), Ok(()), "seed {seed}, {name}");
+            assert_eq!(first.hash(), other.hash(), "seed {seed}, {name}");
+            assert!(first.world() == other.world(), "seed {seed}, {name}: the worlds differ");
+        }
+    }
 }
 
 /// Replays `PORTOLAN_PLAN`, or draws `PORTOLAN_SEED`, and shows the trace.

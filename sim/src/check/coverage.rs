@@ -33,6 +33,19 @@ pub enum Machine {
     Members,
 }
 
+impl Machine {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Lease,
+        Self::Hold,
+        Self::Mirror,
+        Self::Update,
+        Self::Call,
+        Self::Retry,
+        Self::Members,
+    ];
+}
+
 /// Rare things worth counting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
