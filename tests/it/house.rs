@@ -6,6 +6,7 @@ mod arrows;
 mod licences;
 mod manifests;
 mod metadata;
+mod properties;
 mod sources;
 
 use std::path::Path;
