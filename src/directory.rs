@@ -40,7 +40,7 @@ pub(crate) struct DirectoryState {
 /// Where the driver puts snapshots, and readers find them.
 pub(crate) struct View {
     now: ArcSwap<Content_>,
-    /// Counts the snapshots. The driver alone keeps it open.
+    /// Counts the snapshots, up to [`CLOSED`].
     count: watch::Sender<u64>,
 }
 
@@ -136,11 +136,9 @@ impl Directory {
 
     /// The differences from now on; the first one holds everything that is there now.
     pub fn changes(&self) -> Changes {
-        let mut count = self.state.view.count.subscribe();
-        count.mark_changed();
         Changes {
             directory: self.clone(),
-            count,
+            count: self.state.view.count.subscribe(),
             seen: Snapshot { content: Arc::new(nothing()) },
             waiting: None,
         }
@@ -267,22 +265,31 @@ impl Snapshot {
 }
 
 impl Changes {
-    /// Waits for the next difference; `None` when the registry was shut down. Cancel safe.
+    /// Waits for the next difference; `None` when the registry was shut down and everything up to
+    /// then was told. Cancel safe.
     pub async fn next(&mut self) -> Option<Difference> {
         loop {
+            if let Some(news) = self.news() {
+                return news;
+            }
             self.count.changed().await.ok()?;
-            if let Some(difference) = self.difference() {
-                return Some(difference);
-            }
-            if self.directory.state.view.is_closed() {
-                return None;
-            }
         }
     }
 
     /// What the reader was last shown.
     pub fn seen(&self) -> &Snapshot {
         &self.seen
+    }
+
+    /// What there is to tell without waiting: a difference, or that no more will come.
+    fn news(&mut self) -> Option<Option<Difference>> {
+        self.count.mark_unchanged();
+        // Asked first: what is shown before the end must not be taken for told.
+        let closed = self.directory.state.view.is_closed();
+        match self.difference() {
+            None if !closed => None,
+            news => Some(news),
+        }
     }
 
     /// The way from what was seen to what is there; `None`: nothing is new.
@@ -315,6 +322,11 @@ impl Stream for Changes {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Difference>> {
         loop {
             let this = &mut *self;
+            if this.waiting.is_none()
+                && let Some(news) = this.news()
+            {
+                return Poll::Ready(news);
+            }
             let waiting = this.waiting.get_or_insert_with(|| {
                 let mut count = this.count.clone();
                 Box::pin(async move { count.changed().await.ok().map(|()| count) })
@@ -323,12 +335,6 @@ impl Stream for Changes {
             this.waiting = None;
             let Some(count) = count else { return Poll::Ready(None) };
             this.count = count;
-            if let Some(difference) = this.difference() {
-                return Poll::Ready(Some(difference));
-            }
-            if this.directory.state.view.is_closed() {
-                return Poll::Ready(None);
-            }
         }
     }
 }

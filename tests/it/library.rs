@@ -1,7 +1,9 @@
 //! The library over the embedded store, under a paused clock: what users see.
 
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_core::Stream;
 use portolan::{
     Change, Conflict, Data, Embedded, ErrorKind, Freshness, Gone, Group, Instance,
     RegistrationState, Registry, State,
@@ -171,17 +173,14 @@ async fn two_updates_at_once_both_survive() {
         }
     };
     let (first, second) = (group(&registries[0]), group(&registries[1]));
-    for round in 1..=20 {
+    for _ in 0..20 {
+        // The first time both create: one of them finds the other's, and adds to it.
         let (a, b) = tokio::join!(first.update_as(change("a")), second.update_as(change("b")));
-        let creating = round == 1;
-        for result in [&a, &b] {
-            // Two creations at once: one of them finds the other's.
-            assert!(result.is_ok() || creating, "{result:?}");
-        }
+        assert!(a.is_ok() && b.is_ok(), "{a:?}, {b:?}");
     }
     let config = first.config().await.expect("it is read").expect("it is there");
     let counts: std::collections::BTreeMap<String, u32> = config.parse().expect("it fits");
-    assert!(counts["a"] >= 19 && counts["b"] >= 19, "{counts:?}");
+    assert_eq!(counts, [("a".to_owned(), 20), ("b".to_owned(), 20)].into());
     let wrong = first.update_as(|_: &mut Vec<u32>| {}).await.expect_err("a map is no list");
     assert_eq!(wrong.kind(), ErrorKind::Invalid);
     let kept = first.update(|_| None).await.expect("nothing is to be done");
@@ -234,6 +233,62 @@ async fn a_slow_reader_gets_folded_differences_that_arrive() {
         .collect();
     assert_eq!(folded, now);
     registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_end_with_their_registry_and_not_before_all_was_told() {
+    let store = Embedded::new();
+    for abandoned in [false, true] {
+        let (ours, theirs) = (registry(&store), registry(&store));
+        let web = group(&theirs);
+        let registration = web.register(instance(&web, "a")).expect("it can be registered");
+        registration.ready().await.expect("it stands");
+        let seen = group(&ours).directory();
+        let (mut early, mut stream) = (seen.changes(), seen.changes());
+        seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+        if abandoned {
+            ours.abandon().await;
+        } else {
+            assert!(ours.shutdown().await);
+        }
+        // What was shown before the end is told, also to who begins to read after it.
+        let mut late = seen.changes();
+        for changes in [&mut early, &mut late] {
+            let told = timeout(SOON, changes.next()).await.expect("at once").expect("a difference");
+            assert_eq!(told.changes.len(), 1);
+            for _ in 0..2 {
+                assert_eq!(timeout(SOON, changes.next()).await.expect("it ends"), None);
+            }
+        }
+        let mut next =
+            async || std::future::poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await;
+        let told = timeout(SOON, next()).await.expect("at once").expect("a difference");
+        assert_eq!(told.changes.len(), 1);
+        for _ in 0..2 {
+            assert_eq!(timeout(SOON, next()).await.expect("it ends"), None);
+        }
+        registration.deregister().await.expect("it is confirmed");
+        theirs.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_finds_no_store_ends_by_its_limit() {
+    let store = Embedded::new();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let limit = Duration::from_secs(3);
+    let registry =
+        Registry::builder().embedded(&store).shutdown_within(limit).build().expect("it fits");
+    let web = group(&registry);
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    registration.ready().await.expect("it stands");
+    store.stop();
+    let started = tokio::time::Instant::now();
+    assert!(!registry.shutdown().await, "nothing is confirmed");
+    assert_eq!(started.elapsed().as_secs(), limit.as_secs());
+    assert_eq!(registration.state(), RegistrationState::Gone(Gone::Unconfirmed));
+    assert_eq!(tasks(), before);
 }
 
 #[tokio::test(start_paused = true)]
