@@ -177,7 +177,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
         writeln!(f, "replay: put the plan below into a file, and")?;
-        writeln!(f, "  PORTOLAN_PLAN=FILE cargo nextest run -p portolan-sim --no-capture replay")?;
+        writeln!(
+            f,
+            "  PORTOLAN_PLAN=FILE cargo nextest run -p portolan-sim --no-capture --run-ignored only \
+             replay"
+        )?;
         write!(f, "{}", self.plan.to_text())
     }
 }

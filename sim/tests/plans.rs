@@ -4,7 +4,8 @@
 //! PORTOLAN_PLANS=100000 cargo nextest run -p portolan-sim --no-capture drawn   more of them
 //! PORTOLAN_FROM=7000    ..                                                     from another seed
 //! PORTOLAN_KEEP=FOLDER  ..                                                     keeps what failed
-//! PORTOLAN_PLAN=FILE    cargo nextest run -p portolan-sim --no-capture replay  one, with its trace
+//! PORTOLAN_PLAN=FILE    cargo nextest run -p portolan-sim --no-capture --run-ignored only replay
+//!                                              one, with its trace; PORTOLAN_SEED=7 draws it
 //! ```
 #![expect(clippy::disallowed_methods, reason = "the harness reads its knobs and uses both cores")]
 #![expect(clippy::print_stderr, reason = "the harness shows progress")]
@@ -181,6 +182,7 @@ fn the_same_plan_gives_the_same_trace() {
 
 /// Replays `PORTOLAN_PLAN`, or draws `PORTOLAN_SEED`, and shows the trace.
 #[test]
+#[ignore = "a tool: it takes a plan from PORTOLAN_PLAN, or draws one from PORTOLAN_SEED"]
 fn replay() {
     let plan = match (std::env::var("PORTOLAN_PLAN"), knob("PORTOLAN_SEED")) {
         (Ok(path), _) => {
@@ -188,7 +190,7 @@ fn replay() {
             Plan::parse(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
         }
         (Err(_), Some(seed)) => Plan::draw(seed, &Mix::default()),
-        (Err(_), None) => return,
+        (Err(_), None) => panic!("PORTOLAN_PLAN names a plan's file, or PORTOLAN_SEED a seed"),
     };
     let mut runner = Runner::new(&plan, true);
     runner.finish();

@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::VW1, lacking(), "lacks /portolan/instances/web/b @3"),
         Row::new(Property::VW1, ahead(), "names @9, but the store is at @2"),
         Row::new(Property::VW2, falling(), "falls from @3 to @2"),
+        Row::new(Property::VW2, silent_epoch(), "begins epoch 1 without saying so"),
         Row::new(Property::VW2, needless_epoch(), "declares a new epoch, but"),
         Row::new(Property::VW3, torn(), "shows a part of @3"),
         Row::new(Property::VW4, added_twice(), "does not fit what it showed"),
@@ -64,6 +65,18 @@ fn falling() -> Story {
     story.says(P1, 1, before.clone());
     before.revision = Revision(2);
     story.says(P1, 1, before);
+    story
+}
+
+/// The step is told as one of the watch, and its snapshot is of another epoch.
+fn silent_epoch() -> Story {
+    let mut story = rewritten();
+    let before =
+        Story::directory().snapshot(2).records.get(&key("a")).expect("it is there").clone();
+    let snapshot = Snapshot { epoch: 1, ..story.snapshot(3) };
+    let record = snapshot.records.get(&key("a")).expect("it is there").clone();
+    let changes = vec![Change::Updated { key: key("a"), before, record }];
+    story.hears_events(P1, 2, 3).steps(P1, 1, StepCause::Watched, changes, snapshot);
     story
 }
 
