@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_core::engine::{Engine, Setup};
 use portolan_core::layout::{Layout, RootError};
 use portolan_core::time::Time;
-use portolan_core::tuning::Tuning;
+use portolan_core::tuning::{Tuning, TuningError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -45,14 +45,9 @@ pub enum BuildError {
     /// The root is not one.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// A lease's time to live out of range.
-    #[error("ttl is {given:?}; allowed are whole seconds from 1 s to {limit:?}")]
-    Ttl {
-        /// What was given.
-        given: Duration,
-        /// The longest.
-        limit: Duration,
-    },
+    /// A constant out of its range, the time to live among them.
+    #[error(transparent)]
+    Tuning(#[from] TuningError),
     /// A time limit that is no time at all.
     #[error("{what} is zero; it takes a time above zero")]
     NoTime {
@@ -73,9 +68,6 @@ pub enum BuildError {
         reason: String,
     },
 }
-
-/// The longest time to live that is taken: longer ones are no longer a sign of life.
-const TTL_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 impl RegistryBuilder {
     pub(crate) fn new() -> Self {
@@ -127,8 +119,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// How long a registration outlives its process: 15 s if not set; whole seconds. etcd raises
-    /// it to its minimum, 2 s by default.
+    /// How long a registration outlives its process: 15 s if not set; 1 s to a day, in whole
+    /// seconds. etcd raises it to its minimum, 2 s by default (row L2).
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.tuning.lease_ttl = ttl;
         self
@@ -208,16 +200,8 @@ impl RegistryBuilder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        let ttl = self.tuning.lease_ttl;
-        if ttl.as_secs() < 1 || ttl > TTL_LIMIT || ttl.subsec_nanos() != 0 {
-            return Err(BuildError::Ttl { given: ttl, limit: TTL_LIMIT });
-        }
-        let times = [
-            ("call_within", self.limits.call),
-            ("shutdown_within", self.limits.shutdown),
-            ("attempt_timeout", self.tuning.attempt_timeout),
-            ("backoff_base", self.tuning.backoff_base),
-        ];
+        self.tuning.check()?;
+        let times = [("call_within", self.limits.call), ("shutdown_within", self.limits.shutdown)];
         match times.into_iter().find(|(_, time)| time.is_zero()) {
             Some((what, _)) => Err(BuildError::NoTime { what }),
             None => Ok(()),

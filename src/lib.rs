@@ -72,5 +72,5 @@ pub use portolan_core::engine::{Change, Conflict, Content, Freshness, Gone, Loss
 pub use portolan_core::instance::{Builder as InstanceBuilder, Data, Endpoint, Instance, State};
 pub use portolan_core::layout::{BadRecord, Layout, Scope};
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
-pub use portolan_core::tuning::Tuning;
+pub use portolan_core::tuning::{Tuning, TuningError};
 pub use portolan_core::waist::{Key, LeaseId, Revision};

@@ -1,10 +1,12 @@
 //! Every constant of the engine, in one place, so that tests and the simulator can draw them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The engine's constants. The defaults suit a cluster within one region.
+/// The engine's constants. The defaults suit a cluster within one region. What each may be says
+/// [`check`](Self::check).
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tuning {
@@ -71,5 +73,168 @@ impl Default for Tuning {
             own_watches: 200,
             max_in_flight: 1_024,
         }
+    }
+}
+
+/// A constant that makes no sense.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field} is {given}; allowed is {allowed}")]
+pub struct TuningError {
+    /// The name of the constant.
+    pub field: &'static str,
+    /// What it is.
+    pub given: String,
+    /// What it may be.
+    pub allowed: String,
+}
+
+const MILLI: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Tuning {
+    /// Whether an engine can work with these. One that cannot is never told so later: it would
+    /// spin, or wait without end.
+    ///
+    /// # Errors
+    /// The first constant out of its range.
+    pub fn check(&self) -> Result<(), TuningError> {
+        // Destructured, so that no new constant is forgotten.
+        let Self {
+            lease_ttl,
+            max_keys_per_lease,
+            clock_error_permille,
+            renewals_per_ttl,
+            attempt_timeout,
+            backoff_base,
+            backoff_cap,
+            backoff_slow_cap,
+            jitter_percent,
+            healthy_after,
+            retry_burst,
+            retries_per_sec,
+            page_limit,
+            probe_after,
+            probe_timeout,
+            batch_keys,
+            batch_bytes,
+            own_watches: _,
+            max_in_flight,
+        } = *self;
+        if lease_ttl.subsec_nanos() != 0 {
+            let allowed = "a whole number of seconds".to_owned();
+            return Err(TuningError { field: "lease_ttl", given: shown(lease_ttl), allowed });
+        }
+        // A longer one is no sign of life any more.
+        time("lease_ttl", lease_ttl, Duration::from_secs(1)..=DAY)?;
+        time("attempt_timeout", attempt_timeout, MILLI..=HOUR)?;
+        time("backoff_base", backoff_base, MILLI..=HOUR)?;
+        time("backoff_cap", backoff_cap, backoff_base..=HOUR)?;
+        time("backoff_slow_cap", backoff_slow_cap, backoff_cap..=DAY)?;
+        time("healthy_after", healthy_after, Duration::ZERO..=DAY)?;
+        time("probe_after", probe_after, MILLI..=DAY)?;
+        time("probe_timeout", probe_timeout, MILLI..=HOUR)?;
+        number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
+        number("clock_error_permille", clock_error_permille, 0..=500)?;
+        // Fewer, and one lost answer loses the lease.
+        number("renewals_per_ttl", renewals_per_ttl, 3..=100)?;
+        // More, and a pause may be none.
+        number("jitter_percent", jitter_percent, 0..=95)?;
+        number("retry_burst", retry_burst, 1..=u32::MAX)?;
+        number("retries_per_sec", retries_per_sec, 1..=u32::MAX)?;
+        number("page_limit", page_limit, 1..=u32::MAX)?;
+        number("batch_keys", batch_keys, 1..=126)?;
+        number("batch_bytes", batch_bytes, 1..=3 << 19)?;
+        number("max_in_flight", max_in_flight, 1..=u32::MAX)
+    }
+}
+
+fn time(
+    field: &'static str,
+    given: Duration,
+    allowed: RangeInclusive<Duration>,
+) -> Result<(), TuningError> {
+    if allowed.contains(&given) {
+        return Ok(());
+    }
+    let allowed = format!("{} to {}", shown(*allowed.start()), shown(*allowed.end()));
+    Err(TuningError { field, given: shown(given), allowed })
+}
+
+fn shown(time: Duration) -> String {
+    format!("{time:?}")
+}
+
+fn number(
+    field: &'static str,
+    given: u32,
+    allowed: RangeInclusive<u32>,
+) -> Result<(), TuningError> {
+    if allowed.contains(&given) {
+        return Ok(());
+    }
+    let allowed = match allowed.into_inner() {
+        (least, u32::MAX) => format!("{least} or more"),
+        (least, most) => format!("{least} to {most}"),
+    };
+    Err(TuningError { field, given: given.to_string(), allowed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_named_with_its_limits() {
+        let changes: [fn(&mut Tuning); 20] = [
+            |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
+            |tuning| tuning.lease_ttl = Duration::ZERO,
+            |tuning| tuning.lease_ttl = Duration::MAX,
+            |tuning| tuning.attempt_timeout = Duration::ZERO,
+            |tuning| tuning.backoff_base = Duration::from_micros(999),
+            |tuning| tuning.backoff_cap = Duration::from_millis(99),
+            |tuning| tuning.backoff_slow_cap = Duration::from_secs(4),
+            |tuning| tuning.healthy_after = Duration::MAX,
+            |tuning| tuning.probe_after = Duration::ZERO,
+            |tuning| tuning.probe_timeout = Duration::ZERO,
+            |tuning| tuning.max_keys_per_lease = 0,
+            |tuning| tuning.clock_error_permille = 501,
+            |tuning| tuning.renewals_per_ttl = 2,
+            |tuning| tuning.jitter_percent = 96,
+            |tuning| tuning.retry_burst = 0,
+            |tuning| tuning.retries_per_sec = 0,
+            |tuning| tuning.page_limit = 0,
+            |tuning| tuning.batch_keys = 127,
+            |tuning| tuning.batch_bytes = 0,
+            |tuning| tuning.max_in_flight = 0,
+        ];
+        let errors = changes.map(|change| {
+            let mut tuning = Tuning::default();
+            assert_eq!(tuning.check(), Ok(()));
+            change(&mut tuning);
+            tuning.check().expect_err("it makes no sense").to_string()
+        });
+        insta::assert_snapshot!(errors.join("\n"), @"
+        lease_ttl is 1.5s; allowed is a whole number of seconds
+        lease_ttl is 0ns; allowed is 1s to 86400s
+        lease_ttl is 18446744073709551615.999999999s; allowed is a whole number of seconds
+        attempt_timeout is 0ns; allowed is 1ms to 3600s
+        backoff_base is 999µs; allowed is 1ms to 3600s
+        backoff_cap is 99ms; allowed is 100ms to 3600s
+        backoff_slow_cap is 4s; allowed is 5s to 86400s
+        healthy_after is 18446744073709551615.999999999s; allowed is 0ns to 86400s
+        probe_after is 0ns; allowed is 1ms to 86400s
+        probe_timeout is 0ns; allowed is 1ms to 3600s
+        max_keys_per_lease is 0; allowed is 1 or more
+        clock_error_permille is 501; allowed is 0 to 500
+        renewals_per_ttl is 2; allowed is 3 to 100
+        jitter_percent is 96; allowed is 0 to 95
+        retry_burst is 0; allowed is 1 or more
+        retries_per_sec is 0; allowed is 1 or more
+        page_limit is 0; allowed is 1 or more
+        batch_keys is 127; allowed is 1 to 126
+        batch_bytes is 0; allowed is 1 to 1572864
+        max_in_flight is 0; allowed is 1 or more
+        ");
     }
 }

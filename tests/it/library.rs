@@ -379,6 +379,7 @@ async fn what_makes_no_sense_is_refused_with_field_value_and_limit() {
     let texts = [
         build(|b| b.ttl(Duration::from_millis(500))),
         build(|b| b.ttl(Duration::from_secs(1 << 20))),
+        build(|b| b.tuning(portolan::Tuning { page_limit: 0, ..Default::default() })),
         build(|b| b.call_within(Duration::ZERO)),
         build(|b| b.root("portolan")),
         Registry::builder().build().map(drop).expect_err("no store").to_string(),
@@ -388,8 +389,9 @@ async fn what_makes_no_sense_is_refused_with_field_value_and_limit() {
         other.register(instance(&web, "a")).map(drop).expect_err("not its group").to_string(),
     ];
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    ttl is 500ms; allowed are whole seconds from 1 s to 86400s
-    ttl is 1048576s; allowed are whole seconds from 1 s to 86400s
+    lease_ttl is 500ms; allowed is a whole number of seconds
+    lease_ttl is 1048576s; allowed is 1s to 86400s
+    page_limit is 0; allowed is 1 or more
     call_within is zero; it takes a time above zero
     root is "portolan"; it takes an absolute path of names, like /portolan
     no store is named: give the addresses of etcd's members, or an embedded store
