@@ -121,12 +121,12 @@ impl Tuning {
             own_watches: _,
             max_in_flight,
         } = *self;
-        if lease_ttl.subsec_nanos() != 0 {
-            let allowed = "a whole number of seconds".to_owned();
+        // A longer one is no sign of life any more.
+        let range = Duration::from_secs(1)..=DAY;
+        if lease_ttl.subsec_nanos() != 0 || !range.contains(&lease_ttl) {
+            let allowed = "1 s to 86400 s, in whole seconds".to_owned();
             return Err(TuningError { field: "lease_ttl", given: shown(lease_ttl), allowed });
         }
-        // A longer one is no sign of life any more.
-        time("lease_ttl", lease_ttl, Duration::from_secs(1)..=DAY)?;
         time("attempt_timeout", attempt_timeout, MILLI..=HOUR)?;
         time("backoff_base", backoff_base, MILLI..=HOUR)?;
         time("backoff_cap", backoff_cap, backoff_base..=HOUR)?;
@@ -215,9 +215,9 @@ mod tests {
             tuning.check().expect_err("it makes no sense").to_string()
         });
         insta::assert_snapshot!(errors.join("\n"), @"
-        lease_ttl is 1.5s; allowed is a whole number of seconds
-        lease_ttl is 0ns; allowed is 1s to 86400s
-        lease_ttl is 18446744073709551615.999999999s; allowed is a whole number of seconds
+        lease_ttl is 1.5s; allowed is 1 s to 86400 s, in whole seconds
+        lease_ttl is 0ns; allowed is 1 s to 86400 s, in whole seconds
+        lease_ttl is 18446744073709551615.999999999s; allowed is 1 s to 86400 s, in whole seconds
         attempt_timeout is 0ns; allowed is 1ms to 3600s
         backoff_base is 999µs; allowed is 1ms to 3600s
         backoff_cap is 99ms; allowed is 100ms to 3600s

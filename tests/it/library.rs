@@ -389,8 +389,8 @@ async fn what_makes_no_sense_is_refused_with_field_value_and_limit() {
         other.register(instance(&web, "a")).map(drop).expect_err("not its group").to_string(),
     ];
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    lease_ttl is 500ms; allowed is a whole number of seconds
-    lease_ttl is 1048576s; allowed is 1s to 86400s
+    lease_ttl is 500ms; allowed is 1 s to 86400 s, in whole seconds
+    lease_ttl is 1048576s; allowed is 1 s to 86400 s, in whole seconds
     page_limit is 0; allowed is 1 or more
     call_within is zero; it takes a time above zero
     root is "portolan"; it takes an absolute path of names, like /portolan
