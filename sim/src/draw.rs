@@ -462,7 +462,8 @@ fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         batch_keys: few_or_many(between(0, 5), 3, 126),
         ..Tuning::default()
     };
-    let version = if between(0, 1) == 0 { "3.5.30" } else { "3.6.6" };
+    let last = VERSIONS.len() as u64 - 1;
+    let version = VERSIONS[usize::try_from(between(0, last)).unwrap_or(0)];
     let store = portolan_memory::Config {
         sync_revisions: if between(0, 2) == 0 { between(1, 3) as usize } else { 1_000 },
         sync_interval: Duration::from_millis(between(10, 200)),
@@ -501,3 +502,9 @@ fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         wire,
     }
 }
+
+/// The releases that stores are drawn from. Older ones answer progress out of step and forget a
+/// delete where they compact; the next owe progress until an event; the next tell it before a watch has
+/// begun; then the newest of each line.
+const VERSIONS: &[&str] =
+    &["3.4.23", "3.5.7", "3.4.30", "3.5.10", "3.4.37", "3.5.16", "3.5.30", "3.6.6", "3.7.0"];

@@ -82,6 +82,15 @@ impl Story {
         story
     }
 
+    /// The same, with a store of the release `version`.
+    pub fn on(mut self, version: &str) -> Self {
+        if let Some(Entry { what: What::Began(setup), .. }) = self.entries.first_mut() {
+            let store = portolan_memory::Config::of_version(version).expect("a version");
+            Arc::make_mut(setup).store = store;
+        }
+        self
+    }
+
     /// What the checks make of it.
     pub fn checked(&self) -> Checks {
         let mut checks = Checks::new();
@@ -288,6 +297,12 @@ impl Story {
 
     pub fn says(&mut self, run: Run, id: u64, snapshot: Snapshot) -> &mut Self {
         self.tells(run, Event::Freshness { id: DirectoryId(id), snapshot })
+    }
+
+    /// A watch brings nothing but the store's revision.
+    pub fn hears_progress(&mut self, run: Run, attempt: u64, revision: i64) -> &mut Self {
+        let reply = WatchReply { header: header(revision), watch_id: -1, ..WatchReply::default() };
+        self.hears(run, attempt, Reply::Watch(reply))
     }
 
     /// What stands, as a directory would show it.

@@ -2,7 +2,7 @@
 
 use portolan_core::engine::{Change, Freshness, Gap, Snapshot, StepCause};
 use portolan_core::instance::Stamp;
-use portolan_core::waist::{Reply, Revision, WatchReply};
+use portolan_core::waist::{Key, Reply, Revision, WatchReply};
 
 use super::super::Property;
 use super::Row;
@@ -24,6 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::VW7, missed(), "did not tell of /portolan/instances/web/a rightly"),
         Row::new(Property::VW8, undeclared(), "says live across a gap"),
         Row::new(Property::VW9, from_header(), "from @10, which follows nothing"),
+        Row::new(Property::VW9, from_early_progress(), "from @4, which follows nothing"),
         Row::new(Property::VW10, behind(), "took a list @2 that was behind"),
         Row::new(Property::VW11, silent(), "says live after a silence"),
         Row::new(Property::LV1, stale_in_the_end(), "says Stale"),
@@ -172,6 +173,20 @@ fn from_header() -> Story {
     let mut story = rewritten();
     story.hears_events(P1, 2, 9).cancels(P1, 2).watches(P1, 3, 10);
     story
+}
+
+/// The store writes another key, answers for its progress, and the watch is opened anew from there.
+pub(super) fn from_progress() -> Story {
+    let mut story = Story::directory();
+    let b = value_of("b", Stamp { run: 9, registration: 1, sequence: 1 });
+    story.put(3, &Key::from("/kv/other"), &b, None, C0, 90).hears_progress(P1, 2, 3);
+    story.cancels(P1, 2).watches(P1, 3, 4);
+    story
+}
+
+/// The server is one of those whose progress may be ahead of its events.
+fn from_early_progress() -> Story {
+    from_progress().on("3.5.7")
 }
 
 /// A list from before an event that was delivered becomes the view.
