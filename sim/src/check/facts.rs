@@ -523,6 +523,13 @@ impl Facts {
     }
 }
 
+impl Directory {
+    /// The revision that it shows; 0 before its first list.
+    pub fn cursor(&self) -> Revision {
+        self.shown.as_ref().map_or(Revision::ZERO, |shown| shown.revision)
+    }
+}
+
 impl Registration {
     fn hangs(&mut self, at: Revision, lease: LeaseId) {
         if self.hangs_on.is_none_or(|(known, _)| known <= at) {

@@ -207,6 +207,9 @@ pub(super) struct NotBehind {
     delivered: BTreeMap<Place, Revision>,
     /// The revision of the last list delivered that was behind it.
     behind: BTreeMap<Place, Revision>,
+    /// The revision at which a watch was confirmed, where that was behind and no read has vouched
+    /// for the view since.
+    doubtful: BTreeMap<Place, Revision>,
 }
 
 impl Check for NotBehind {
@@ -218,23 +221,31 @@ impl Check for NotBehind {
                     if let Some((id, directory)) = facts.only_directory_of(run, &watch.keys) {
                         let newest = self.delivered.entry((run, id)).or_default();
                         *newest = (*newest).max(last.unwrap_or_default());
-                        let shown = directory.shown.as_ref().map(|shown| shown.revision);
-                        if reply.created && shown.is_some() {
+                        let at = reply.header.revision;
+                        if reply.created && directory.cursor().max(*newest) > at {
+                            self.doubtful.insert((run, id), at);
+                        }
+                        if reply.created && directory.cursor() > Revision::ZERO {
                             report.look();
                         }
                     }
                 }
-                (Request::Range(range), Reply::Range(reply)) if is_list(range) => {
+                (Request::Range(range), Reply::Range(reply)) => {
                     if let Some((id, directory)) = facts.only_directory_of(run, &range.keys) {
-                        let shown = directory.shown.as_ref().map_or(Revision::ZERO, |s| s.revision);
+                        if !range.serializable && reply.header.revision >= directory.cursor() {
+                            self.doubtful.remove(&(run, id));
+                        }
+                        if !is_list(range) {
+                            return;
+                        }
                         let newest = self.delivered.get(&(run, id)).copied().unwrap_or_default();
                         let at = reply.header.revision;
-                        if at < newest.max(shown) {
+                        if at < newest.max(directory.cursor()) {
                             self.behind.insert((run, id), at);
                         } else {
                             self.behind.remove(&(run, id));
                         }
-                        if shown > Revision::ZERO {
+                        if directory.cursor() > Revision::ZERO {
                             report.look();
                         }
                     }
@@ -245,7 +256,18 @@ impl Check for NotBehind {
         let Some(shown) = Shown::of(facts, entry) else { return };
         let Some(step) = shown.step else { return };
         match step.cause {
-            StepCause::Watched | StepCause::Relisted(Gap::NewEpoch) => {}
+            StepCause::Watched => {
+                let doubtful = self.doubtful.get(&(shown.run, shown.id));
+                report.expect(doubtful.is_none(), || {
+                    let at = doubtful.copied().unwrap_or_default();
+                    format!(
+                        "{} goes on by a watch confirmed @{at}, behind what it had been told, \
+                         without a read since",
+                        shown.name()
+                    )
+                });
+            }
+            StepCause::Relisted(Gap::NewEpoch) => {}
             StepCause::Listed | StepCause::Relisted(_) => {
                 let behind = self.behind.get(&(shown.run, shown.id));
                 report.expect(behind != Some(&step.snapshot.revision), || {
@@ -278,8 +300,7 @@ impl Check for Fresh {
                 .keys
                 .as_ref()
                 .is_some_and(|keys| keys == asked || keys.end == asked.end && asked.key > keys.key);
-            let shown = directory.shown.as_ref().map_or(Revision::ZERO, |shown| shown.revision);
-            if speaks_of_it && newest >= shown {
+            if speaks_of_it && newest >= directory.cursor() {
                 self.confirmed.insert(place, entry.at);
             }
         }

@@ -51,6 +51,7 @@ fn good_stories_pass() {
         ("registration", Story::registered()),
         ("directory", Story::directory()),
         ("update", Story::updated()),
+        ("a member that lags, vouched for", views::follows_from_behind(true)),
         ("progress that is meant", views::from_progress().on("3.5.8")),
     ];
     for (name, story) in stories {

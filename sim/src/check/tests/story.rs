@@ -254,10 +254,14 @@ impl Story {
         let snapshot = self.snapshot(revision);
         let changes = added(&snapshot);
         self.steps(run, id, StepCause::Listed, changes, snapshot);
-        self.watches(run, first + 1, revision + 1);
+        self.watches(run, first + 1, revision + 1).confirms(run, first + 1, revision)
+    }
+
+    /// A watch is confirmed by a member that is at a revision.
+    pub fn confirms(&mut self, run: Run, attempt: u64, revision: i64) -> &mut Self {
         let created =
             WatchReply { header: header(revision), created: true, ..WatchReply::default() };
-        self.hears(run, first + 1, Reply::Watch(created))
+        self.hears(run, attempt, Reply::Watch(created))
     }
 
     pub fn asks_list(&mut self, run: Run, attempt: u64) -> &mut Self {

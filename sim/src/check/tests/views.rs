@@ -2,11 +2,11 @@
 
 use portolan_core::engine::{Change, Freshness, Gap, Snapshot, StepCause};
 use portolan_core::instance::Stamp;
-use portolan_core::waist::{Key, Reply, Revision, WatchReply};
+use portolan_core::waist::{Key, Range, Reply, Request, Revision, WatchReply};
 
 use super::super::Property;
 use super::Row;
-use super::story::{C0, P0, P1, Story, added, instance, key, value_of};
+use super::story::{C0, P0, P1, Story, added, instance, key, keys, value_of};
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::VW9, from_header(), "from @10, which follows nothing"),
         Row::new(Property::VW9, from_early_progress(), "from @4, which follows nothing"),
         Row::new(Property::VW10, behind(), "took a list @2 that was behind"),
+        Row::new(Property::VW10, confirmed_behind(), "goes on by a watch confirmed @2, behind"),
         Row::new(Property::VW11, silent(), "says live after a silence"),
         Row::new(Property::LV1, stale_in_the_end(), "says Stale"),
     ]
@@ -196,6 +197,33 @@ fn behind() -> Story {
     let snapshot = Story::directory().snapshot(2);
     story.steps(P1, 1, StepCause::Relisted(Gap::Compacted), Vec::new(), snapshot);
     story
+}
+
+/// A new watch is confirmed by who has not seen what was delivered; what it brings is taken.
+fn confirmed_behind() -> Story {
+    follows_from_behind(false)
+}
+
+/// Whether a linearizable read at the cursor vouches for the view before the watch goes on.
+pub(super) fn follows_from_behind(vouched: bool) -> Story {
+    let (mut story, old) = (rewritten(), Story::directory().snapshot(2));
+    let (shown, changes) = (story.snapshot(3), updated(&old, &story.snapshot(3)));
+    story.hears_events(P1, 2, 3).steps(P1, 1, StepCause::Watched, changes, shown.clone());
+    story.cancels(P1, 2).watches(P1, 3, 4).confirms(P1, 3, 2);
+    if vouched {
+        let at = Range { revision: Revision(3), ..Range::of(keys()) };
+        story.sends(P1, 4, Request::Range(at)).hears_list(P1, 4, 3);
+    }
+    story.publish(P0, 4, 7, 3, 1, 3).changed(4, &instance(P0, 1, 3), Some(7), C0, 4);
+    let (new, changes) = (story.snapshot(4), updated(&shown, &story.snapshot(4)));
+    story.hears_events(P1, 3, 4).steps(P1, 1, StepCause::Watched, changes, new);
+    story
+}
+
+/// That `web/a` is updated from one snapshot to the next.
+fn updated(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
+    let of = |snapshot: &Snapshot| snapshot.records.get(&key("a")).expect("it is there").clone();
+    vec![Change::Updated { key: key("a"), before: of(before), record: of(after) }]
 }
 
 fn silent() -> Story {
