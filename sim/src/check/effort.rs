@@ -8,7 +8,7 @@ use portolan_core::instance::State;
 use portolan_core::layout::Decoded;
 use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request, WatchSay};
 
-use super::facts::{Facts, OperationKind, RunLife};
+use super::facts::{Attempt, Facts, OperationKind, RunLife};
 use super::ops;
 use super::{Check, Report};
 use crate::app::Edited;
@@ -21,6 +21,8 @@ pub(super) struct NoBusyLoop {
     series: BTreeMap<(Run, Target), Series>,
     /// The watches that were opened on each stream, and when.
     watches: BTreeMap<(Run, AttemptId), BTreeMap<i64, (KeyRange, Time)>>,
+    /// The leases that were granted since a record last came to stand on one of them.
+    idle: BTreeMap<Run, BTreeSet<LeaseId>>,
 }
 
 /// What an attempt is for.
@@ -30,6 +32,8 @@ enum Target {
     Write(Key),
     Watch(KeyRange),
     Grant,
+    /// A lease on which something comes to stand: a grant that is answered has not brought that yet.
+    Footing,
     Revoke(LeaseId),
     KeepAlive(LeaseId),
     TimeToLive(LeaseId),
@@ -119,9 +123,11 @@ impl NoBusyLoop {
             .into_iter()
             .flatten()
             .collect();
+        self.granted(run, attempt, reply, &written);
         for target in targets(&attempt.request) {
             let refused = match &target {
                 Target::Write(key) => !written.contains(key) && !is_config(facts, key),
+                Target::Footing => true,
                 Target::Read(_)
                 | Target::Watch(_)
                 | Target::Grant
@@ -130,6 +136,27 @@ impl NoBusyLoop {
                 | Target::TimeToLive(_) => false,
             };
             self.note((run, target), worked && !refused);
+        }
+    }
+
+    /// What was granted is of use once something stands on it.
+    fn granted(
+        &mut self,
+        run: Run,
+        attempt: &Attempt,
+        reply: Option<&Reply>,
+        written: &BTreeSet<&Key>,
+    ) {
+        let idle = self.idle.entry(run).or_default();
+        if let Some(Reply::Grant(granted)) = reply {
+            idle.insert(granted.lease);
+        }
+        let writes = ops::writes(&attempt.request).into_iter();
+        let mut stands =
+            writes.filter(|write| written.contains(write.key)).filter_map(|w| w.lease());
+        if stands.any(|lease| idle.contains(&lease)) {
+            idle.clear();
+            self.note((run, Target::Footing), true);
         }
     }
 
@@ -186,7 +213,7 @@ fn targets(request: &Request) -> Vec<Target> {
         Request::Watch(watch) | Request::OnWatch { say: WatchSay::Create(watch), .. } => {
             vec![Target::Watch(watch.keys.clone())]
         }
-        Request::Grant(_) => vec![Target::Grant],
+        Request::Grant(_) => vec![Target::Grant, Target::Footing],
         Request::Revoke(revoke) => vec![Target::Revoke(revoke.lease)],
         Request::KeepAlive(keep) => vec![Target::KeepAlive(keep.lease)],
         Request::TimeToLive(ask) => vec![Target::TimeToLive(ask.lease)],
@@ -198,8 +225,13 @@ fn targets(request: &Request) -> Vec<Target> {
     }
 }
 
-/// How many directories and updates of a run may each try the same.
+/// How many directories and updates of a run, or leases for its registrations, may each try the same.
 fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
+    if *target == Target::Footing {
+        let wanted = facts.registrations_of(run).filter(|(_, known)| known.gone.is_none());
+        let each = u128::from(facts.setup.tuning.max_keys_per_lease.max(1));
+        return 1 + (wanted.count() as u128).div_ceil(each);
+    }
     let (Target::Read(key) | Target::Write(key) | Target::Watch(KeyRange { key, .. })) = target
     else {
         return 1;

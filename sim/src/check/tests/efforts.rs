@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use portolan_core::engine::{Command, Event, OpId, RegistrationId};
-use portolan_core::waist::{KeyRange, Range, Reply, Request, StoreError};
+use portolan_core::engine::{Command, Conflict, Event, OpId, RegistrationId};
+use portolan_core::waist::{
+    KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError,
+};
 
 use super::super::Property;
 use super::Row;
-use super::story::{P0, Story, grant_request};
+use super::story::{P0, Story, grant_request, header, lease};
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new(Property::EF1, spinning(), "tried Grant"),
+        Row::new(Property::EF1, granted_and_gone(), "tried Footing"),
+        Row::new(Property::EF1, granted_and_not_found(), "tried Footing"),
         Row::new(Property::EF4, overdue(), "operation 1 of p0.1 has not ended at its deadline"),
         Row::new(Property::EF4, begun_late(), "which was to end by 1.000s"),
         Row::new(Property::EF4, removal_overdue(), "the removal of registration 1 of p0.1"),
@@ -32,6 +36,34 @@ fn spinning() -> Story {
     for round in 1..=100 {
         story.at(round * 10).sends(P0, round, grant_request(i64::try_from(round).unwrap_or(1)));
         story.hears(P0, round, Reply::Failed(StoreError::TooManyRequests));
+    }
+    story
+}
+
+/// Each lease is granted, and gone when it is first renewed; a new one is asked for at once.
+fn granted_and_gone() -> Story {
+    granted_in_vain(|story, attempt, id| {
+        story.sends(P0, attempt, Request::KeepAlive(KeepAlive { lease: lease(id) }));
+        let reply = KeepAliveReply { header: header(2), lease: lease(id), ttl_secs: 0 };
+        story.hears(P0, attempt, Reply::KeepAlive(reply));
+    })
+}
+
+/// Each lease is granted, and not there when something is put on it.
+fn granted_and_not_found() -> Story {
+    granted_in_vain(|story, attempt, id| {
+        story.publish(P0, attempt, id, 0, 1, 1);
+        story.hears(P0, attempt, Reply::Failed(StoreError::LeaseNotFound));
+    })
+}
+
+fn granted_in_vain(then: impl Fn(&mut Story, u64, i64)) -> Story {
+    let mut story = Story::new();
+    story.register(P0, 1, Conflict::Replace);
+    for round in 1..=100 {
+        let id = i64::try_from(round).unwrap_or(1);
+        story.at(round * 10).grant(P0, 2 * round, id);
+        then(&mut story, 2 * round + 1, id);
     }
     story
 }
