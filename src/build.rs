@@ -8,12 +8,11 @@ use portolan_core::engine::{Engine, Setup};
 use portolan_core::layout::{Layout, RootError};
 use portolan_core::time::Time;
 use portolan_core::tuning::{Tuning, TuningError};
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::driver::{Driver, Store};
+use crate::handles::{Handles, Seen};
 use crate::registry::{Limits, Registry, Shared};
-use crate::status::Status;
 
 /// Describes a registry. Nothing is connected before [`build`](Self::build), and not by it either.
 #[must_use]
@@ -93,7 +92,9 @@ impl RegistryBuilder {
         self
     }
 
-    /// Who we are to etcd. The password is shown nowhere.
+    /// The user to be for etcd, and the password, which is shown nowhere. A token is fetched with
+    /// the first call, and again when etcd no longer knows it: after a restart, or when it was not
+    /// used for etcd's `--auth-token-ttl`.
     #[cfg(feature = "etcd")]
     pub fn user(mut self, name: impl Into<String>, password: secrecy::SecretString) -> Self {
         self.credentials = Some((name.into(), password));
@@ -210,20 +211,21 @@ impl RegistryBuilder {
 }
 
 fn start(setup: Setup, store: impl Store, limits: Limits) -> Registry {
-    let (inbox, messages) = mpsc::unbounded_channel();
-    let (status, statuses) = watch::channel(Status::default());
     let started = Instant::now();
+    let (handles, Seen { inbox, status, ended }) = Handles::new(started);
     let layout = setup.layout.clone();
     let engine = Engine::new(Time::ZERO, setup);
-    let driver = Driver::new(engine, store, started, messages, status, limits.shutdown);
+    let driver = Driver::new(engine, store, handles, limits.shutdown);
     let task = tokio::spawn(driver.run());
     Registry {
         shared: Arc::new(Shared {
             inbox,
             layout,
             limits,
-            status: statuses,
-            task: Mutex::new(Some(task)),
+            status,
+            ended,
+            task: tokio::sync::Mutex::new(Some(task)),
+            started,
             last_id: AtomicU64::new(0),
             directories: Mutex::new(BTreeMap::new()),
         }),

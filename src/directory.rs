@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_core::Stream;
@@ -13,6 +14,7 @@ use portolan_core::instance::{Data, Instance, State};
 use portolan_core::layout::BadRecord;
 use portolan_core::map::Map;
 use portolan_core::picker::round_robin;
+use portolan_core::time::Time;
 use portolan_core::waist::{Key, Revision};
 use tokio::sync::watch;
 
@@ -104,6 +106,18 @@ impl Directory {
         Some(pick.value.clone())
     }
 
+    /// How long ago the store last vouched for what [`snapshot`](Self::snapshot) shows: zero while
+    /// that is live, `None` before the first list.
+    pub fn age(&self) -> Option<Duration> {
+        match self.state.view.now.load().freshness {
+            Freshness::Unsynced => None,
+            Freshness::Live => Some(Duration::ZERO),
+            Freshness::Stale { since } => {
+                Some(self.state.registry.uptime().saturating_sub(since.since(Time::ZERO)))
+            }
+        }
+    }
+
     /// Waits until the directory was listed for the first time. Cancel safe.
     ///
     /// # Errors
@@ -176,8 +190,13 @@ impl View {
         self.count.send_modify(|count| *count += 1);
     }
 
-    /// Nothing more will come.
-    pub fn close(&self) {
+    /// Nothing more will come: from `now` on nobody vouches for what is there.
+    pub fn close(&self, now: Time) {
+        let content = self.now.load_full();
+        if content.freshness == Freshness::Live {
+            let freshness = Freshness::Stale { since: now };
+            self.now.store(Arc::new(Content_ { freshness, ..Content_::clone(&content) }));
+        }
         self.count.send_replace(CLOSED);
     }
 

@@ -1,27 +1,27 @@
 //! The driver: one task that runs an engine over a store, in real time.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use portolan_core::engine::{
-    CallError as Refusal, Command, Conflict, DirectoryId, Engine, Event, Freshness, Gone, Input,
-    OpId, Output, Proposal, RegistrationEvent, RegistrationId, Snapshot, UpdateOutcome,
+    CallError as Refusal, Command, Conflict, DirectoryId, Engine, Event, Input, OpId, Output,
+    Proposal, RegistrationId, UpdateOutcome,
 };
 use portolan_core::instance::{Data, GroupConfig, Instance};
 use portolan_core::layout::Scope;
 use portolan_core::name::GroupName;
-use portolan_core::time::Time;
 use portolan_core::waist::{AttemptId, Backend, Reply, Request};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::directory::View;
 use crate::error::{CallError, UpdateError};
 use crate::group::Updated;
+use crate::handles::{Handles, Update};
 use crate::registration::RegistrationState;
-use crate::status::Status;
 
 /// What handles tell their driver.
 pub(crate) enum Message {
@@ -52,7 +52,6 @@ pub(crate) enum Message {
     Command(Command),
     Shutdown {
         within: Duration,
-        done: oneshot::Sender<bool>,
     },
     /// End without a word to the store.
     Abandon,
@@ -78,32 +77,10 @@ impl Store for portolan_etcd::EtcdBackend {
 pub(crate) struct Driver<S> {
     engine: Engine,
     store: S,
-    started: Instant,
-    inbox: mpsc::UnboundedReceiver<Message>,
-    status: watch::Sender<Status>,
-    told: Status,
-    registrations: BTreeMap<RegistrationId, watch::Sender<RegistrationState>>,
-    /// How many of them stand in the store.
-    registered: usize,
-    directories: BTreeMap<DirectoryId, Shown>,
-    updates: BTreeMap<OpId, Update>,
-    calls: BTreeMap<OpId, oneshot::Sender<Result<Reply, Refusal>>>,
+    handles: Handles,
     /// Whether a directory was shown since others could last run.
     shown: bool,
-    closing: Vec<oneshot::Sender<bool>>,
     shutdown_within: Duration,
-}
-
-/// A directory, and what the status counts of it.
-struct Shown {
-    view: Arc<View>,
-    freshness: Freshness,
-    unreadable: usize,
-}
-
-struct Update {
-    change: Change,
-    done: oneshot::Sender<Result<Updated, UpdateError>>,
 }
 
 /// Why the driver stops.
@@ -112,34 +89,12 @@ enum End {
     Abandoned,
 }
 
-/// Commands taken in one go before the outputs are carried out and the status is told.
+/// Commands, and answers, taken in one go before the outputs are carried out and the status is told.
 const INPUTS_AT_ONCE: usize = 64;
 
 impl<S: Store> Driver<S> {
-    pub fn new(
-        engine: Engine,
-        store: S,
-        started: Instant,
-        inbox: mpsc::UnboundedReceiver<Message>,
-        status: watch::Sender<Status>,
-        shutdown_within: Duration,
-    ) -> Self {
-        Self {
-            engine,
-            store,
-            started,
-            inbox,
-            status,
-            told: Status::default(),
-            registrations: BTreeMap::new(),
-            registered: 0,
-            directories: BTreeMap::new(),
-            updates: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            shown: false,
-            closing: Vec::new(),
-            shutdown_within,
-        }
+    pub fn new(engine: Engine, store: S, handles: Handles, shutdown_within: Duration) -> Self {
+        Self { engine, store, handles, shown: false, shutdown_within }
     }
 
     /// Runs until the registry is shut down.
@@ -155,10 +110,10 @@ impl<S: Store> Driver<S> {
                 tokio::task::yield_now().await;
             }
             let timeout = self.engine.poll_timeout();
-            let wake_at = timeout.map(|at| self.started + at.since(Time::ZERO));
+            let wake_at = timeout.map(|at| self.handles.instant(at));
             tokio::select! {
                 biased;
-                count = self.inbox.recv_many(&mut messages, INPUTS_AT_ONCE), if inbox_open => {
+                count = self.handles.inbox.recv_many(&mut messages, INPUTS_AT_ONCE), if inbox_open => {
                     if count == 0 {
                         // Every handle is gone: nobody is left to ask for the shutdown.
                         inbox_open = false;
@@ -170,12 +125,17 @@ impl<S: Store> Driver<S> {
                             return;
                         }
                     }
+                    // However many commands come, answers have their turn.
+                    for _ in 0..INPUTS_AT_ONCE {
+                        let Some((attempt, reply)) = self.reply_at_hand().await else { break };
+                        self.reply(attempt, reply);
+                    }
                 }
                 (attempt, reply) = poll_fn(|cx| self.store.poll_reply(cx)) => {
                     self.reply(attempt, reply);
                 }
                 () = sleep_until(wake_at) => {
-                    self.engine.handle(self.now(), Input::Tick);
+                    self.engine.handle(self.handles.now(), Input::Tick);
                 }
             }
         };
@@ -183,55 +143,31 @@ impl<S: Store> Driver<S> {
     }
 
     async fn finish(mut self, end: &End) {
-        let confirmed = matches!(end, End::Closed { confirmed: true });
-        self.inbox.close();
-        self.told.closing = true;
-        self.status.send_replace(self.told.clone());
-        for directory in self.directories.values() {
-            directory.view.close();
-        }
-        for state in self.registrations.values() {
-            state.send_replace(RegistrationState::Gone(Gone::Unconfirmed));
-        }
-        while let Ok(message) = self.inbox.try_recv() {
-            match message {
-                Message::Shutdown { done, .. } => self.closing.push(done),
-                Message::Open { view, .. } => view.close(),
-                // Whoever waits for one of these sees its channel closed.
-                Message::Register { .. }
-                | Message::Update { .. }
-                | Message::Call { .. }
-                | Message::Command(_)
-                | Message::Abandon => {}
-            }
-        }
+        self.handles.let_go();
         self.store.close().await;
-        for done in self.closing {
-            // A caller that no longer waits need not be told.
-            let _ = done.send(confirmed);
-        }
+        self.handles.end(matches!(end, End::Closed { confirmed: true }));
     }
 
-    fn now(&self) -> Time {
-        Time::ZERO + self.started.elapsed()
+    /// An answer that is there already.
+    async fn reply_at_hand(&mut self) -> Option<(AttemptId, Reply)> {
+        poll_fn(|cx| match self.store.poll_reply(cx) {
+            Poll::Ready(reply) => Poll::Ready(Some(reply)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
-        let now = self.now();
-        if let Reply::Failed(error) = &reply {
-            self.told.last_failure = Some(error.to_string().into());
-        } else {
-            self.told.answered_at(now);
-        }
-        self.engine.handle(now, Input::Reply { attempt, reply });
+        self.handles.answered(&reply);
+        self.engine.handle(self.handles.now(), Input::Reply { attempt, reply });
     }
 
     fn command(&mut self, command: Command) {
-        self.engine.handle(self.now(), Input::Command(command));
+        self.engine.handle(self.handles.now(), Input::Command(command));
     }
 
     fn shutdown(&mut self, within: Duration) {
-        self.told.closing = true;
+        self.handles.closing();
         self.command(Command::Shutdown { within });
     }
 
@@ -239,34 +175,28 @@ impl<S: Store> Driver<S> {
     fn message(&mut self, message: Message) -> bool {
         match message {
             Message::Register { id, instance, conflict, state } => {
-                self.registrations.insert(id, state);
+                self.handles.registered(id, state);
                 self.command(Command::Register { id, instance, conflict });
             }
             Message::Open { id, scope, view } => {
-                let shown = Shown { view, freshness: Freshness::Unsynced, unreadable: 0 };
-                self.directories.insert(id, shown);
+                self.handles.opened(id, view);
                 self.command(Command::Open { id, scope });
             }
             Message::Update { id, group, within, change, done } => {
-                self.updates.insert(id, Update { change, done });
+                self.handles.updates.insert(id, Update { change, done });
                 self.command(Command::Update { id, group, within });
             }
             Message::Call { id, request, within, done } => {
-                self.calls.insert(id, done);
+                self.handles.calls.insert(id, done);
                 self.command(Command::Call { id, request, within });
             }
             Message::Command(command) => {
-                if let Command::Close { id } = &command
-                    && let Some(shown) = self.directories.remove(id)
-                {
-                    shown.view.close();
+                if let Command::Close { id } = &command {
+                    self.handles.closed(*id);
                 }
                 self.command(command);
             }
-            Message::Shutdown { within, done } => {
-                self.closing.push(done);
-                self.shutdown(within);
-            }
+            Message::Shutdown { within } => self.shutdown(within),
             Message::Abandon => return true,
         }
         false
@@ -286,24 +216,24 @@ impl<S: Store> Driver<S> {
                 Output::Event(event) => self.event(event),
             }
         }
-        self.tell_status();
+        self.handles.tell_status(self.engine.in_flight());
         None
     }
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Registration { id, event } => self.registration(id, event),
-            Event::Stepped { id, step } => self.show(id, step.snapshot),
-            Event::Freshness { id, snapshot } => self.show(id, snapshot),
+            Event::Registration { id, event } => self.handles.registration(id, event),
+            Event::Stepped { id, step } => self.shown |= self.handles.show(id, step.snapshot),
+            Event::Freshness { id, snapshot } => self.shown |= self.handles.show(id, snapshot),
             Event::Propose { id, base } => self.propose(id, base.as_ref()),
             Event::Updated { id, outcome } => {
-                if let Some(update) = self.updates.remove(&id) {
+                if let Some(update) = self.handles.updates.remove(&id) {
                     // A caller that no longer waits need not be told.
                     let _ = update.done.send(outcome_of(outcome));
                 }
             }
             Event::Called { id, result } => {
-                if let Some(done) = self.calls.remove(&id) {
+                if let Some(done) = self.handles.calls.remove(&id) {
                     let _ = done.send(result);
                 }
             }
@@ -311,64 +241,23 @@ impl<S: Store> Driver<S> {
         }
     }
 
-    fn registration(&mut self, id: RegistrationId, event: RegistrationEvent) {
-        let over = matches!(event, RegistrationEvent::Gone(_));
-        let Some(state) = self.registrations.get(&id) else { return };
-        let stands =
-            |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
-        let after = RegistrationState::after(event);
-        self.registered += usize::from(stands(&after));
-        self.registered -= usize::from(stands(&state.send_replace(after)));
-        if over {
-            self.registrations.remove(&id);
-        }
-    }
-
-    fn show(&mut self, id: DirectoryId, snapshot: Snapshot) {
-        if let Some(shown) = self.directories.get_mut(&id) {
-            shown.freshness = snapshot.freshness;
-            shown.unreadable = snapshot.bad.len();
-            shown.view.show(snapshot);
-            self.shown = true;
-        }
-    }
-
     fn propose(&mut self, id: OpId, base: Option<&GroupConfig>) {
-        let Some(update) = self.updates.get_mut(&id) else { return };
-        let proposal = match (update.change)(base) {
+        let Some(update) = self.handles.updates.get_mut(&id) else { return };
+        // The closure is the caller's: its panic must not take everybody's registrations along.
+        // It is never called again.
+        let proposed = catch_unwind(AssertUnwindSafe(|| (update.change)(base)));
+        let proposal = match proposed.unwrap_or(Err(UpdateError::Panicked)) {
             Ok(Some(data)) => Proposal::Write(data),
             Ok(None) => Proposal::Keep,
             Err(error) => {
                 self.command(Command::Abandon { id });
-                if let Some(update) = self.updates.remove(&id) {
+                if let Some(update) = self.handles.updates.remove(&id) {
                     let _ = update.done.send(Err(error));
                 }
                 return;
             }
         };
         self.command(Command::Proposed { id, proposal });
-    }
-
-    /// Tells the status, if it is another one.
-    fn tell_status(&mut self) {
-        let status = Status {
-            registrations: self.registrations.len(),
-            registered: self.registered,
-            directories: self.directories.len(),
-            live: self.fresh(Freshness::Live),
-            unsynced: self.fresh(Freshness::Unsynced),
-            unreadable: self.directories.values().map(|shown| shown.unreadable).sum(),
-            in_flight: self.engine.in_flight(),
-            ..self.told.clone()
-        };
-        if status != self.told || *self.status.borrow() != status {
-            self.told = status.clone();
-            self.status.send_replace(status);
-        }
-    }
-
-    fn fresh(&self, freshness: Freshness) -> usize {
-        self.directories.values().filter(|shown| shown.freshness == freshness).count()
     }
 }
 

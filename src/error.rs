@@ -73,6 +73,17 @@ pub enum RegisterError {
     /// The layout cannot write it.
     #[error(transparent)]
     Encode(EncodeError),
+    /// A registration keeps its id.
+    #[error("instance {instance:?} is not the one registered, {registered:?}")]
+    OtherInstance {
+        /// The id of what was to be written.
+        instance: String,
+        /// The id of what is registered.
+        registered: String,
+    },
+    /// The registration has ended.
+    #[error(transparent)]
+    Ended(RegistrationLost),
     /// The registry is shut down.
     #[error("the registry is shut down")]
     Closed,
@@ -82,7 +93,11 @@ impl RegisterError {
     /// What sort of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OtherGroup { .. } | Self::Address(_) | Self::Encode(_) => ErrorKind::Invalid,
+            Self::OtherGroup { .. }
+            | Self::OtherInstance { .. }
+            | Self::Address(_)
+            | Self::Encode(_) => ErrorKind::Invalid,
+            Self::Ended(lost) => lost.kind(),
             Self::Closed => ErrorKind::Closed,
         }
     }
@@ -137,7 +152,7 @@ impl DeregisterError {
     }
 }
 
-/// The store did not answer in time, or the registry was shut down meanwhile.
+/// Nothing more will come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unavailable {
@@ -195,9 +210,12 @@ pub enum UpdateError {
     Shape {
         /// Which of the two.
         what: &'static str,
-        /// What does not fit.
+        /// What does not fit, and where. Values are not shown: they may be secrets.
         reason: String,
     },
+    /// The closure panicked; nothing was written. It is not called again.
+    #[error("configuration not changed: the closure that was to change it panicked")]
+    Panicked,
 }
 
 impl UpdateError {
@@ -207,7 +225,7 @@ impl UpdateError {
             Self::Conflict => ErrorKind::Conflict,
             Self::Unknown { .. } => ErrorKind::Unknown,
             Self::NotDone(error) => error.kind(),
-            Self::Shape { .. } => ErrorKind::Invalid,
+            Self::Shape { .. } | Self::Panicked => ErrorKind::Invalid,
         }
     }
 }

@@ -37,7 +37,7 @@ impl Configuration {
     /// # Errors
     /// It does not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, UpdateError> {
-        shape("in the store")(serde_json::from_str(self.data.as_str()))
+        serde_json::from_str(self.data.as_str()).map_err(|error| misfit("in the store", &error))
     }
 }
 
@@ -74,6 +74,9 @@ impl Group {
     ///
     /// Returns at once; [`Registration::ready`] waits until the record stands.
     ///
+    /// A registry keeps one registration of each id: a second one ends at once, as
+    /// [`Gone::Refused`](crate::Gone::Refused), and disturbs the first in nothing.
+    ///
     /// # Errors
     /// The instance cannot be registered; nothing was sent.
     pub fn register(&self, instance: Instance) -> Result<Registration, RegisterError> {
@@ -91,9 +94,10 @@ impl Group {
         conflict: Conflict,
     ) -> Result<Registration, RegisterError> {
         self.check(&instance)?;
+        let name = instance.id().to_owned();
         let (id, states) =
             self.registry.register(instance, conflict).ok_or(RegisterError::Closed)?;
-        Ok(Registration::new(self.clone(), id, states))
+        Ok(Registration::new(self.clone(), name, id, states))
     }
 
     /// A live copy of the group's instances.
@@ -136,6 +140,8 @@ impl Group {
     /// or `None` to leave it. It runs in the registry's driver, so it must not block, and it runs
     /// again whenever somebody else was faster.
     ///
+    /// Dropping the future takes nothing back: the update goes on to its end, and may be written.
+    ///
     /// # Errors
     /// [`UpdateError::Unknown`] alone leaves open whether it was written; whatever happens, it is
     /// written at most once.
@@ -150,6 +156,10 @@ impl Group {
     /// As [`update`](Self::update), on a type of yours. Where nothing stands yet the closure is
     /// shown `T::default()`. Nothing is written when the document comes out as it was.
     ///
+    /// The document is written as `T` is: a field that `T` does not know is lost, unless it keeps
+    /// the rest (`#[serde(flatten)]`), and a number is as exact as its type. [`update`](Self::update)
+    /// works on the text, and loses nothing.
+    ///
     /// # Errors
     /// As [`update`](Self::update); and when what stands there does not fit `T`, in which case
     /// nothing is written.
@@ -160,14 +170,15 @@ impl Group {
     {
         let shown = move |base: Option<&GroupConfig>| {
             let mut value = match base {
-                Some(config) => {
-                    shape("in the store")(serde_json::from_str(config.data().as_str()))?
-                }
+                Some(config) => serde_json::from_str(config.data().as_str())
+                    .map_err(|error| misfit("in the store", &error))?,
                 None => T::default(),
             };
             change(&mut value);
-            let value = shape("to be written")(serde_json::to_value(&value))?;
-            let data = shape("to be written")(Data::from_value(&value))?;
+            let what = "to be written";
+            let value = serde_json::to_value(&value).map_err(|error| misfit(what, &error))?;
+            let data = Data::from_value(&value)
+                .map_err(|error| UpdateError::Shape { what, reason: error.to_string() })?;
             Ok(Some(data).filter(|data| base.map(GroupConfig::data) != Some(data)))
         };
         self.update_within(Box::new(shown), self.registry.shared.limits.call).await
@@ -213,8 +224,64 @@ impl Group {
     }
 }
 
-fn shape<T, E: std::fmt::Display>(
-    what: &'static str,
-) -> impl FnOnce(Result<T, E>) -> Result<T, UpdateError> {
-    move |result| result.map_err(|error| UpdateError::Shape { what, reason: error.to_string() })
+/// What does not fit, without the values, which may be secrets: what was expected, and where.
+fn misfit(what: &'static str, error: &serde_json::Error) -> UpdateError {
+    let text = error.to_string();
+    let safe = match text.find(", expected ") {
+        Some(at) => &text[at + 2..],
+        None if text.starts_with("missing field") => &text,
+        None => "it does not fit its type",
+    };
+    let reason = if error.line() == 0 || safe.contains(" at line ") {
+        safe.to_owned()
+    } else {
+        format!("{safe} at line {} column {}", error.line(), error.column())
+    };
+    UpdateError::Shape { what, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "it is only read into")]
+    struct Limits {
+        requests: u16,
+        mode: Option<Mode>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    enum Mode {
+        Fast,
+    }
+
+    #[test]
+    fn a_misfit_names_the_place_and_no_value() {
+        let texts = [
+            r#"{"requests":"hunter2"}"#,
+            r#"{"requests":70000}"#,
+            r#"{"requests":1,"mode":"hunter2"}"#,
+            r#"{"requests":1,"hunter":2}"#,
+            r#"{}"#,
+            r#"{"requests":1,"requests":2}"#,
+        ];
+        let errors = texts.map(|text| {
+            let error = serde_json::from_str::<Limits>(text).expect_err("it does not fit");
+            let error = misfit("in the store", &error).to_string();
+            assert!(!error.contains("hunter") && !error.contains("70000"), "{error}");
+            error
+        });
+        insta::assert_snapshot!(errors.join("\n"), @"
+        configuration in the store: expected u16 at line 1 column 21
+        configuration in the store: expected u16 at line 1 column 17
+        configuration in the store: expected `Fast` at line 1 column 30
+        configuration in the store: expected `requests` or `mode` at line 1 column 22
+        configuration in the store: missing field `requests` at line 1 column 2
+        configuration in the store: it does not fit its type at line 1 column 24
+        ");
+    }
 }

@@ -49,6 +49,7 @@ mod directory;
 mod driver;
 mod error;
 mod group;
+mod handles;
 #[cfg(feature = "memory")]
 mod memory;
 mod registration;

@@ -17,6 +17,8 @@ use crate::group::Group;
 #[derive(Debug)]
 pub struct Registration {
     group: Group,
+    /// The id of what is registered.
+    instance: String,
     id: RegistrationId,
     states: watch::Receiver<RegistrationState>,
     /// The content last asked for; see `RegistrationEvent::Registered`.
@@ -61,10 +63,11 @@ pub enum RegistrationState {
 impl Registration {
     pub(crate) fn new(
         group: Group,
+        instance: String,
         id: RegistrationId,
         states: watch::Receiver<RegistrationState>,
     ) -> Self {
-        Self { group, id, states, sequence: 1, ended: false }
+        Self { group, instance, id, states, sequence: 1, ended: false }
     }
 
     /// How it stands now.
@@ -113,17 +116,29 @@ impl Registration {
     /// [`ready`](Self::ready) waits until it stands.
     ///
     /// # Errors
-    /// Another group or id than the one registered, or content that cannot be written; what was
-    /// registered stays.
+    /// Another group or id than the one registered, or content that cannot be written: what was
+    /// registered stays. Or the registration, or its registry, has ended.
     pub fn update(&mut self, instance: Instance) -> Result<(), RegisterError> {
         self.group.check(&instance)?;
+        if instance.id() != self.instance {
+            return Err(RegisterError::OtherInstance {
+                instance: instance.id().to_owned(),
+                registered: self.instance.clone(),
+            });
+        }
+        if let Some(gone) = self.state().gone() {
+            return Err(RegisterError::Ended(RegistrationLost { gone }));
+        }
+        if !self.group.registry().command(Command::Publish { id: self.id, instance }) {
+            return Err(RegisterError::Closed);
+        }
         self.sequence += 1;
-        self.group.registry().command(Command::Publish { id: self.id, instance });
         Ok(())
     }
 
-    /// Publishes `Draining`, removes the record, and waits until that is confirmed: no late
-    /// attempt can bring it back.
+    /// Publishes `Draining` (in layouts that know it), removes the record, and waits until that is
+    /// confirmed: no late attempt can bring it back. Dropping the future leaves the removal under
+    /// way.
     ///
     /// # Errors
     /// Not confirmed within the registry's time for calls; or it had ended before.
@@ -132,8 +147,8 @@ impl Registration {
         self.end(within);
         let state = self.wait_for(|state| matches!(state, RegistrationState::Gone(_))).await;
         match state.gone() {
-            Some(Gone::Deregistered) | None => Ok(()),
-            Some(Gone::Unconfirmed) => Err(DeregisterError::Unconfirmed { within }),
+            Some(Gone::Deregistered) => Ok(()),
+            Some(Gone::Unconfirmed) | None => Err(DeregisterError::Unconfirmed { within }),
             Some(gone) => Err(DeregisterError::Ended(RegistrationLost { gone })),
         }
     }

@@ -8,9 +8,11 @@ use portolan_core::engine::{Command, DirectoryId, OpId, RegistrationId};
 use portolan_core::instance::Instance;
 use portolan_core::layout::{Layout, Scope};
 use portolan_core::name::GroupName;
+use portolan_core::time::Time;
 use portolan_core::waist::{Reply, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::build::RegistryBuilder;
 use crate::directory::{Directory, DirectoryState};
@@ -35,7 +37,10 @@ pub(crate) struct Shared {
     pub layout: Layout,
     pub limits: Limits,
     pub status: watch::Receiver<Status>,
-    pub task: Mutex<Option<JoinHandle<()>>>,
+    /// Whether all removals were confirmed; `None` as long as the driver runs.
+    pub ended: watch::Receiver<Option<bool>>,
+    pub task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    pub started: Instant,
     pub last_id: AtomicU64,
     pub directories: Mutex<BTreeMap<Scope, Weak<DirectoryState>>>,
 }
@@ -84,12 +89,12 @@ impl Registry {
         directories.insert(scope.clone(), Arc::downgrade(&state));
         drop(directories);
         if !self.send(Message::Open { id, scope, view: view.clone() }) {
-            view.close();
+            view.close(Time::ZERO);
         }
         Directory::new(state)
     }
 
-    /// Waits until the store has answered anything at all.
+    /// Waits until the store has answered anything at all. Cancel safe.
     ///
     /// # Errors
     /// The registry was shut down, or `within` was over; it goes on trying all the same.
@@ -113,34 +118,44 @@ impl Registry {
         &self.shared.layout
     }
 
-    /// Publishes `Draining` for every registration, removes them, revokes the leases, and ends
-    /// the driver, within the time set at [`RegistryBuilder::shutdown_within`]. When it returns no
-    /// task of this registry is left.
+    /// How long ago it was built: what [`Status::last_answer`] and [`Freshness::Stale`] count from.
     ///
-    /// Returns whether every removal was confirmed; what was not ends with its lease. A second
-    /// call waits for the first.
+    /// [`Freshness::Stale`]: crate::Freshness::Stale
+    pub fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Publishes `Draining` for every registration (in layouts that know it), removes them, revokes
+    /// the leases, and ends the driver, within the time set at
+    /// [`RegistryBuilder::shutdown_within`]. When it returns no task of this registry is left.
+    ///
+    /// Returns whether every removal was confirmed; what was not ends with its lease. Whoever calls
+    /// it again, or at the same time, gets the same answer; after [`abandon`](Self::abandon) that
+    /// is no. Dropping the future leaves the shutdown under way.
     pub async fn shutdown(&self) -> bool {
-        let (done, answer) = oneshot::channel();
-        let within = self.shared.limits.shutdown;
-        self.send(Message::Shutdown { within, done });
-        let confirmed = answer.await.unwrap_or(true);
-        self.join().await;
-        confirmed
+        self.send(Message::Shutdown { within: self.shared.limits.shutdown });
+        self.end().await
     }
 
     /// Ends the registry at once and without a word to the store, as a crash would: its records
     /// stay until their leases end.
     pub async fn abandon(&self) {
         self.send(Message::Abandon);
-        self.join().await;
+        self.end().await;
     }
 
-    async fn join(&self) {
-        let task = self.shared.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // A driver that panicked has already said so.
-            let _ = task.await;
+    /// Waits until the driver has ended, and no task is left of it.
+    async fn end(&self) -> bool {
+        let mut ended = self.shared.ended.clone();
+        let confirmed = ended.wait_for(Option::is_some).await.is_ok_and(|said| *said == Some(true));
+        let mut task = self.shared.task.lock().await;
+        if let Some(running) = task.as_mut() {
+            // A driver that panicked has already said so. Whoever is dropped here leaves the task
+            // to the next.
+            let _ = running.await;
+            *task = None;
         }
+        confirmed
     }
 
     /// One request, tried until `within` is over.
@@ -168,8 +183,8 @@ impl Registry {
         self.send(Message::Register { id, instance, conflict, state }).then_some((id, states))
     }
 
-    pub(crate) fn command(&self, command: Command) {
-        self.send(Message::Command(command));
+    pub(crate) fn command(&self, command: Command) -> bool {
+        self.send(Message::Command(command))
     }
 
     /// Whether the driver will see it. One that has ended drops what it is sent; whoever waits for

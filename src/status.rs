@@ -21,7 +21,8 @@ pub struct Status {
     pub unreadable: usize,
     /// Requests in flight, watches not counted.
     pub in_flight: usize,
-    /// The last answer of the store, as time since the registry was built; `None`: none yet.
+    /// The last answer of the store, as [`Registry::uptime`](crate::Registry::uptime) then;
+    /// `None`: none yet.
     pub last_answer: Option<Duration>,
     /// What the store, or the way to it, last failed with, however long ago; requests that were
     /// merely not answered do not count.
@@ -31,9 +32,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// Whether the store has answered, every registration stands, and every directory is live.
+    /// Whether the store has answered, every registration stands, every directory is live, and
+    /// nothing is being shut down.
     pub fn is_well(&self) -> bool {
-        self.last_answer.is_some()
+        !self.closing
+            && self.last_answer.is_some()
             && self.registered == self.registrations
             && self.live == self.directories
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use portolan::{
-    Change, Conflict, Data, Embedded, ErrorKind, Freshness, Gone, Group, Instance,
-    RegistrationState, Registry, State,
+    Change, Conflict, Data, Directory, Embedded, ErrorKind, Freshness, Gone, Group, Instance,
+    RegistrationState, Registry, State, UpdateError,
 };
 use tokio::time::timeout;
 
@@ -263,13 +263,140 @@ async fn changes_end_with_their_registry_and_not_before_all_was_told() {
         let mut next =
             async || std::future::poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await;
         let told = timeout(SOON, next()).await.expect("at once").expect("a difference");
-        assert_eq!(told.changes.len(), 1);
+        assert!(told.changes.len() == 1 && !told.snapshot.is_live(), "nobody vouches for it");
         for _ in 0..2 {
             assert_eq!(timeout(SOON, next()).await.expect("it ends"), None);
         }
         registration.deregister().await.expect("it is confirmed");
         theirs.shutdown().await;
     }
+}
+
+/// Nothing that a dead driver kept is believed to be kept on.
+async fn expect_over(registry: &Registry, registration: portolan::Registration, seen: &Directory) {
+    assert_eq!(registration.state(), RegistrationState::Gone(Gone::Unconfirmed));
+    assert!(registration.ready().await.is_err());
+    assert!(!seen.snapshot().is_live() && seen.snapshot().len() == 1);
+    assert!(seen.age().is_some_and(|age| age < SOON), "{:?}", seen.age());
+    assert!(timeout(SOON, seen.wait_for(|_| false)).await.expect("it ends").is_err());
+    let status = registry.status();
+    assert!(status.closing && !status.is_well() && status.live == 0, "{status:?}");
+    let error = registration.deregister().await.expect_err("nobody confirms it");
+    assert_eq!(error.kind(), ErrorKind::Unknown);
+    for _ in 0..2 {
+        assert!(!timeout(SOON, registry.shutdown()).await.expect("it ends"), "not confirmed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_that_panics_fails_its_own_update_alone() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    let error = web.update(|_| panic!("as a bug does")).await.expect_err("it panics");
+    assert_eq!((&error, error.kind()), (&UpdateError::Panicked, ErrorKind::Invalid));
+    assert!(web.config().await.expect("it is read").is_none(), "nothing was written");
+    web.update(|_| Some(Data::parse("1").expect("a document"))).await.expect("all goes on");
+    registration.ready().await.expect("it stands");
+    registration.deregister().await.expect("it is confirmed");
+    assert!(registry.shutdown().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_registry_is_believed_in_nothing() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    let seen = web.directory();
+    seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+    registry.abandon().await;
+    expect_over(&registry, registration, &seen).await;
+}
+
+#[test]
+fn a_registry_whose_runtime_is_gone_is_believed_in_nothing() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    let first = runtime();
+    let (registry, registration, seen) = first.block_on(async {
+        let registry = registry(&Embedded::new());
+        let web = group(&registry);
+        let registration = web.register(instance(&web, "a")).expect("it can be registered");
+        let seen = web.directory();
+        seen.wait_for(|snapshot| snapshot.len() == 1).await.expect("it is seen");
+        (registry, registration, seen)
+    });
+    drop(first);
+    runtime().block_on(expect_over(&registry, registration, &seen));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_gives_everybody_the_same_answer() {
+    for stopped in [false, true] {
+        let store = Embedded::new();
+        let registry = registry(&store);
+        let web = group(&registry);
+        let registration = web.register(instance(&web, "a")).expect("it can be registered");
+        registration.ready().await.expect("it stands");
+        if stopped {
+            store.stop();
+        }
+        // Whoever gives up waiting takes nothing from the others.
+        assert!(timeout(Duration::ZERO, registry.shutdown()).await.is_err());
+        let (first, second) = tokio::join!(registry.shutdown(), registry.shutdown());
+        assert_eq!([first, second, registry.shutdown().await], [!stopped; 3]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_is_updated_as_itself_and_while_it_lasts() {
+    let store = Embedded::new();
+    let registry = registry(&store);
+    let web = group(&registry);
+    let mut registration = web.register(instance(&web, "a")).expect("it can be registered");
+    let error = registration.update(instance(&web, "b")).expect_err("another one");
+    assert_eq!(error.to_string(), "instance \"b\" is not the one registered, \"a\"");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    timeout(SOON, registration.ready()).await.expect("nothing else is waited for").expect("ready");
+    let second = web.register(instance(&web, "a")).expect("it can be tried");
+    let lost = second.ready().await.expect_err("it is registered already");
+    assert!(matches!(lost.gone(), Gone::Refused { .. }), "{lost}");
+    assert!(matches!(registration.state(), RegistrationState::Registered { .. }));
+    assert!(registry.shutdown().await);
+    let error = registration.update(instance(&web, "a")).expect_err("it has ended");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_counts() {
+    let store = Embedded::new();
+    let (ours, theirs) = (registry(&store), registry(&store));
+    let web = group(&ours);
+    let registration = web.register(instance(&web, "a")).expect("it can be registered");
+    registration.ready().await.expect("it stands");
+    let seen = web.directory();
+    seen.ready().await.expect("it is listed");
+    let well = ours.wait_for_status(portolan::Status::is_well).await.expect("open");
+    assert_eq!((well.registrations, well.registered), (1, 1));
+    assert_eq!((well.directories, well.live, well.unsynced, well.unreadable), (1, 1, 0, 0));
+    assert!(well.last_answer.is_some_and(|at| at <= ours.uptime()) && !well.closing);
+    assert_eq!((well.last_failure, seen.age()), (None, Some(Duration::ZERO)));
+    store.stop();
+    let ill =
+        timeout(SOON, ours.wait_for_status(|status| status.live == 0 && status.registered == 0));
+    let ill = ill.await.expect("it is noticed").expect("open");
+    assert!(ill.last_failure.is_some() && ill.registrations == 1 && !ill.is_well(), "{ill:?}");
+    tokio::time::sleep(SOON).await;
+    assert!(seen.age().is_some_and(|age| age >= SOON), "{:?}", seen.age());
+    theirs.abandon().await;
+    ours.abandon().await;
 }
 
 #[tokio::test(start_paused = true)]

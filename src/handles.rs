@@ -1,0 +1,205 @@
+//! What a driver tells its handles, and that it tells them of its own end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portolan_core::engine::{
+    CallError as Refusal, DirectoryId, Freshness, Gone, OpId, RegistrationEvent, RegistrationId,
+    Snapshot,
+};
+use portolan_core::time::Time;
+use portolan_core::waist::Reply;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::directory::View;
+use crate::driver::{Change, Message};
+use crate::error::UpdateError;
+use crate::group::Updated;
+use crate::registration::RegistrationState;
+use crate::status::Status;
+
+/// The driver's side of all handles.
+///
+/// However the driver ends (shut down, abandoned, panicked, dropped with its runtime), dropping
+/// this lets nobody wait for it, or believe it.
+pub(crate) struct Handles {
+    pub inbox: mpsc::UnboundedReceiver<Message>,
+    pub updates: BTreeMap<OpId, Update>,
+    pub calls: BTreeMap<OpId, oneshot::Sender<Result<Reply, Refusal>>>,
+    registrations: BTreeMap<RegistrationId, watch::Sender<RegistrationState>>,
+    /// How many of them stand in the store.
+    registered: usize,
+    directories: BTreeMap<DirectoryId, Shown>,
+    status: watch::Sender<Status>,
+    told: Status,
+    /// Whether all removals were confirmed; `None` as long as the driver runs.
+    ended: watch::Sender<Option<bool>>,
+    started: Instant,
+}
+
+/// What handles see of their driver.
+pub(crate) struct Seen {
+    pub inbox: mpsc::UnboundedSender<Message>,
+    pub status: watch::Receiver<Status>,
+    pub ended: watch::Receiver<Option<bool>>,
+}
+
+pub(crate) struct Update {
+    pub change: Change,
+    pub done: oneshot::Sender<Result<Updated, UpdateError>>,
+}
+
+/// A directory, and what the status counts of it.
+struct Shown {
+    view: Arc<View>,
+    freshness: Freshness,
+    unreadable: usize,
+}
+
+impl Handles {
+    pub fn new(started: Instant) -> (Self, Seen) {
+        let (send, inbox) = mpsc::unbounded_channel();
+        let (status, statuses) = watch::channel(Status::default());
+        let (ended, end) = watch::channel(None);
+        let handles = Self {
+            inbox,
+            updates: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            registered: 0,
+            directories: BTreeMap::new(),
+            status,
+            told: Status::default(),
+            ended,
+            started,
+        };
+        (handles, Seen { inbox: send, status: statuses, ended: end })
+    }
+
+    pub fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    pub fn instant(&self, at: Time) -> Instant {
+        self.started + at.since(Time::ZERO)
+    }
+
+    pub fn closing(&mut self) {
+        self.told.closing = true;
+    }
+
+    /// The store answered, or failed.
+    pub fn answered(&mut self, reply: &Reply) {
+        if let Reply::Failed(error) = reply {
+            self.told.last_failure = Some(error.to_string().into());
+        } else {
+            self.told.answered_at(self.now());
+        }
+    }
+
+    pub fn registered(&mut self, id: RegistrationId, state: watch::Sender<RegistrationState>) {
+        self.registrations.insert(id, state);
+    }
+
+    pub fn registration(&mut self, id: RegistrationId, event: RegistrationEvent) {
+        let over = matches!(event, RegistrationEvent::Gone(_));
+        let Some(state) = self.registrations.get(&id) else { return };
+        let stands =
+            |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+        let after = RegistrationState::after(event);
+        self.registered += usize::from(stands(&after));
+        self.registered -= usize::from(stands(&state.send_replace(after)));
+        if over {
+            self.registrations.remove(&id);
+        }
+    }
+
+    pub fn opened(&mut self, id: DirectoryId, view: Arc<View>) {
+        let shown = Shown { view, freshness: Freshness::Unsynced, unreadable: 0 };
+        self.directories.insert(id, shown);
+    }
+
+    /// Whether there is somebody to show it to.
+    pub fn show(&mut self, id: DirectoryId, snapshot: Snapshot) -> bool {
+        let Some(shown) = self.directories.get_mut(&id) else { return false };
+        shown.freshness = snapshot.freshness;
+        shown.unreadable = snapshot.bad.len();
+        shown.view.show(snapshot);
+        true
+    }
+
+    pub fn closed(&mut self, id: DirectoryId) {
+        if let Some(shown) = self.directories.remove(&id) {
+            shown.view.close(self.now());
+        }
+    }
+
+    /// Tells the status, if it is another one.
+    pub fn tell_status(&mut self, in_flight: usize) {
+        let status = Status {
+            registrations: self.registrations.len(),
+            registered: self.registered,
+            directories: self.directories.len(),
+            live: self.fresh(Freshness::Live),
+            unsynced: self.fresh(Freshness::Unsynced),
+            unreadable: self.directories.values().map(|shown| shown.unreadable).sum(),
+            in_flight,
+            ..self.told.clone()
+        };
+        if status != self.told || *self.status.borrow() != status {
+            self.told = status.clone();
+            self.status.send_replace(status);
+        }
+    }
+
+    fn fresh(&self, freshness: Freshness) -> usize {
+        self.directories.values().filter(|shown| shown.freshness == freshness).count()
+    }
+
+    /// The last word: whether every removal was confirmed.
+    pub fn end(mut self, confirmed: bool) {
+        self.let_go();
+        self.ended.send_replace(Some(confirmed));
+    }
+
+    /// Ends whatever still waits. Nothing more is confirmed from now on.
+    pub fn let_go(&mut self) {
+        let now = self.now();
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            match message {
+                Message::Register { id, state, .. } => self.registered(id, state),
+                Message::Open { id, view, .. } => self.opened(id, view),
+                // Whoever waits for one of these sees its channel closed.
+                Message::Update { .. }
+                | Message::Call { .. }
+                | Message::Command(_)
+                | Message::Shutdown { .. }
+                | Message::Abandon => {}
+            }
+        }
+        for directory in std::mem::take(&mut self.directories).into_values() {
+            directory.view.close(now);
+        }
+        for state in std::mem::take(&mut self.registrations).into_values() {
+            state.send_replace(RegistrationState::Gone(Gone::Unconfirmed));
+        }
+        self.registered = 0;
+        self.updates.clear();
+        self.calls.clear();
+        self.told.closing = true;
+        self.tell_status(0);
+    }
+}
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.let_go();
+        self.ended.send_if_modified(|ended| {
+            let unsaid = ended.is_none();
+            *ended = ended.or(Some(false));
+            unsaid
+        });
+    }
+}
