@@ -7,12 +7,14 @@
 //! | `random` | drawn sequences of requests, put to the model and to real etcd side by side |
 //! | `client` | what a case asks with |
 //! | `store`, `model`, `real` | the stores |
+//! | `codes` | gRPC's codes on the wire, held against ours |
 //!
 //! Real etcd decides: where the model differs, the model is wrong. Without an etcd these tests
 //! fail and say how to get one.
 
 mod cases;
 mod client;
+mod codes;
 mod model;
 mod random;
 mod real;

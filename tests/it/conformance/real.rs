@@ -8,6 +8,7 @@ use portolan_etcd::EtcdBackend;
 use portolan_kit::{Cluster, Etcd, Release};
 use tokio::runtime::Runtime;
 
+use super::codes::Codes;
 use super::store::{Happening, Setup, Store};
 
 pub struct RealStore {
@@ -17,6 +18,7 @@ pub struct RealStore {
     backend: EtcdBackend,
     runtime: Runtime,
     servers: Servers,
+    codes: Codes,
     started: Instant,
     next: u64,
 }
@@ -47,15 +49,18 @@ impl RealStore {
             .enable_all()
             .build()
             .expect("a runtime starts");
+        let codes = Codes::default();
         let backend = {
             let _inside = runtime.enter();
-            let builder = EtcdBackend::builder().address(servers.asked().client_url());
-            builder.require_leader(setup.require_leader).build().expect("the address is right")
+            let url = servers.asked().client_url();
+            let (calls, streams) = (codes.channel(&url), codes.channel(&url));
+            let builder = EtcdBackend::builder().channels(url, calls, streams);
+            builder.require_leader(setup.require_leader).build().expect("there is one member")
         };
         let release = servers.asked().version().to_owned();
         let name = format!("etcd {release}");
         let started = Instant::now();
-        Self { name, release, backend, runtime, servers, started, next: 1 }
+        Self { name, release, backend, runtime, servers, codes, started, next: 1 }
     }
 
     /// Writes until the store says that it is full: large values at first, then the smallest, so
@@ -131,12 +136,18 @@ impl Store for RealStore {
         self.backend.cancel(attempt);
     }
 
+    /// # Panics
+    /// When etcd's code for an error is not ours.
     fn poll(&mut self, within: Duration) -> Option<(AttemptId, Reply)> {
         let Self { backend, runtime, .. } = self;
-        runtime.block_on(async {
+        let (attempt, reply) = runtime.block_on(async {
             let next = poll_fn(|cx| backend.poll_reply(cx));
             tokio::time::timeout(within, next).await.ok()
-        })
+        })?;
+        if let Reply::Failed(error) = &reply {
+            assert_eq!(self.codes.amiss(&self.release, error), None);
+        }
+        Some((attempt, reply))
     }
 
     fn now(&self) -> Duration {
