@@ -93,8 +93,7 @@ impl RegistryBuilder {
     }
 
     /// The user to be for etcd, and the password, which is shown nowhere. A token is fetched with
-    /// the first call, and again when etcd no longer knows it: after a restart, or when it was not
-    /// used for etcd's `--auth-token-ttl`.
+    /// the first call, and again when etcd no longer knows it.
     #[cfg(feature = "etcd")]
     pub fn user(mut self, name: impl Into<String>, password: secrecy::SecretString) -> Self {
         self.credentials = Some((name.into(), password));

@@ -13,7 +13,7 @@ use tonic::body::Body;
 use tower::{BoxError, Service};
 
 use crate::RawChannel;
-use crate::error::from_client;
+use crate::error::{from_client, from_status};
 
 /// The credentials and the token, shared by all connections: etcd's members all know a token that
 /// one of them issued, since it is issued through consensus.
@@ -103,10 +103,32 @@ impl Auth {
         }
     }
 
-    fn header(&self) -> Option<HeaderValue> {
+    /// What calls carry now.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
         match &*self.0.token.read().unwrap_or_else(PoisonError::into_inner) {
             Token::Missing | Token::NotNeeded => None,
             Token::Held(token) => Some(token.clone()),
+        }
+    }
+
+    /// etcd refused a call that carried `sent`. When the token was the reason, the next call fetches
+    /// another one: etcd keeps its tokens in memory, and drops those not used for
+    /// `--auth-token-ttl`, 5 min by default (`server/auth/simple_token.go`).
+    pub(crate) fn refused(&self, sent: Option<&HeaderValue>, error: &StoreError) {
+        let is_token = [StoreError::InvalidToken, StoreError::NoToken, StoreError::OldAuthRevision]
+            .contains(error);
+        if !is_token || self.0.credentials.is_none() {
+            return;
+        }
+        let mut token = self.0.token.write().unwrap_or_else(PoisonError::into_inner);
+        let is_present = match (&*token, sent) {
+            (Token::Held(held), Some(sent)) => held == sent,
+            (Token::NotNeeded, None) => true,
+            // Another one was fetched meanwhile.
+            (Token::Missing | Token::NotNeeded | Token::Held(_), _) => false,
+        };
+        if is_present {
+            *token = Token::Missing;
         }
     }
 
@@ -140,12 +162,23 @@ impl Service<http::Request<Body>> for Tokened {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() != AUTHENTICATE
-            && let Some(token) = self.auth.header()
-        {
-            request.headers_mut().insert(TOKEN, token);
+        if request.uri().path() == AUTHENTICATE {
+            return Box::pin(self.inner.call(request));
         }
-        Box::pin(self.inner.call(request))
+        let token = self.auth.header();
+        if let Some(token) = &token {
+            request.headers_mut().insert(TOKEN, token.clone());
+        }
+        let auth = self.auth.clone();
+        let call = self.inner.call(request);
+        Box::pin(async move {
+            let response = call.await?;
+            // etcd refuses a token before it says anything else: the status is in the headers.
+            if let Some(status) = tonic::Status::from_header_map(response.headers()) {
+                auth.refused(token.as_ref(), &from_status(&status, ""));
+            }
+            Ok(response)
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use etcd_client::{WatchRequestSender, WatchResponseStream};
-use portolan_core::waist::{AttemptId, Reply, StoreError, Watch, WatchSay};
+use http::HeaderValue;
+use portolan_core::waist::{AttemptId, Reply, StoreError, Watch, WatchReply, WatchSay};
 use tokio::sync::mpsc;
 
 use crate::convert;
@@ -32,6 +33,7 @@ async fn stream(
     if let Err(error) = clients.ready().await {
         return error;
     }
+    let token = clients.auth.header();
     let (key, options) = convert::watch(watch);
     let (sender, receiver) = match clients.watch_client().watch(key, Some(options)).await {
         Ok(stream) => stream.split(),
@@ -41,7 +43,7 @@ async fn stream(
     // says, or both wait for ever.
     tokio::select! {
         biased;
-        error = read(clients, attempt, receiver, replies) => error,
+        error = read(clients, attempt, token, receiver, replies) => error,
         error = write(clients, sender, says) => error,
     }
 }
@@ -49,19 +51,34 @@ async fn stream(
 async fn read(
     clients: &Clients,
     attempt: AttemptId,
+    token: Option<HeaderValue>,
     mut receiver: WatchResponseStream,
     replies: &Replies,
 ) -> StoreError {
     loop {
         match receiver.message().await {
             Ok(Some(message)) => match convert::watch_reply(message.0) {
-                Ok(reply) => replies.watch(attempt, Reply::Watch(reply)).await,
+                Ok(reply) => {
+                    // A watch is refused within its stream, which carries its first token for good.
+                    if let Some(error) = token_refused(&reply) {
+                        clients.auth.refused(token.as_ref(), &error);
+                        return error;
+                    }
+                    replies.watch(attempt, Reply::Watch(reply)).await;
+                }
                 Err(error) => return error,
             },
             Ok(None) => return StoreError::StreamEnded,
             Err(error) => return clients.failure(&error),
         }
     }
+}
+
+/// Why a watch was not opened, if that is the token.
+fn token_refused(reply: &WatchReply) -> Option<StoreError> {
+    let tokens = [StoreError::InvalidToken, StoreError::OldAuthRevision];
+    let is_why = |error: &StoreError| reply.cancel_reason.contains(&error.to_string());
+    tokens.into_iter().find(|error| reply.canceled && is_why(error))
 }
 
 /// Ends only when the stream does.

@@ -99,20 +99,51 @@ async fn a_store_without_authentication_needs_no_token() {
     assert_eq!(driver.failure(Request::Authenticate).await, StoreError::AuthNotEnabled);
 }
 
-/// A token that was not used for too long is refused in words of its own, and a new one heals it.
+/// Calls and watches alike: the first that carries a token that etcd has forgotten is refused, and
+/// the next one carries another.
 #[tokio::test]
-async fn an_old_token_is_told_from_a_wrong_password() {
+async fn a_forgotten_token_costs_one_refusal() {
     let ttl = Duration::from_secs(2);
     let started = Etcd::builder(Release::V3_5).auth_token_ttl(ttl).start();
     let etcd = guard(started.expect("etcd starts"));
     let mut driver = driver(&etcd, PASSWORD);
     driver.put("a", b"1").await;
-    // etcd drops old tokens once a second.
-    tokio::time::sleep(ttl * 2).await;
-    for request in [get("a"), Request::Put(put("a", b"2"))] {
+    let watch = Request::Watch(Watch::of(KeyRange::all(), Revision::ZERO));
+    for request in [get("a"), Request::Put(put("a", b"2")), watch] {
+        // etcd drops old tokens once a second.
+        tokio::time::sleep(ttl * 2).await;
         let error = driver.failure(request.clone()).await;
-        assert_eq!(error, StoreError::InvalidToken, "{request:?}");
+        assert_eq!(error, StoreError::InvalidToken, "{request}");
+        let reply = driver.ask(request.clone()).await;
+        assert!(!matches!(reply, Reply::Failed(_)), "{request}: {reply:?}");
+        if let Reply::Watch(reply) = reply {
+            assert!(reply.created && !reply.canceled, "{reply:?}");
+        }
     }
-    assert_eq!(driver.ask(Request::Authenticate).await, Reply::Authenticated);
+}
+
+/// An etcd that restarts may know its tokens again, from its log, or not.
+#[tokio::test]
+async fn a_restart_is_got_over() {
+    let mut etcd = guarded();
+    let mut driver = driver(&etcd, PASSWORD);
+    driver.put("a", b"1").await;
+    etcd.restart().expect("it restarts");
+    let mut errors = Vec::new();
+    while let Reply::Failed(error) = driver.ask(get("a")).await {
+        errors.push(error);
+        assert!(errors.len() < 5, "{errors:?}");
+    }
+}
+
+/// Authentication turned on after it was found to be off.
+#[tokio::test]
+async fn a_store_that_begins_to_want_a_token_gets_one() {
+    let etcd = etcd();
+    let mut driver = driver(&etcd, PASSWORD);
+    driver.put("a", b"1").await;
+    let etcd = guard(etcd);
+    assert_eq!(driver.failure(get("a")).await, StoreError::NoToken);
     assert!(matches!(driver.ask(get("a")).await, Reply::Range(_)));
+    assert!(started(&etcd, "Auth", "Authenticate") >= 2);
 }
