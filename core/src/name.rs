@@ -24,6 +24,8 @@ pub enum NameKind {
     EndpointName,
     /// [`LabelKey`].
     LabelKey,
+    /// A part of a root.
+    Part,
 }
 
 /// A name that cannot be.
@@ -206,11 +208,13 @@ impl fmt::Display for NameKind {
             Self::InstanceId => "instance id",
             Self::EndpointName => "endpoint name",
             Self::LabelKey => "label key",
+            Self::Part => "part",
         })
     }
 }
 
-fn check(what: NameKind, text: &str) -> Result<(), NameError> {
+/// Checks any name.
+pub(crate) fn check(what: NameKind, text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what, limit: NAME_LIMIT });
     }

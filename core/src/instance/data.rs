@@ -9,8 +9,12 @@ use crate::json::{DEPTH_LIMIT, Expected, Json, JsonError, JsonFault, Style};
 use crate::name::GroupName;
 use crate::rng::hash;
 
-/// Bytes of a configuration at most. etcd refuses requests above 1.5 MiB (row E1).
+/// Bytes of a configuration at most, in canonical form. etcd refuses requests above 1.5 MiB (row E1).
 pub const DATA_LIMIT: usize = 1 << 20;
+
+/// Bytes of the text it is read from at most: people lay a document out, and what was written must
+/// be theirs to edit.
+pub const TEXT_LIMIT: usize = 4 << 20;
 
 /// Any JSON, as canonical text: no white space, object keys sorted by their bytes, strings with
 /// the fewest escapes, numbers as they were written.
@@ -43,9 +47,9 @@ impl Data {
     ///
     /// # Errors
     /// [`DataError`], for text that is not JSON, has a key twice in one object, a number of 10^308
-    /// or more, more than 63 levels, or more than 1 MiB.
+    /// or more, more than 63 levels, more than 1 MiB in canonical form, or more than 4 MiB as given.
     pub fn parse(text: &str) -> Result<Self, DataError> {
-        fits(text.len())?;
+        fits(text.len(), TEXT_LIMIT)?;
         let json = Json::parse_field(text).map_err(DataError::Json)?;
         Self::from_json(&json)
     }
@@ -76,7 +80,7 @@ impl Data {
     pub(crate) fn from_json(json: &Json<'_>) -> Result<Self, DataError> {
         let mut text = String::new();
         json.write(Style::Plain, &mut text);
-        fits(text.len())?;
+        fits(text.len(), DATA_LIMIT)?;
         Ok(Self(text.into()))
     }
 }
@@ -178,9 +182,9 @@ impl Unknown {
     }
 }
 
-fn fits(length: usize) -> Result<(), DataError> {
-    if length > DATA_LIMIT {
-        return Err(DataError::TooLarge { length, limit: DATA_LIMIT });
+fn fits(length: usize, limit: usize) -> Result<(), DataError> {
+    if length > limit {
+        return Err(DataError::TooLarge { length, limit });
     }
     Ok(())
 }

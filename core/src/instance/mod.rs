@@ -18,7 +18,7 @@ pub use crate::json::{DEPTH_LIMIT, Expected, JsonError, JsonFault};
 use crate::name::{GroupName, InstanceId};
 pub use builder::Builder;
 pub(crate) use data::Unknown;
-pub use data::{DATA_LIMIT, Data, DataError, GroupConfig};
+pub use data::{DATA_LIMIT, Data, DataError, GroupConfig, TEXT_LIMIT};
 pub use endpoint::{Endpoint, EndpointError, HOST_LIMIT, LocalKind};
 pub(crate) use label::check as check_label;
 pub use label::{LABEL_LIMIT, LabelError};

@@ -119,6 +119,38 @@ fn bad_instances_are_refused() {
     }
 }
 
+/// Two labels that look alike are alike.
+#[test]
+fn labels_show_all_that_they_hold() {
+    let refused = [
+        ('\u{ad}', '\u{ad}'),
+        ('\u{61c}', '\u{61c}'),
+        ('\u{180e}', '\u{180e}'),
+        ('\u{200b}', '\u{200f}'),
+        // With the two ends of lines before them.
+        ('\u{2028}', '\u{202e}'),
+        ('\u{2060}', '\u{2064}'),
+        ('\u{2066}', '\u{206f}'),
+        ('\u{feff}', '\u{feff}'),
+        ('\u{fff9}', '\u{fffb}'),
+        ('\u{e0001}', '\u{e0001}'),
+        ('\u{e0020}', '\u{e007f}'),
+    ];
+    for c in '\u{a0}'..=char::MAX {
+        let expected = if refused.iter().any(|&(first, last)| (first..=last).contains(&c)) {
+            Err(LabelError::BadChar { found: c, at: 1 })
+        } else {
+            Ok(())
+        };
+        assert_eq!(check_label(&format!("a{c}")), expected, "{c:?}");
+    }
+    let error = builder().label("l", "a\u{202e}").build().expect_err("it turns the text around");
+    assert_eq!(
+        error.to_string(),
+        "label \"l\": value has '\\u{202e}' at byte 1; allowed is text of one line that prints"
+    );
+}
+
 #[test]
 fn endpoints_are_checked() {
     let label = "x".repeat(63);
@@ -285,11 +317,17 @@ fn data_is_canonical() {
 
     let large = format!("\"{}\"", "x".repeat(DATA_LIMIT - 2));
     let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-    Data::parse(&large).expect("at the limit");
+    let wide = large.clone() + &" ".repeat(TEXT_LIMIT - DATA_LIMIT);
+    for text in [&large, &wide] {
+        let data = Data::parse(text).expect("at the limit");
+        // What was written once can be written again.
+        assert_eq!(Data::parse(data.as_str()), Ok(data));
+    }
     let data = Data::parse(&deep(63)).expect("at the limit");
     assert_eq!(Data::from_value(&data.to_value()), Ok(data));
     let cases = [
-        (large + " ", "configuration has 1048577 bytes; the limit is 1048576"),
+        (large.replace('x', "xx"), "configuration has 2097150 bytes; the limit is 1048576"),
+        (" ".repeat(TEXT_LIMIT) + "1", "configuration has 4194305 bytes; the limit is 4194304"),
         (deep(64), "configuration is not JSON: byte 63: nested too deeply; the limit is 63 levels"),
         ("{".to_owned(), "configuration is not JSON: byte 1: expected a key"),
     ];

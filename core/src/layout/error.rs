@@ -166,7 +166,7 @@ pub enum RootError {
     Name {
         /// The root, shortened.
         found: String,
-        /// What is wrong, taken for a group's name.
+        /// What is wrong with that part.
         error: NameError,
     },
     /// Too many bytes.

@@ -12,7 +12,7 @@ use super::{BadRecord, CONFIG_LIMIT, Decoded, EncodeError, INSTANCE_LIMIT, KeyFa
 use super::{RootError, Scope, Stamp, Written};
 use crate::instance::{GroupConfig, Instance};
 use crate::json::shortened;
-use crate::name::{GroupName, InstanceId};
+use crate::name::{self, GroupName, InstanceId, NameKind};
 use crate::waist::{Key, KeyRange, Value};
 
 pub(super) use read::operation_of;
@@ -50,7 +50,8 @@ impl Native {
             if name.is_empty() {
                 return Err(RootError::EmptyName { found: found() });
             }
-            GroupName::check(name).map_err(|error| RootError::Name { found: found(), error })?;
+            name::check(NameKind::Part, name)
+                .map_err(|error| RootError::Name { found: found(), error })?;
         }
         Ok(Self { root: root.into() })
     }

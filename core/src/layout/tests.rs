@@ -58,7 +58,7 @@ fn roots_are_checked() {
         ("/a//b", "root is \"/a//b\", which has an empty name; it takes a path like /portolan"),
         (
             "/a/..",
-            "root is \"/a/..\", which has a part that is no name: group name is \"..\", which \
+            "root is \"/a/..\", which has a part that is no name: part is \"..\", which \
              stands for a folder in paths",
         ),
         (&long, "root has 257 bytes; the limit is 256"),
