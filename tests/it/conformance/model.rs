@@ -23,11 +23,16 @@ impl ModelStore {
             Some(release) => Config::of_version(release).expect("releases are versions"),
             None => Config::default(),
         };
-        config.keep_log = false;
         config.require_leader = setup.require_leader;
         if let Some(interval) = setup.progress {
             config.progress_interval = interval;
         }
+        Self::with(config)
+    }
+
+    /// A model of its own kind.
+    pub fn with(config: Config) -> Self {
+        let config = Config { keep_log: false, ..config };
         let release = config.version.clone();
         let name = format!("model as {release}");
         Self { name, release, model: Model::new(config), now: Time::ZERO, next: 1 }

@@ -25,9 +25,10 @@ pub enum Step {
     Renew(u8),
     TimeToLive(u8, bool),
     Leases,
-    /// Opens the stream, or does nothing if it is open.
+    Status,
+    /// Opens the stream; nothing, and not counted, if it is open.
     Open(u8, AWatch),
-    /// Nothing, if the stream is not open; likewise below.
+    /// Nothing, and not counted, if the stream is not open; likewise below.
     Create(u8, AWatch),
     Cancel(u8, i64),
     Progress(u8),
@@ -121,6 +122,7 @@ pub struct AWatch {
     start: ARevision,
     id: i64,
     prev: bool,
+    progress: bool,
     filters: Vec<WatchFilter>,
     fragment: bool,
 }
@@ -156,6 +158,7 @@ impl Step {
                 Request::TimeToLive(TimeToLive { lease: lease(*slot), keys: *keys })
             }
             Self::Leases => Request::Leases,
+            Self::Status => Request::Status,
             Self::Open(..)
             | Self::Create(..)
             | Self::Cancel(..)
@@ -257,7 +260,7 @@ impl AWatch {
             start: self.start.words(present),
             id: self.id,
             prev_kv: self.prev,
-            progress: false,
+            progress: self.progress,
             filters: self.filters.clone(),
             fragment: self.fragment,
         }
@@ -297,6 +300,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => slot().prop_map(Step::Renew),
         2 => (slot(), any::<bool>()).prop_map(|(slot, keys)| Step::TimeToLive(slot, keys)),
         1 => Just(Step::Leases),
+        1 => Just(Step::Status),
         3 => (stream(), a_watch()).prop_map(|(stream, watch)| Step::Open(stream, watch)),
         3 => (stream(), a_watch()).prop_map(|(stream, watch)| Step::Create(stream, watch)),
         2 => (stream(), watch_id()).prop_map(|(stream, id)| Step::Cancel(stream, id)),
@@ -404,12 +408,14 @@ fn a_watch() -> impl Strategy<Value = AWatch> {
         2 => revision(),
     ];
     let id = prop_oneof![3 => Just(0), 2 => watch_id()];
-    (keys(), start, id, any::<bool>(), filters, any::<bool>()).prop_map(
-        |(keys, start, id, prev, filters, fragment)| AWatch {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (keys(), start, id, flags, filters).prop_map(
+        |(keys, start, id, (prev, progress, fragment), filters)| AWatch {
             keys,
             start,
             id,
             prev,
+            progress,
             filters,
             fragment,
         },

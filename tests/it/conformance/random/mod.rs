@@ -8,6 +8,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "it compares few of many kinds of step")]
 
 mod draw;
+mod found;
 mod mask;
 mod pair;
 
@@ -18,28 +19,47 @@ use std::env;
 use portolan_kit::Release;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use pair::{Difference, Pair};
+use super::model::ModelStore;
+use super::real::RealStore;
+use super::store::{Setup, Store};
+use pair::{Difference, Pair, Start};
 
 #[test]
 fn on_etcd_3_4() {
-    run(Release::V3_4, 4_000);
+    run("etcd 3.4", || beside(Release::V3_4), 4_000);
 }
 
 #[test]
 fn on_etcd_3_5() {
-    run(Release::V3_5, 20_000);
+    run("etcd 3.5", || beside(Release::V3_5), 20_000);
 }
 
-/// Takes `steps` steps, or as many as the environment says, on the model and on real etcd.
-fn run(release: Release, steps: u64) {
+/// Real etcd, and the model as that release behaves.
+fn beside(release: Release) -> [Box<dyn Store>; 2] {
+    let etcd = RealStore::start(release, Setup::FRESH);
+    let model = ModelStore::new(Some(etcd.release()), Setup::FRESH);
+    [Box::new(model), Box::new(etcd)]
+}
+
+/// Takes `steps` steps, or as many as the environment says, on the model and on the other store.
+fn run(other: &str, start: Start, steps: u64) {
     let seed = setting("PORTOLAN_CONFORMANCE_SEED").unwrap_or(0);
     let steps = setting("PORTOLAN_CONFORMANCE_OPS").unwrap_or(steps);
+    let pair = compare(other, start, seed, steps).unwrap_or_else(|text| panic!("{text}"));
+    let table: Vec<_> =
+        pair.seen.iter().map(|(what, times)| format!("{times:>8} {what}")).collect();
+    eprintln!("{} steps on {other}, seed {seed}\n{}", pair.steps, table.join("\n"));
+    assert_all_happened(&pair.seen);
+}
+
+/// As [`run`], to the first difference. The error is for the reader.
+fn compare(other: &str, start: Start, seed: u64, steps: u64) -> Result<Pair, String> {
     let strategy = draw::steps(CASE);
-    let pair = RefCell::new(Pair::new(release));
+    let pair = RefCell::new(Pair::new(start));
     let case = |drawn: Vec<draw::Step>| {
         let outcome = pair.borrow_mut().case(&drawn);
         outcome.map_err(|Difference(what)| {
-            // Each attempt to shrink it starts an etcd: let the reader see what goes on.
+            // Each attempt to shrink it may start an etcd: let the reader see what goes on.
             let where_to = what.lines().next().unwrap_or_default();
             eprintln!("a difference in {} steps {where_to}", drawn.len());
             TestCaseError::fail(what)
@@ -53,20 +73,16 @@ fn run(release: Release, steps: u64) {
             Ok(()) => {}
             Err(TestError::Fail(what, drawn)) => {
                 let drawn: Vec<_> = drawn.iter().map(|step| format!("{step:?}")).collect();
-                panic!(
-                    "the model and {release} differ {what}\nafter\n{}\nrepeat with \
+                return Err(format!(
+                    "the model and {other} differ {what}\nafter\n{}\nrepeat with \
                      PORTOLAN_CONFORMANCE_SEED={seed} PORTOLAN_CONFORMANCE_OPS={steps}",
                     drawn.join("\n")
-                )
+                ));
             }
-            Err(TestError::Abort(why)) => panic!("{why}"),
+            Err(TestError::Abort(why)) => return Err(why.to_string()),
         }
     }
-    let pair = pair.into_inner();
-    let table: Vec<_> =
-        pair.seen.iter().map(|(what, times)| format!("{times:>8} {what}")).collect();
-    eprintln!("{} steps on {release}, seed {seed}\n{}", pair.steps, table.join("\n"));
-    assert_all_happened(&pair.seen);
+    Ok(pair.into_inner())
 }
 
 /// A run in which one of these never came up has proven less than it seems.
@@ -109,6 +125,7 @@ const MUST: &[&str] = &[
     "time to live",
     "time to live of nothing",
     "leases",
+    "status",
     "watch created",
     "watch refused",
     "watch cancelled",
