@@ -163,6 +163,7 @@ impl Holds {
         }
         let lease = items.first().and_then(Item::lease);
         if let (StoreError::LeaseNotFound, Some(lease)) = (error, lease) {
+            self.batch_stranded(cx, items);
             self.lease_died(cx, lease);
         } else if error.is_permanent() || *error == StoreError::NoSpace {
             self.batch_refused(cx, items, error);
@@ -173,6 +174,19 @@ impl Holds {
         }
         for item in items {
             self.reconsider(item.slot);
+        }
+    }
+
+    /// The lease was gone when something was put on it. Once is a loss, healed at once; but where
+    /// each new lease is gone as well, neither grants nor puts may spin.
+    fn batch_stranded(&mut self, cx: &mut Cx<'_>, items: &[Item]) {
+        for item in items {
+            let Some(slot) = self.slots.get_mut(&item.slot) else { continue };
+            slot.strikes += 1;
+            if slot.strikes > 1 {
+                let retry_at = cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff);
+                slot.retry_at = Some(retry_at);
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Slot {
     pub flight: Option<AttemptId>,
     /// Its publishes that may still land.
     pub taints: Vec<Taint>,
-    /// Failed compares in a row.
+    /// Failed compares, and puts on a lease that was gone, in a row.
     pub strikes: u32,
     pub backoff: Backoff,
     /// Nothing is sent for it before.

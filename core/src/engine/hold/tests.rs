@@ -564,6 +564,40 @@ fn shutdown_drains_removes_revokes_and_falls_silent() {
     assert_eq!(h.engine.poll_timeout(), None);
 }
 
+/// A store that grants leases, renews them, and finds none when something is put: the first loss is
+/// healed at once, the next ones after pauses.
+#[test]
+fn leases_that_are_gone_when_they_are_used_do_not_make_it_spin() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    let minute = Time::from_secs(60);
+    let mut grants = Vec::new();
+    while h.now < minute && grants.len() < 100 {
+        for (attempt, request) in std::mem::take(&mut h.asked) {
+            match request {
+                Request::Grant(grant) => {
+                    grants.push(h.now);
+                    h.reply(attempt.0, granted(grant.lease.expect("its own id")));
+                }
+                Request::Txn(_) => {
+                    h.reply(attempt.0, Reply::Failed(StoreError::LeaseNotFound));
+                }
+                Request::KeepAlive(keep) => {
+                    h.reply(attempt.0, kept(keep.lease, TTL.cast_signed()));
+                }
+                _ => panic!("it asks {request}"),
+            }
+        }
+        if h.asked.is_empty() {
+            h.now = h.engine.poll_timeout().unwrap_or(minute);
+            h.input(Input::Tick);
+        }
+    }
+    assert_eq!(grants[..2], [Time::ZERO; 2]);
+    // With pauses from 0.1 s up to 5 s.
+    assert!((10..=20).contains(&grants.len()), "{} grants in a minute: {grants:?}", grants.len());
+}
+
 #[test]
 fn denied_is_told_and_tried_again_slowly() {
     let mut h = Harness::new();
