@@ -3,6 +3,8 @@ use portolan_core::waist::{
     StoreError, Target, Txn,
 };
 
+use portolan_memory::Config;
+
 use crate::kit::{Bench, delete_op, nested, put, put_op, range_op, span};
 
 fn compare(key: &str, result: Ordering, target: Target) -> Compare {
@@ -137,6 +139,23 @@ fn t5_how_many_operations() {
         let mut bench = Bench::new();
         let expected = (!fine).then_some(StoreError::TooManyOps);
         assert_eq!(bench.error(Request::Txn(txn)), expected, "case {number}");
+    }
+
+    // `--max-txn-ops` moves all of these limits.
+    let few = || Bench::with(Config { max_txn_ops: 3, ..Config::default() });
+    let compares = |count| vec![compare("k", Ordering::Equal, Target::Version(0)); count];
+    let cases = [
+        (txn(puts(3), puts(3)), true),
+        (txn(puts(4), vec![]), false),
+        (txn(vec![], puts(4)), false),
+        (Txn { compares: compares(3), ..Txn::default() }, true),
+        (Txn { compares: compares(4), ..Txn::default() }, false),
+        (txn(with_nested(1, 1), vec![]), true),
+        (txn(with_nested(1, 2), vec![]), false),
+    ];
+    for (number, (txn, fine)) in cases.into_iter().enumerate() {
+        let expected = (!fine).then_some(StoreError::TooManyOps);
+        assert_eq!(few().error(Request::Txn(txn)), expected, "of three, case {number}");
     }
 }
 

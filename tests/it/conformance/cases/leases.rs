@@ -125,6 +125,25 @@ fn l5_the_keys_go_with_the_lease_in_one_revision(client: &mut Client<'_>) {
     let expected = ["a", "b", "c", "d"].map(|name| (EventKind::Delete, name.to_owned(), at));
     assert_eq!(told, expected);
     assert_eq!(message.header.revision, at);
+
+    // Leases that end together do so one by one, in whatever order.
+    for lease in ["x", "y", "z"] {
+        let id = client.grant(2);
+        let of = |name: &str| Op::Put(leased(client, &format!("{lease}{name}"), id));
+        client.txn(always([of("2"), of("1")]));
+    }
+    client.events(stream, 6);
+    let last = client.revision();
+    let mut ended = Vec::new();
+    for step in 1..=3 {
+        let message = client.told(stream);
+        assert_eq!(message.header.revision.0, last.0 + step);
+        let of: Vec<_> = message.events.iter().map(|event| name(&event.kv.key)).collect();
+        assert!(message.events.iter().all(|event| event.kind == EventKind::Delete));
+        ended.push(of);
+    }
+    ended.sort();
+    assert_eq!(ended, [["x1", "x2"], ["y1", "y2"], ["z1", "z2"]]);
 }
 
 fn l6_an_expired_lease_is_gone_within_half_a_second(client: &mut Client<'_>) {

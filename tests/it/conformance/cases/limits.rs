@@ -15,21 +15,27 @@ fn e1_how_long_a_request_may_be(client: &mut Client<'_>) {
     let key = client.key("a");
     let put =
         |bytes: usize| Put { key: key.clone(), value: vec![0; bytes].into(), ..Put::default() };
-    // What goes to consensus may have 1.5 MiB with its envelope, which is below 100 bytes.
+    // What goes to consensus may have 1.5 MiB with its envelope. That holds the request's number:
+    // the lower 16 bits of the member's id and 48 more, seven in a byte.
     let proposal = 3 << 19;
-    assert!(matches!(client.ask(Request::Put(put(proposal - 100))), Reply::Put(_)));
+    let member = client.records().header.member_id & 0xffff;
+    let number = (48 + member.checked_ilog2().map_or(0, |bit| bit as usize + 1)).div_ceil(7);
+    let fits = proposal - 14 - number - key.len();
+    assert!(matches!(client.ask(Request::Put(put(fits))), Reply::Put(_)));
+    assert_eq!(client.failure(Request::Put(put(fits + 1))), StoreError::RequestTooLarge);
+    assert_eq!(client.get("a").map(|kv| kv.value.len()), Some(fits), "the last byte that passes");
     assert_eq!(client.failure(Request::Put(put(proposal))), StoreError::RequestTooLarge);
     let txn = always([Op::Put(put(proposal))]);
     assert_eq!(client.failure(Request::Txn(txn)), StoreError::RequestTooLarge);
     // The message itself may have 512 KiB more. A field has a tag of one byte and a length.
     let limit = (2 << 20) as u64;
     let overhead = 1 + 1 + key.len() + 1 + 3;
-    let fits = (2 << 20) - overhead;
-    assert_eq!(client.failure(Request::Put(put(fits))), StoreError::RequestTooLarge);
+    let message = (2 << 20) - overhead;
+    assert_eq!(client.failure(Request::Put(put(message))), StoreError::RequestTooLarge);
     let size = limit + 1;
-    let longer = put(fits + 1);
+    let longer = put(message + 1);
     assert_eq!(client.failure(Request::Put(longer)), StoreError::MessageTooLarge { size, limit });
-    assert_eq!(client.get("a").map(|kv| kv.value.len()), Some(proposal - 100));
+    assert_eq!(client.get("a").map(|kv| kv.version), Some(1));
 }
 
 fn e2_a_full_store(client: &mut Client<'_>) {

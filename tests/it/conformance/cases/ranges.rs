@@ -204,7 +204,11 @@ fn g7_without_a_leader_only_stale_reads(client: &mut Client<'_>) {
     client.happen(Happening::LoseLeader);
     client.wait(Duration::from_secs(3));
     assert_eq!(client.range(stale.clone()).count, 1);
+    let asked = client.now();
     assert_eq!(client.failure(Request::Range(Range::of(client.one("a")))), StoreError::TimedOut);
+    let took = client.now() - asked;
+    // Five seconds and twice the election timeout, and the rest for a machine that is busy.
+    assert!(took > Duration::from_millis(6500) && took < Duration::from_secs(12), "{took:?}");
     assert_eq!(client.range(stale).count, 1);
     client.happen(Happening::FindLeader);
     client.come_back();

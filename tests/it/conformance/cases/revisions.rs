@@ -1,5 +1,7 @@
 //! Revisions and headers.
 
+use std::time::Duration;
+
 use portolan_core::waist::{
     Compact, DeleteRange, EventKind, Grant, Header, KeyRange, Op, OpReply, Range, Reply, Request,
     Revision, StoreError, Txn,
@@ -86,6 +88,12 @@ fn r3_no_change_no_revision(client: &mut Client<'_>) {
         client.ask(request.clone());
         assert_eq!(client.revision(), before, "after {request:?}");
     }
+    // Nor does the end of a lease, if no key goes with it.
+    let short = client.grant(2);
+    while client.time_to_live(short).ttl_secs >= 0 {
+        client.wait(Duration::from_millis(100));
+    }
+    assert_eq!(client.revision(), before);
 }
 
 fn r4_the_same_value_is_a_change(client: &mut Client<'_>) {

@@ -307,6 +307,22 @@ fn w14_large_messages_come_in_parts(client: &mut Client<'_>) {
     let whole = client.watch(watch);
     let part = client.told(whole);
     assert_eq!((part.events.len(), part.fragment), (6, false));
+
+    // One revision, too: the request is short, but what was there before is not.
+    let watch = Watch::of(client.all(), Revision::ZERO);
+    let split = client.watch(watch.tap(|watch| {
+        watch.fragment = true;
+        watch.prev_kv = true;
+    }));
+    let ops = ["0", "1", "2"].map(|name| client.op_put(name, ""));
+    let at = client.txn(always(ops)).header.revision;
+    for (names, more) in [(vec!["0", "1"], true), (vec!["2"], false)] {
+        let part = client.told(split);
+        assert_eq!((part.header.revision, part.fragment), (at, more));
+        let told: Vec<_> = part.events.iter().map(|event| name(&event.kv.key)).collect();
+        assert_eq!(told, names);
+        assert!(part.events.iter().all(|event| event.kv.mod_revision == at));
+    }
 }
 
 fn w16_compaction_does_not_touch_who_is_in_step(client: &mut Client<'_>) {
