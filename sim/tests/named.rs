@@ -15,7 +15,7 @@ fn trace(plan: &str, until_ms: u64) -> String {
 }
 
 macro_rules! named {
-    ($($(#[$doc:meta])* $test:ident: $file:literal until $millis:literal,)*) => {
+    ($($(#[$doc:meta])* fn $test:ident() = $file:literal until $millis:literal;)*) => {
         $(
             $(#[$doc])*
             #[test]
@@ -29,13 +29,13 @@ macro_rules! named {
 
 named! {
     /// A put is applied and its answer lost: the next one's guard stops it, and finds the record.
-    a_put_whose_answer_is_lost: "lost-answer-to-a-put" until 5_000,
+    fn a_put_whose_answer_is_lost() = "lost-answer-to-a-put" until 5_000;
     /// What happened while a directory was cut off is compacted: it lists, and tells the difference.
-    compacted_while_cut_off: "compacted-while-cut-off" until 6_000,
+    fn compacted_while_cut_off() = "compacted-while-cut-off" until 6_000;
     /// A process wakes up after its lease has ended: it says lost first, then registers anew.
-    held_longer_than_its_lease: "held-longer-than-its-lease" until 6_500,
+    fn held_longer_than_its_lease() = "held-longer-than-its-lease" until 6_500;
     /// Two processes change a configuration at the same moment: both changes survive.
-    two_updates_at_once: "two-updates-at-once" until 500,
+    fn two_updates_at_once() = "two-updates-at-once" until 500;
     /// A put that was given up arrives after the removal: its lease is gone by then.
-    a_late_put_after_a_removal: "late-put-after-a-removal" until 5_000,
+    fn a_late_put_after_a_removal() = "late-put-after-a-removal" until 5_000;
 }

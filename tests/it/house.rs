@@ -6,6 +6,7 @@ mod arrows;
 mod licences;
 mod manifests;
 mod metadata;
+mod promises;
 mod properties;
 mod sources;
 
