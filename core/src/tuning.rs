@@ -30,9 +30,10 @@ pub struct Tuning {
     pub jitter_percent: u32,
     /// How long something must have worked before its pauses start from the base again.
     pub healthy_after: Duration,
-    /// Retries that a whole process may make at once.
+    /// Retries of calls, updates and batches of keys that a whole process may make at once. The
+    /// few others have only their backoff: leases, directories, and the store being away.
     pub retry_burst: u32,
-    /// Retries that a whole process earns back each second.
+    /// Such retries that a whole process earns back each second.
     pub retries_per_sec: u32,
     /// Records in one page of a list.
     pub page_limit: u32,

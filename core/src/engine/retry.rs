@@ -52,7 +52,12 @@ pub(crate) fn jittered(span: Duration, jitter_percent: u32, rng: &mut Rng) -> Du
     Duration::from_nanos(nanos - rng.below(loose.saturating_add(1)))
 }
 
-/// What all retries of one process share: `burst` at once, then `rate` a second.
+/// What the many share: calls, updates, and batches of keys retry `burst` times at once, then
+/// `rate` times a second.
+///
+/// The few do not draw from it: leases, directories, the own watch, and the pause of all batches
+/// together. Each has a backoff of its own and one thing under way, and a renewal that waited
+/// behind hundreds of refused calls would cost a lease.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Budget {
     /// When the next retry would be due if they came at the even rate.
@@ -65,11 +70,28 @@ impl Budget {
         Self { even: Time::ZERO }
     }
 
-    /// Takes one retry that is wanted at `wanted`: when it may happen.
-    pub fn take(&mut self, now: Time, wanted: Time, tuning: &Tuning) -> Time {
+    /// Takes one retry that is wanted at `wanted`: when it may happen. Nothing is taken, and there
+    /// is none, if that is not before `deadline`.
+    ///
+    /// Whoever takes one may end before it happens. So that such retries do not add up, the queue
+    /// is never longer than what may be in flight: beyond that, retries share their moment.
+    pub fn take(
+        &mut self,
+        now: Time,
+        wanted: Time,
+        deadline: Time,
+        tuning: &Tuning,
+    ) -> Option<Time> {
         let gap = Duration::from_secs(1) / tuning.retries_per_sec.max(1);
-        self.even = self.even.max(now) + gap;
-        wanted.max(self.even - gap * tuning.retry_burst.max(1))
+        let burst = gap * tuning.retry_burst.max(1);
+        let longest = burst.saturating_add(gap.saturating_mul(tuning.max_in_flight));
+        let even = (self.even.max(now) + gap).min(now + longest);
+        let at = wanted.max(even - burst);
+        if at >= deadline {
+            return None;
+        }
+        self.even = even;
+        Some(at)
     }
 }
 
@@ -123,11 +145,34 @@ mod tests {
 
     #[test]
     fn the_budget_gives_a_burst_and_then_an_even_rate() {
-        let tuning = Tuning { retry_burst: 3, retries_per_sec: 10, ..Tuning::default() };
         let mut budget = Budget::new();
-        let now = Time::from_secs(5);
-        let waits: Vec<_> =
-            (0..6).map(|_| budget.take(now, now, &tuning).since(now).as_millis()).collect();
-        assert_eq!(waits, [0, 0, 0, 100, 200, 300]);
+        assert_eq!(waits(&mut budget, 6, Time::NEVER), [0, 0, 0, 100, 200, 300]);
+    }
+
+    #[test]
+    fn what_would_come_too_late_takes_nothing() {
+        let mut budget = Budget::new();
+        waits(&mut budget, 4, Time::NEVER);
+        assert_eq!(waits(&mut budget, 1_000, NOW + Duration::from_millis(200)), []);
+        assert_eq!(waits(&mut budget, 1, Time::NEVER), [200]);
+    }
+
+    #[test]
+    fn retries_that_never_happen_do_not_add_up() {
+        let mut budget = Budget::new();
+        let waits = waits(&mut budget, 1_000, Time::NEVER);
+        assert_eq!(waits.last(), Some(&2_000), "20 in flight, 10 a second");
+    }
+
+    const NOW: Time = Time::from_secs(5);
+
+    /// How long each of `count` retries waits, in milliseconds.
+    fn waits(budget: &mut Budget, count: usize, deadline: Time) -> Vec<u128> {
+        let tuning =
+            Tuning { retry_burst: 3, retries_per_sec: 10, max_in_flight: 20, ..Tuning::default() };
+        (0..count)
+            .filter_map(|_| budget.take(NOW, NOW, deadline, &tuning))
+            .map(|at| at.since(NOW).as_millis())
+            .collect()
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Owner {
 /// What is in flight, and the outputs not fetched yet.
 ///
 /// It numbers attempts, ends each at its time limit, picks the member, and hands out the retries
-/// that all machines share.
+/// that the machines share.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Wire {
     last: u64,
@@ -138,16 +138,37 @@ impl Wire {
         Some((attempt, flight.owner))
     }
 
-    /// When a retry after a failure may happen: backoff, within the process's budget.
+    /// When one of many may retry after a failure: backoff, within the process's budget.
     pub fn retry_at(&mut self, now: Time, tuning: &Tuning, backoff: &mut Backoff) -> Time {
-        let wanted = backoff.failed(now, tuning, &mut self.rng);
-        self.budget.take(now, wanted, tuning)
+        let wanted = self.backoff_at(now, tuning, backoff);
+        self.budget.take(now, wanted, Time::NEVER, tuning).unwrap_or(Time::NEVER)
     }
 
-    /// When a retry after a permanent refusal may happen.
-    pub fn retry_slowly_at(&mut self, now: Time, tuning: &Tuning, backoff: &mut Backoff) -> Time {
-        let wanted = backoff.refused(now, tuning, &mut self.rng);
-        self.budget.take(now, wanted, tuning)
+    /// As [`retry_at`](Self::retry_at), before a deadline; `None`: time is too short.
+    pub fn retry_before(
+        &mut self,
+        deadline: Time,
+        now: Time,
+        tuning: &Tuning,
+        backoff: &mut Backoff,
+    ) -> Option<Time> {
+        let wanted = self.backoff_at(now, tuning, backoff);
+        self.budget.take(now, wanted, deadline, tuning)
+    }
+
+    /// When one of the few may retry after a failure; see [`Budget`].
+    pub fn backoff_at(&mut self, now: Time, tuning: &Tuning, backoff: &mut Backoff) -> Time {
+        backoff.failed(now, tuning, &mut self.rng)
+    }
+
+    /// When one of the few may retry after a permanent refusal.
+    pub fn backoff_slowly_at(&mut self, now: Time, tuning: &Tuning, backoff: &mut Backoff) -> Time {
+        backoff.refused(now, tuning, &mut self.rng)
+    }
+
+    /// When a retry may happen whose backoff has passed already.
+    pub fn budget_at(&mut self, now: Time, tuning: &Tuning) -> Time {
+        self.budget.take(now, now, Time::NEVER, tuning).unwrap_or(Time::NEVER)
     }
 
     pub fn push(&mut self, output: Output) {

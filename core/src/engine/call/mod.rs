@@ -178,11 +178,10 @@ impl Call {
         if error.is_permanent() || self.in_doubt(&error) {
             return Break(Err(self.failure(error)));
         }
-        let until = cx.wire.retry_at(cx.now, cx.tuning, &mut self.backoff);
-        if until >= self.deadline {
-            return Break(Err(self.failure(error)));
+        match cx.wire.retry_before(self.deadline, cx.now, cx.tuning, &mut self.backoff) {
+            Some(until) => Continue(State::Pausing { until, error }),
+            None => Break(Err(self.failure(error))),
         }
-        Continue(State::Pausing { until, error })
     }
 
     fn failure(&self, error: StoreError) -> CallError {

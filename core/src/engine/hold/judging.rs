@@ -42,7 +42,7 @@ impl Holds {
                 // The first guess may well be wrong; what fails again and again must not spin.
                 slot.strikes += u32::from(item.is_write());
                 if slot.strikes > 1 {
-                    let retry_at = cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff);
+                    let retry_at = cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff);
                     slot.retry_at = Some(retry_at);
                 }
                 Seen { as_of: at, record: kv.as_ref().map(Standing::of) }
@@ -146,7 +146,7 @@ impl Holds {
                 }
                 Conflict::Wait => {
                     slot.phase = Phase::Waiting;
-                    slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+                    slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
                     if registration.told != Told::Waiting {
                         registration.told = Told::Waiting;
                         let event = RegistrationEvent::Waiting { owner: Some(by) };
@@ -179,7 +179,7 @@ impl Holds {
                 self.flights.insert(attempt, Flight::Dispute(id));
             }
         }
-        slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+        slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
         self.unplace_disputed(cx, id);
     }
 
@@ -246,7 +246,7 @@ impl Holds {
     fn disturbed(&mut self, cx: &mut Cx<'_>, id: SlotId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.told_hash.take().is_some() {
-            slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+            slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
         }
         self.tell_lost(cx, id.0, LossReason::Disturbed);
     }

@@ -87,9 +87,9 @@ impl Holds {
         let denied = matches!(&reply, Reply::Failed(error) if is_denied(error));
         let backoff = &mut self.granting.backoff;
         self.granting.retry_at = Some(if denied {
-            cx.wire.retry_slowly_at(cx.now, cx.tuning, backoff)
+            cx.wire.backoff_slowly_at(cx.now, cx.tuning, backoff)
         } else {
-            cx.wire.retry_at(cx.now, cx.tuning, backoff)
+            cx.wire.backoff_at(cx.now, cx.tuning, backoff)
         });
         if let Reply::Failed(error) = reply
             && denied
@@ -120,9 +120,11 @@ impl Holds {
             let ttl = Duration::from_secs(kept.ttl_secs.unsigned_abs());
             lease.alive(asked_at, ttl, cx.tuning);
             lease.backoff.worked(cx.now);
-        } else if let LeaseState::Held { renewal, .. } = &mut lease.state {
-            let at = cx.wire.retry_at(cx.now, cx.tuning, &mut lease.backoff);
-            *renewal = Renewal::Due { at };
+        } else if let LeaseState::Held { renewal, expires_at, .. } = &mut lease.state {
+            let at = cx.wire.backoff_at(cx.now, cx.tuning, &mut lease.backoff);
+            // However long the pause, there is one try more while an answer can still help.
+            let last = *expires_at - cx.tuning.lease_ttl / (2 * cx.tuning.renewals_per_ttl.max(2));
+            *renewal = Renewal::Due { at: if cx.now < last { at.min(last) } else { at } };
         }
         self.set_lease_timer(id);
     }
@@ -135,9 +137,9 @@ impl Holds {
         }
         let denied = matches!(&reply, Reply::Failed(error) if is_denied(error));
         let at = if denied {
-            cx.wire.retry_slowly_at(cx.now, cx.tuning, &mut lease.backoff)
+            cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut lease.backoff)
         } else {
-            cx.wire.retry_at(cx.now, cx.tuning, &mut lease.backoff)
+            cx.wire.backoff_at(cx.now, cx.tuning, &mut lease.backoff)
         };
         lease.state = LeaseState::Revoking(Revoking::Due { at });
         self.set_lease_timer(id);

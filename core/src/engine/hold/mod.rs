@@ -515,7 +515,7 @@ impl Holds {
             Sighting::Blind(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.recheck = true;
-                    slot.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff));
+                    slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
                     self.reconsider(id);
                 }
             }
@@ -536,6 +536,7 @@ impl Holds {
         let Some(action) = slot.action(&self.ours).filter(|_| slot.flight.is_none()) else {
             return;
         };
+        slot.again |= slot.retry_at.is_some();
         slot.retry_at = slot.retry_at.filter(|&at| at > self.sending.now);
         if let Some(at) = slot.retry_at {
             slot.timer = Some(at);

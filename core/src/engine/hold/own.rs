@@ -168,7 +168,7 @@ impl OwnWatch {
 
     fn lost(&mut self, cx: &mut Cx<'_>) {
         self.stream = None;
-        self.retry_at = Some(cx.wire.retry_at(cx.now, cx.tuning, &mut self.backoff));
+        self.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff));
     }
 
     fn open(&mut self, cx: &mut Cx<'_>) {

@@ -1,10 +1,11 @@
 //! Which slots go out together, and what failed batches mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::batch::{self, Item};
 use super::leasing::is_denied;
-use super::slot::{Action, Slot, SlotId, Taint};
+use super::slot::{Action, Lane, Slot, SlotId, Taint};
 use super::{Flight, Holds};
 use crate::engine::Gone;
 use crate::engine::cx::Cx;
@@ -21,9 +22,13 @@ const BATCHES_AT_ONCE: usize = 8;
 pub(super) struct Sending {
     /// The time of the present input.
     pub now: Time,
-    queues: BTreeMap<Action, BTreeSet<SlotId>>,
+    queues: BTreeMap<Lane, BTreeSet<SlotId>>,
     /// The queue served last, so that none starves.
-    served: Option<Action>,
+    served: Option<Lane>,
+    /// The slot that was retried last, so that none starves.
+    retried: Option<SlotId>,
+    /// When the next batch of retries may go; `None`: the budget was not asked yet.
+    retries_from: Option<Time>,
     in_flight: usize,
     backoff: Backoff,
     /// After a failure: nothing is sent before.
@@ -34,37 +39,46 @@ pub(super) struct Sending {
 
 impl Sending {
     pub fn queue(&mut self, id: SlotId, slot: &mut Slot, action: Action) {
-        slot.queued = Some(action);
-        self.queues.entry(action).or_default().insert(id);
+        let lane = Lane { again: slot.again, action };
+        slot.queued = Some(lane);
+        self.queues.entry(lane).or_default().insert(id);
     }
 
     pub fn unqueue(&mut self, id: SlotId, slot: &mut Slot) {
-        if let Some(action) = slot.queued.take()
-            && let Some(queue) = self.queues.get_mut(&action)
+        if let Some(lane) = slot.queued.take()
+            && let Some(queue) = self.queues.get_mut(&lane)
         {
             queue.remove(&id);
             if queue.is_empty() {
-                self.queues.remove(&action);
+                self.queues.remove(&lane);
             }
         }
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.pause.filter(|_| !self.queues.is_empty() && self.has_room())
+        if self.queues.is_empty() || !self.has_room() {
+            return None;
+        }
+        self.pause.or(self.retries_from.filter(|_| self.has_retries()))
     }
 
     fn has_room(&self) -> bool {
         self.in_flight < if self.failing { 1 } else { BATCHES_AT_ONCE }
     }
 
+    fn has_retries(&self) -> bool {
+        // Ordered by `again` first.
+        self.queues.last_key_value().is_some_and(|(lane, _)| lane.again)
+    }
+
     /// The queue whose turn it is.
-    fn turn(&mut self) -> Option<Action> {
-        use std::ops::Bound::{Excluded, Unbounded};
+    fn turn(&mut self) -> Option<Lane> {
+        let may_retry = self.retries_from.is_some_and(|at| at <= self.now);
         let after = self.served.map_or(Unbounded, Excluded);
-        let mut later = self.queues.range((after, Unbounded));
-        let next = later.next().or_else(|| self.queues.iter().next()).map(|(&action, _)| action);
-        self.served = next;
-        next
+        let later = self.queues.range((after, Unbounded));
+        let mut next = later.chain(&self.queues).map(|(&lane, _)| lane);
+        self.served = next.find(|lane| may_retry || !lane.again);
+        self.served
     }
 }
 
@@ -73,13 +87,21 @@ impl Holds {
     pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
         self.sending.pause = self.sending.pause.filter(|&at| at > cx.now);
         while self.sending.pause.is_none() && self.sending.has_room() {
-            let Some(action) = self.sending.turn() else { return };
-            self.send_batch(cx, action);
+            if self.sending.retries_from.is_none() && self.sending.has_retries() {
+                self.sending.retries_from = Some(cx.wire.budget_at(cx.now, cx.tuning));
+            }
+            let Some(lane) = self.sending.turn() else { return };
+            self.send_batch(cx, lane);
         }
     }
 
-    fn send_batch(&mut self, cx: &mut Cx<'_>, action: Action) {
-        let ids = self.choose(cx, action);
+    fn send_batch(&mut self, cx: &mut Cx<'_>, lane: Lane) {
+        let ids = self.choose(cx, lane);
+        if lane.again {
+            self.sending.retries_from = None;
+            self.sending.retried = ids.last().copied();
+        }
+        let action = lane.action;
         let items: Vec<_> = ids.iter().map(|&id| Item::new(id, &self.slots[&id], action)).collect();
         let request = batch::request(ids.iter().map(|id| (&self.slots[id], action)));
         let attempt = cx.send(Owner::Holds, request);
@@ -87,6 +109,7 @@ impl Holds {
             let slot = self.slots.get_mut(&item.slot).expect("chosen from the slots");
             self.sending.unqueue(item.slot, slot);
             slot.flight = Some(attempt);
+            slot.again = false;
             if let Action::Publish(lease) = action {
                 slot.taints.push(Taint { attempt, lease, guard: item.guard });
                 self.taint(lease, item.slot);
@@ -97,11 +120,16 @@ impl Holds {
     }
 
     /// The slots of one batch: within the store's limits, and none that must go alone.
-    fn choose(&self, cx: &Cx<'_>, action: Action) -> Vec<SlotId> {
+    fn choose(&self, cx: &Cx<'_>, lane: Lane) -> Vec<SlotId> {
         let mut bytes = 0;
         let mut chosen = Vec::new();
-        let queue = self.sending.queues.get(&action).into_iter().flatten();
-        for &id in queue.take(cx.tuning.batch_keys.max(1) as usize) {
+        let Some(queue) = self.sending.queues.get(&lane) else { return chosen };
+        // Retries go round: those with the lowest numbers would be the only ones else.
+        let last = self.sending.retried.filter(|_| lane.again);
+        let after = last.map_or(Unbounded, Excluded);
+        let until = last.map_or(Excluded(SlotId::FIRST), Included);
+        let round = queue.range((after, Unbounded)).chain(queue.range((Unbounded, until)));
+        for &id in round.take(cx.tuning.batch_keys.max(1) as usize) {
             let slot = &self.slots[&id];
             bytes += batch::size(slot);
             let fits = bytes <= cx.tuning.batch_bytes as usize && !slot.alone;
@@ -169,7 +197,7 @@ impl Holds {
             self.batch_refused(cx, items, error);
         } else {
             self.sending.failing = true;
-            let pause = cx.wire.retry_at(cx.now, cx.tuning, &mut self.sending.backoff);
+            let pause = cx.wire.backoff_at(cx.now, cx.tuning, &mut self.sending.backoff);
             self.sending.pause = Some(self.sending.pause.map_or(pause, |at| at.max(pause)));
         }
         for item in items {
@@ -198,13 +226,15 @@ impl Holds {
             if !single {
                 slot.alone = true;
             } else if is_denied(error) || *error == StoreError::NoSpace {
-                slot.retry_at = Some(cx.wire.retry_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
+                slot.retry_at =
+                    Some(cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
                 self.tell_denied(cx, item.slot.0, error);
             } else if item.is_write() && item.lease().is_some() {
                 let reason = format!("key {}: {error}", slot.key);
                 self.end_because(cx, item.slot.0, Gone::Refused { reason });
             } else {
-                slot.retry_at = Some(cx.wire.retry_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
+                slot.retry_at =
+                    Some(cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
             }
         }
     }

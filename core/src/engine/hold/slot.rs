@@ -12,6 +12,11 @@ use crate::waist::{AttemptId, Key, KeyValue, LeaseId, Revision, Value};
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub(super) struct SlotId(pub RegistrationId, pub u16);
 
+impl SlotId {
+    /// No key has a lower one.
+    pub const FIRST: Self = Self(RegistrationId(0), 0);
+}
+
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Slot {
     pub key: Key,
@@ -36,6 +41,8 @@ pub(super) struct Slot {
     pub backoff: Backoff,
     /// Nothing is sent for it before.
     pub retry_at: Option<Time>,
+    /// What is sent for it next is a retry.
+    pub again: bool,
     /// It is sent in no batch with others, since such a batch was refused.
     pub alone: bool,
     /// It must be read again: its watch could not tell all that happened.
@@ -45,7 +52,7 @@ pub(super) struct Slot {
     /// The leases that it must be seen to have left.
     pub leaving: Vec<LeaseId>,
     /// The queue it stands in.
-    pub queued: Option<Action>,
+    pub queued: Option<Lane>,
     /// The timer that is set for it.
     pub timer: Option<Time>,
 }
@@ -115,6 +122,14 @@ pub(super) enum Action {
     Publish(LeaseId),
 }
 
+/// The queue of slots that may go out together. Retries have lanes of their own: they wait for
+/// the process's budget, and gather meanwhile, so that a batch of them draws from it once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub(super) struct Lane {
+    pub again: bool,
+    pub action: Action,
+}
+
 impl Standing {
     pub fn of(kv: &KeyValue) -> Self {
         Self {
@@ -142,6 +157,7 @@ impl Slot {
             strikes: 0,
             backoff: Backoff::default(),
             retry_at: None,
+            again: false,
             alone: false,
             recheck: false,
             told_hash: None,

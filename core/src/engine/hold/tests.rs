@@ -604,3 +604,145 @@ fn denied_is_told_and_tried_again_slowly() {
     0.000s > registration 1 denied: etcdserver: permission denied
     ");
 }
+
+/// From the `next` request on all are answered at once, until `end`; those for which `answer` has
+/// none never are.
+fn play(
+    h: &mut Harness,
+    mut next: usize,
+    end: Time,
+    mut answer: impl FnMut(&Request) -> Option<Reply>,
+) {
+    loop {
+        while let Some((attempt, request)) = h.asked.get(next).cloned() {
+            next += 1;
+            if let Some(reply) = answer(&request) {
+                h.reply(attempt.0, reply);
+            }
+        }
+        let Some(due) = h.engine.poll_timeout().filter(|&due| due <= end) else { return };
+        h.now = h.now.max(due);
+        h.input(Input::Tick);
+    }
+}
+
+#[test]
+fn refusals_of_others_cost_no_lease_its_renewal() {
+    let mut h = Harness::tuned(|tuning| tuning.jitter_percent = 90);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5));
+    let mut renewals = 0;
+    for id in 2..900 {
+        h.register(id, &format!("b{id}"), Conflict::Replace);
+    }
+    h.trace();
+    play(&mut h, 2, Time::from_secs(60), |request| {
+        let Request::KeepAlive(keep) = request else {
+            return Some(Reply::Failed(StoreError::PermissionDenied));
+        };
+        renewals += 1;
+        let fails = renewals % 5 == 0;
+        Some(if fails { gave_up() } else { kept(keep.lease, TTL as i64) })
+    });
+    let told: Vec<_> = h.trace.lines().filter(|line| line.contains("registration 1 ")).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_renewal_is_tried_once_more_before_its_lease_is_over() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.backoff_base = Duration::from_secs(5);
+        tuning.backoff_cap = Duration::from_secs(10);
+    });
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    play(&mut h, 2, Time::from_secs(8), |request| {
+        matches!(request, Request::KeepAlive(_)).then(gave_up)
+    });
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 failed: connection lost: reset
+    7.410s > #4 m0 keepalive lease=L1
+    7.410s < #4 failed: connection lost: reset
+    ");
+}
+
+#[test]
+fn retries_of_many_keys_draw_on_the_budget_once_for_a_batch() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.retry_burst = 1;
+        tuning.retries_per_sec = 1;
+        tuning.jitter_percent = 90;
+    });
+    for id in 1..=100 {
+        h.register(id, &format!("i{id}"), Conflict::Wait);
+    }
+    let lease = h.leases[0];
+    let mut batches = Vec::new();
+    play(&mut h, 0, Time::from_secs(30), |request| {
+        Some(if let Request::Txn(txn) = request {
+            batches.push(txn.then.len());
+            let responses = txn.then.iter().map(taken).collect();
+            Reply::Txn(TxnReply { header: header(9), succeeded: true, responses })
+        } else if let Request::Range(range) = request {
+            batches.push(1);
+            let kvs = vec![strangers(&range.keys)];
+            Reply::Range(RangeReply { header: header(9), kvs, count: 1, more: false })
+        } else if let Request::Grant(_) = request {
+            granted(lease)
+        } else {
+            kept(lease, TTL as i64)
+        })
+    });
+    let (&first, retries) = batches.split_first().expect("something was sent");
+    assert_eq!(first, 100, "all at once");
+    assert!((25..=32).contains(&retries.len()), "one a second: {retries:?}");
+    let keys: usize = retries.iter().sum();
+    assert!(keys > 10 * retries.len(), "they go together: {retries:?}");
+}
+
+#[test]
+fn retries_go_round() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.retry_burst = 1;
+        tuning.retries_per_sec = 1;
+        tuning.batch_keys = 1;
+        tuning.backoff_slow_cap = Duration::from_secs(1);
+        tuning.backoff_cap = Duration::from_secs(1);
+    });
+    for id in 1..=20 {
+        h.register(id, &format!("i{id:02}"), Conflict::Wait);
+    }
+    let lease = h.leases[0];
+    let mut tried = std::collections::BTreeMap::<Key, u32>::new();
+    play(&mut h, 0, Time::from_secs(61), |request| {
+        let Request::Txn(txn) = request else {
+            return Some(if let Request::Grant(_) = request {
+                granted(lease)
+            } else {
+                kept(lease, TTL as i64)
+            });
+        };
+        *tried.entry(txn.compares[0].keys.key.clone()).or_default() += 1;
+        Some(Reply::Failed(StoreError::PermissionDenied))
+    });
+    assert!(tried.values().all(|&times| times >= 3), "{tried:?}");
+}
+
+/// Somebody else's record at a key.
+fn strangers(keys: &KeyRange) -> KeyValue {
+    KeyValue { key: keys.key.clone(), ..record(3, 4, Some(stranger())) }
+}
+
+/// What the store answers to one operation of a batch when somebody else's record stands there.
+fn taken(op: &Op) -> OpReply {
+    let found = |keys: &KeyRange| {
+        OpReply::Range(RangeReply { kvs: vec![strangers(keys)], count: 1, ..Default::default() })
+    };
+    match op {
+        Op::Range(range) => found(&range.keys),
+        Op::Txn(txn) => OpReply::Txn(TxnReply {
+            responses: vec![found(&txn.compares[0].keys)],
+            ..TxnReply::default()
+        }),
+        Op::Put(_) | Op::Delete(_) => panic!("batches nest transactions"),
+    }
+}

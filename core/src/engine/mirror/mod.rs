@@ -312,7 +312,7 @@ impl Mirror {
     /// Tries `next` again, after a pause that grows with each failure. All that goes wrong ends
     /// here, so nothing spins.
     fn again(&mut self, cx: &mut Cx<'_>, next: Next) -> State {
-        let retry_at = cx.wire.retry_at(cx.now, cx.tuning, &mut self.backoff);
+        let retry_at = cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff);
         State::Waiting { retry_at, next }
     }
 
@@ -321,7 +321,7 @@ impl Mirror {
         if !error.is_permanent() {
             return self.again(cx, next);
         }
-        let retry_at = cx.wire.retry_slowly_at(cx.now, cx.tuning, &mut self.backoff);
+        let retry_at = cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut self.backoff);
         State::Waiting { retry_at, next }
     }
 

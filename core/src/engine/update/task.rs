@@ -334,12 +334,10 @@ impl Task {
     }
 
     fn pause(&mut self, cx: &mut Cx<'_>, next: Next) -> Flow {
-        let until = cx.wire.retry_at(cx.now, cx.tuning, &mut self.backoff);
-        let state = State::Pausing { until, next };
-        if until >= self.deadline {
-            return Break(self.out_of_time(state));
+        match cx.wire.retry_before(self.deadline, cx.now, cx.tuning, &mut self.backoff) {
+            Some(until) => Continue(State::Pausing { until, next }),
+            None => Break(self.out_of_time(State::Pausing { until: self.deadline, next })),
         }
-        Continue(state)
     }
 
     fn out_of_time(&self, state: State) -> UpdateOutcome {
