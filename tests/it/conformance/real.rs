@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use portolan_core::waist::{AttemptId, Backend, MemberId, Put, Reply, Request, StoreError};
 use portolan_etcd::EtcdBackend;
-use portolan_kit::{Cluster, Etcd, Release};
+use portolan_kit::{Cluster, Etcd, Programs, Release};
 use tokio::runtime::Runtime;
 
 use super::codes::Codes;
@@ -38,6 +38,12 @@ impl RealStore {
         }
         if setup.small {
             builder = builder.flag(format!("--quota-backend-bytes={SMALL_QUOTA}"));
+        }
+        if setup.slow_compactions {
+            // One revision at a time, with 10 ms between two.
+            let programs = Programs::find(release).unwrap_or_else(|error| panic!("{error}"));
+            let experimental = if programs.minor() < (3, 6) { "experimental-" } else { "" };
+            builder = builder.flag(format!("--{experimental}compaction-batch-limit=1"));
         }
         let servers = if setup.members == 1 {
             builder.start().map(Servers::One)

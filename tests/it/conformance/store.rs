@@ -58,15 +58,24 @@ pub struct Setup {
     pub progress: Option<Duration>,
     /// Whether the database may be full after a few megabytes.
     pub small: bool,
+    /// Whether compactions take seconds, so that they can be broken off.
+    pub slow_compactions: bool,
     /// Whether the client wants its member to have a leader, as it does outside these tests.
     pub require_leader: bool,
 }
 
 impl Setup {
-    pub const SHARED: Self =
-        Self { fresh: false, members: 1, progress: None, small: false, require_leader: true };
+    pub const SHARED: Self = Self {
+        fresh: false,
+        members: 1,
+        progress: None,
+        small: false,
+        slow_compactions: false,
+        require_leader: true,
+    };
     pub const FRESH: Self = Self { fresh: true, ..Self::SHARED };
     pub const SMALL: Self = Self { small: true, ..Self::FRESH };
+    pub const SLOW: Self = Self { slow_compactions: true, ..Self::FRESH };
     pub const CLUSTER: Self = Self { members: 3, ..Self::FRESH };
     pub const LENIENT_CLUSTER: Self = Self { require_leader: false, ..Self::CLUSTER };
     pub const TELLING: Self = Self { progress: Some(Duration::from_secs(1)), ..Self::FRESH };
