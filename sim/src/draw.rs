@@ -244,7 +244,9 @@ impl Drawing<'_> {
         for _ in 0..self.between(mix.updates) {
             ops += 1;
             let (id, at) = (OpId(ops), self.moment());
-            let (group, within_ms) = (self.group(), self.between((200, 6_000)));
+            // Some have hardly time for one try, so that a lost race is their end.
+            let within = if self.rng.percent(30) { (20, 200) } else { (200, 6_000) };
+            let (group, within_ms) = (self.group(), self.between(within));
             let keep = self.rng.percent(10);
             self.push(at, Do::Update { process, id, group, within_ms, keep });
             self.maybe_abandon(process, id, at);

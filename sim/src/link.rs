@@ -202,8 +202,10 @@ impl Wire {
         let connection = self.connections.get_mut(&client)?;
         let link = self.links.get_mut(&(connection.run.process, connection.member))?;
         if connection.dead.is_some() {
-            connection.up.remove(&attempt);
-            connection.down.remove(&attempt);
+            let there = connection.up.remove(&attempt).is_some();
+            if connection.down.remove(&attempt).is_some() || there {
+                self.notes.push(What::Swallowed { client, attempt });
+            }
             return None;
         }
         let cut = match way {
@@ -212,6 +214,8 @@ impl Wire {
         };
         if cut {
             connection.held.push((way, attempt));
+            let cut = link.cut();
+            self.notes.extend(cut.map(|cut| What::Stopped { client, attempt, way, cut }));
             return None;
         }
         let asked = connection.waiting.get(&attempt).copied();
@@ -500,6 +504,9 @@ impl Wire {
         let place = u64::from(end.0) << 16 | u64::from(end.1.0);
         let travel = self.chance.micros(Purpose::Delay, place, link.messages, self.setup.delay_us);
         let drawn = now + travel + link.extra;
+        if link.extra > Duration::ZERO {
+            self.notes.push(What::Delayed { client, attempt, way, by: link.extra });
+        }
         let earliest = connection.arrivals.entry((way, attempt)).or_insert(drawn);
         *earliest = drawn.max(*earliest);
         queue.push(*earliest, Happening::Arrive { client, way, attempt });
@@ -534,6 +541,15 @@ impl Wire {
 }
 
 impl Link {
+    fn cut(&self) -> Option<Cut> {
+        match (self.cut_up, self.cut_down) {
+            (true, true) => Some(Cut::Both),
+            (true, false) => Some(Cut::Up),
+            (false, true) => Some(Cut::Down),
+            (false, false) => None,
+        }
+    }
+
     /// Whether a call of that kind is lost; if so, whether its caller is told.
     fn loses(&mut self, way: Way, kind: Kind) -> Option<bool> {
         let fits = |losing: &&mut Losing| {

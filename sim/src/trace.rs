@@ -6,6 +6,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use portolan_core::engine::{Command, Event};
 use portolan_core::waist::{AttemptId, EventKind, MemberId, Reply, Request, Revision};
@@ -13,7 +14,7 @@ use portolan_core::{Rng, Time};
 use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Do, Way, WorldSetup};
+use crate::plan::{Cut, Do, StoreFault, Way, WorldSetup};
 use crate::process::Clock;
 
 /// One run of a process: `p0.1` is the first run of process 0.
@@ -124,6 +125,37 @@ pub enum What {
         /// Whether the one who sent it has stopped waiting.
         late: bool,
     },
+    /// A message sets out on a link that is slowed.
+    Delayed {
+        /// On which connection.
+        client: ClientId,
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// On its way there or back.
+        way: Way,
+        /// How much longer it travels.
+        by: Duration,
+    },
+    /// A message has come to where its link is cut, and waits there.
+    Stopped {
+        /// On which connection.
+        client: ClientId,
+        /// Of which attempt.
+        attempt: AttemptId,
+        /// On its way there or back.
+        way: Way,
+        /// How the link is cut.
+        cut: Cut,
+    },
+    /// A message vanished in a connection that is dead, which nobody has noticed yet.
+    Swallowed {
+        /// On which connection.
+        client: ClientId,
+        /// Of which attempt.
+        attempt: AttemptId,
+    },
+    /// The store's process ended, began, was held or went on.
+    Stored(StoreFault),
     /// A message was lost.
     Lost {
         /// On which connection.
@@ -272,14 +304,39 @@ impl fmt::Display for What {
             Self::Arrived { client, attempt, late } => {
                 write!(f, "store < {client} {attempt}{}", if *late { " late" } else { "" })
             }
-            Self::Lost { client, attempt, way } => match way {
-                Way::Up => write!(f, "wire loses {client} {attempt}"),
-                Way::Down => write!(f, "wire loses the answer to {client} {attempt}"),
-            },
+            Self::Delayed { client, attempt, way, by } => {
+                write!(f, "wire delays {}{client} {attempt} by {by:?}", answer(*way))
+            }
+            Self::Stopped { client, attempt, way, cut } => {
+                let cut = match cut {
+                    Cut::Up => "up",
+                    Cut::Down => "down",
+                    Cut::Both => "both ways",
+                };
+                write!(f, "wire stops {}{client} {attempt}, cut {cut}", answer(*way))
+            }
+            Self::Swallowed { client, attempt } => write!(f, "wire swallows {client} {attempt}"),
+            Self::Stored(fault) => f.write_str(match fault {
+                StoreFault::Restart => "store restarts",
+                StoreFault::Stop => "store stops",
+                StoreFault::Start => "store starts",
+                StoreFault::Pause => "store is held",
+                StoreFault::Resume => "store goes on",
+            }),
+            Self::Lost { client, attempt, way } => {
+                write!(f, "wire loses {}{client} {attempt}", answer(*way))
+            }
             Self::Changed(change) => show_change(f, change),
             Self::Leased(change) => show_lease(f, change),
             Self::Compacted(revision) => write!(f, "store compacted to @{revision}"),
         }
+    }
+}
+
+const fn answer(way: Way) -> &'static str {
+    match way {
+        Way::Up => "",
+        Way::Down => "the answer to ",
     }
 }
 

@@ -446,9 +446,11 @@ impl World {
         while let Some(memory::Output { to, attempt, reply }) = self.store.poll_output() {
             self.wire.answer(self.now, &mut self.queue, to, attempt, reply);
         }
+        self.note_wire();
     }
 
     fn store_fault(&mut self, fault: StoreFault) {
+        let was_up = self.store.is_up();
         let (now, queue) = (self.now, &mut self.queue);
         match fault {
             StoreFault::Restart | StoreFault::Stop => {
@@ -468,6 +470,9 @@ impl World {
             StoreFault::Pause => Fault::Pause,
             StoreFault::Resume => Fault::Resume,
         }));
+        if fault == StoreFault::Restart || self.store.is_up() != was_up {
+            self.note(What::Stored(fault));
+        }
         self.note_wire();
     }
 

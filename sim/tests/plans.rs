@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portolan_sim::check::{Machine, Mark, same};
+use portolan_sim::check::{Fault, Machine, Mark, same};
 use portolan_sim::run::{Failure, shrink};
 use portolan_sim::{Mix, Plan, Property, Runner};
 
@@ -26,6 +26,7 @@ struct Batch {
     /// In how many plans.
     machines: BTreeMap<Machine, u64>,
     marks: BTreeMap<Mark, u64>,
+    faults: BTreeMap<Fault, u64>,
     failures: Vec<Failure>,
 }
 
@@ -45,6 +46,9 @@ impl Batch {
         for &mark in runner.checks().coverage().marks().keys() {
             *self.marks.entry(mark).or_default() += 1;
         }
+        for &fault in runner.checks().coverage().faults().keys() {
+            *self.faults.entry(fault).or_default() += 1;
+        }
         if let Some(violation) = runner.violation() {
             self.failures.push(Failure { plan, violation: violation.clone() });
         }
@@ -56,6 +60,7 @@ impl Batch {
         add(&mut self.looked, other.looked);
         add(&mut self.machines, other.machines);
         add(&mut self.marks, other.marks);
+        add(&mut self.faults, other.faults);
         self.failures.extend(other.failures);
     }
 }
@@ -106,6 +111,7 @@ fn drawn_plans_hold() {
     eprintln!("{plans} plans, {} s of virtual time, {} entries", batch.virtual_secs, batch.entries);
     eprintln!("plans by machine: {:?}", batch.machines);
     eprintln!("plans by mark: {:?}", batch.marks);
+    eprintln!("plans by fault: {:?}", batch.faults);
     eprintln!("looked: {:?}", batch.looked);
     if plans >= 500 {
         assert_exercised(&batch, plans);
@@ -136,7 +142,8 @@ fn drawn_plans_hold() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// A check that never had anything to look at proves nothing, nor do plans that leave a machine out.
+/// A check that never had anything to look at proves nothing, nor do plans that leave a machine out,
+/// or in which a fault never struck or something rare never happened.
 fn assert_exercised(batch: &Batch, plans: u64) {
     for &property in Property::ALL.iter().filter(|&&property| property != Property::EF8) {
         let looked = batch.looked.get(&property).copied().unwrap_or(0);
@@ -149,6 +156,11 @@ fn assert_exercised(batch: &Batch, plans: u64) {
             "{machine:?} was exercised in {exercised} of {plans} plans"
         );
     }
+    let never: Vec<_> =
+        Fault::ALL.iter().filter(|&fault| !batch.faults.contains_key(fault)).collect();
+    assert!(never.is_empty(), "in {plans} plans there was no {never:?}");
+    let never: Vec<_> = Mark::ALL.iter().filter(|&mark| !batch.marks.contains_key(mark)).collect();
+    assert!(never.is_empty(), "in {plans} plans there was no {never:?}");
 }
 
 /// EF8: the same plan gives the same trace to the byte, and so does a clone of the world taken

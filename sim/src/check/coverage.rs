@@ -2,34 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portolan_core::Time;
 use portolan_core::engine::{
-    CallError, Event, Freshness, Gone, LossReason, OpId, RegistrationEvent, UpdateOutcome,
+    CallError, Event, Freshness, Gone, LossReason, OpId, RegistrationEvent, RegistrationId,
+    UpdateOutcome,
 };
-use portolan_core::waist::{MemberId, Reply, Request, Revision};
+use portolan_core::waist::{AttemptId, LeaseId, MemberId, Reply, Request, Revision, WatchReply};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Fate, OperationKind};
+use super::faults::Fault;
 use super::history::Author;
 use super::ops;
-use crate::plan::Way;
+use crate::plan::{Do, Way};
 use crate::trace::{Entry, Run, What};
 
 /// A machine of the engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 pub enum Machine {
-    /// Leases: one was renewed, and one was lost or replaced.
+    /// Leases: one that had been renewed was lost, and its registration stood on another again.
     Lease,
     /// Registrations: one stood, and one was removed, healed or superseded.
     Hold,
-    /// Directories: one went on after its first list.
+    /// Directories: one told a difference after its first list.
     Mirror,
     /// Updates: one was written.
     Update,
     /// Calls: one was answered.
     Call,
-    /// Retries: something that had failed was tried again.
+    /// Retries: something that had failed was tried again, later.
     Retry,
-    /// Members: another one was asked than before.
+    /// Members: after something had failed at one, another was asked.
     Members,
 }
 
@@ -46,10 +49,23 @@ impl Machine {
     ];
 }
 
-/// Rare things worth counting.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
-pub enum Mark {
+macro_rules! marks {
+    ($($name:ident,)*) => {
+        /// Rare things worth counting.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "the names say it")]
+        pub enum Mark {
+            $($name,)*
+        }
+
+        impl Mark {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+    };
+}
+
+marks! {
     GrantAnswerLost,
     WriteAnswerLost,
     WriteAppliedAfterItsClientMovedOn,
@@ -66,6 +82,7 @@ pub enum Mark {
     UpdateAppliedThoughUnanswered,
     KeyMovedFromRunToRun,
     CallUnknown,
+    ProgressAheadOfItsEvents,
 }
 
 /// How often each machine and each rare thing was seen.
@@ -73,12 +90,27 @@ pub enum Mark {
 pub struct Coverage {
     machines: BTreeMap<Machine, u64>,
     marks: BTreeMap<Mark, u64>,
+    faults: BTreeMap<Fault, u64>,
     #[serde(skip)]
-    renewed: BTreeSet<Run>,
-    #[serde(skip)]
-    members: BTreeMap<Run, MemberId>,
-    #[serde(skip)]
-    failed: BTreeSet<(Run, String)>,
+    known: Known,
+}
+
+/// What the next entries are held against.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Known {
+    /// The plan's last step, as long as nothing but its effects have followed.
+    doing: Option<Do>,
+    /// Leases that were renewed.
+    renewed: BTreeSet<LeaseId>,
+    /// The lease on which each registration last stood, as its application was told, and whether
+    /// it was told since that it lost it, or its record.
+    stood: BTreeMap<(Run, RegistrationId), (LeaseId, Option<LossReason>)>,
+    /// The member that each run asked last, and whether something failed there since.
+    members: BTreeMap<Run, (MemberId, bool)>,
+    /// When what failed, and has not worked since.
+    failed: BTreeMap<(Run, String), Time>,
+    /// The revision up to which each watch was told that it had all.
+    progress: BTreeMap<(Run, AttemptId), Revision>,
 }
 
 impl Coverage {
@@ -92,26 +124,51 @@ impl Coverage {
         &self.marks
     }
 
+    /// How often each kind of fault took effect.
+    pub fn faults(&self) -> &BTreeMap<Fault, u64> {
+        &self.faults
+    }
+
     pub(super) fn see(&mut self, facts: &Facts, entry: &Entry) {
+        if let Some(fault) = Fault::of(facts, self.known.doing.as_ref(), entry) {
+            *self.faults.entry(fault).or_default() += 1;
+        }
+        match &entry.what {
+            What::Did(step) => self.known.doing = Some(step.clone()),
+            What::Broke { .. } => {}
+            _ => self.known.doing = None,
+        }
         match &entry.what {
             What::Told { run, event } => self.told(facts, *run, event),
             What::Sent { run, member, request, .. } => {
-                if self.members.insert(*run, *member).is_some_and(|before| before != *member) {
+                let before = self.known.members.get(run).copied();
+                if let Some((before, failed)) = before
+                    && before != *member
+                    && failed
+                {
                     self.machine(Machine::Members);
                 }
-                if self.failed.remove(&(*run, address(request))) {
+                if before.is_none_or(|(before, _)| before != *member) {
+                    self.known.members.insert(*run, (*member, false));
+                }
+                let failed = self.known.failed.remove(&(*run, address(request)));
+                if failed.is_some_and(|at| at < entry.at) {
                     self.machine(Machine::Retry);
                 }
             }
-            What::Answered { run, reply, .. } if facts.fresh => {
-                if let Some((_, attempt, _)) = facts.answered(entry)
-                    && matches!(reply, Reply::Failed(_))
-                {
-                    self.failed.insert((*run, address(&attempt.request)));
+            What::Answered { run, attempt: id, reply } if facts.fresh => {
+                let Some((_, attempt, _)) = facts.answered(entry) else { return };
+                if matches!(reply, Reply::Failed(_)) {
+                    self.failed(*run, &attempt.request, entry.at);
+                } else if !matches!(attempt.request, Request::Watch(_)) {
+                    self.known.failed.remove(&(*run, address(&attempt.request)));
                 }
                 match reply {
                     Reply::KeepAlive(kept) if kept.ttl_secs > 0 => {
-                        self.renewed.insert(*run);
+                        self.known.renewed.insert(kept.lease);
+                    }
+                    Reply::Watch(reply) if !reply.canceled && !reply.created => {
+                        self.progress((*run, *id), reply);
                     }
                     Reply::Watch(reply) if reply.canceled && reply.compact_revision.0 > 0 => {
                         self.mark(Mark::WatchCompactedAway);
@@ -120,8 +177,14 @@ impl Coverage {
                 }
             }
             What::Cancelled { run, attempt } => {
+                // It waited as long as it may, and is given up; or it is not needed any more.
                 if let Some(known) = facts.attempts.get(&(*run, *attempt)) {
-                    self.failed.insert((*run, address(&known.request)));
+                    let waited = facts.local(*run, entry.at).since(facts.local(*run, known.at));
+                    if waited >= facts.setup.tuning.attempt_timeout
+                        && !matches!(known.request, Request::Watch(_))
+                    {
+                        self.failed(*run, &known.request, entry.at);
+                    }
                 }
             }
             What::Lost { client, attempt, way: Way::Down } => {
@@ -171,36 +234,12 @@ impl Coverage {
 
     fn told(&mut self, facts: &Facts, run: Run, event: &Event) {
         match event {
-            Event::Registration { event, .. } => match event {
-                RegistrationEvent::Lost { reason } => {
-                    if *reason == LossReason::LeaseLost {
-                        self.mark(Mark::LeaseLost);
-                        if self.renewed.contains(&run) {
-                            self.machine(Machine::Lease);
-                        }
-                    } else {
-                        self.mark(Mark::RecordDisturbed);
-                    }
-                    self.machine(Machine::Hold);
-                }
-                RegistrationEvent::Gone(gone) => {
-                    self.machine(Machine::Hold);
-                    match gone {
-                        Gone::Superseded { .. } => {
-                            self.mark(Mark::Superseded);
-                        }
-                        Gone::Unconfirmed => {
-                            self.mark(Mark::RemovalUnconfirmed);
-                        }
-                        _ => {}
-                    }
-                }
-                RegistrationEvent::Waiting { .. } => self.mark(Mark::Waiting),
-                RegistrationEvent::Registered { .. } | RegistrationEvent::Denied { .. } => {}
-            },
-            Event::Stepped { id, .. } => {
+            Event::Registration { id, event } => self.registration((run, *id), event),
+            Event::Stepped { id, step } => {
                 let known = facts.directories.get(&(run, *id));
-                if known.is_some_and(|directory| directory.before.is_some()) {
+                let before = known.and_then(|directory| directory.before.as_ref());
+                let listed = before.is_some_and(|before| before.revision > Revision::ZERO);
+                if listed && !step.changes.is_empty() {
                     self.machine(Machine::Mirror);
                 }
             }
@@ -226,6 +265,63 @@ impl Coverage {
                 Err(_) => {}
             },
             Event::Propose { .. } | Event::Closed { .. } => {}
+        }
+    }
+
+    fn registration(&mut self, place: (Run, RegistrationId), event: &RegistrationEvent) {
+        match event {
+            RegistrationEvent::Registered { lease, .. } => {
+                let before = self.known.stood.insert(place, (*lease, None));
+                let Some((old, Some(reason))) = before else { return };
+                self.machine(Machine::Hold);
+                if reason == LossReason::LeaseLost
+                    && old != *lease
+                    && self.known.renewed.contains(&old)
+                {
+                    self.machine(Machine::Lease);
+                }
+            }
+            RegistrationEvent::Lost { reason } => {
+                self.mark(match reason {
+                    LossReason::LeaseLost => Mark::LeaseLost,
+                    LossReason::Disturbed => Mark::RecordDisturbed,
+                });
+                if let Some((_, lost)) = self.known.stood.get_mut(&place) {
+                    *lost = Some(*reason);
+                }
+            }
+            RegistrationEvent::Gone(gone) => {
+                let stood = self.known.stood.remove(&place).is_some();
+                match gone {
+                    Gone::Superseded { .. } => self.mark(Mark::Superseded),
+                    Gone::Unconfirmed => self.mark(Mark::RemovalUnconfirmed),
+                    Gone::Deregistered | Gone::Rejected { .. } | Gone::Refused { .. } => {}
+                }
+                if stood && matches!(gone, Gone::Deregistered | Gone::Superseded { .. }) {
+                    self.machine(Machine::Hold);
+                }
+            }
+            RegistrationEvent::Waiting { .. } => self.mark(Mark::Waiting),
+            RegistrationEvent::Denied { .. } => {}
+        }
+    }
+
+    fn failed(&mut self, run: Run, request: &Request, at: Time) {
+        self.known.failed.insert((run, address(request)), at);
+        if let Some((_, failed)) = self.known.members.get_mut(&run) {
+            *failed = true;
+        }
+    }
+
+    /// A watch says that it has told all up to a revision, or tells what is older than that.
+    fn progress(&mut self, watch: (Run, AttemptId), reply: &WatchReply) {
+        let told = self.known.progress.entry(watch).or_default();
+        let Some(first) = reply.events.first() else {
+            *told = (*told).max(reply.header.revision);
+            return;
+        };
+        if first.kv.mod_revision <= *told {
+            self.mark(Mark::ProgressAheadOfItsEvents);
         }
     }
 

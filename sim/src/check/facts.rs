@@ -255,6 +255,10 @@ impl Facts {
             | What::Healed
             | What::Broke { .. }
             | What::Arrived { .. }
+            | What::Delayed { .. }
+            | What::Stopped { .. }
+            | What::Swallowed { .. }
+            | What::Stored(_)
             | What::Lost { .. }
             | What::Compacted(_) => {}
         }

@@ -14,6 +14,7 @@ mod config;
 mod coverage;
 mod effort;
 mod facts;
+mod faults;
 mod history;
 mod leases;
 mod ops;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use self::facts::Facts;
 use crate::trace::{Entry, What};
 pub use coverage::{Coverage, Machine, Mark};
+pub use faults::Fault;
 
 macro_rules! properties {
     ($($(#[$doc:meta])* $name:ident = $title:literal,)*) => {
