@@ -16,7 +16,7 @@ use portolan_core::waist::{
 
 pub(crate) fn range(range: Range) -> (Vec<u8>, GetOptions) {
     let mut options = GetOptions::new()
-        .with_range(range.keys.end.into_bytes())
+        .with_range(range.keys.end.to_vec())
         .with_limit(range.limit)
         .with_revision(range.revision.0)
         .with_min_mod_revision(range.min_mod_revision.0)
@@ -35,7 +35,7 @@ pub(crate) fn range(range: Range) -> (Vec<u8>, GetOptions) {
     if range.count_only {
         options = options.with_count_only();
     }
-    (range.keys.key.into_bytes().into(), options)
+    (range.keys.key.to_vec(), options)
 }
 
 fn sort_target(target: SortTarget) -> etcd_client::SortTarget {
@@ -67,15 +67,15 @@ pub(crate) fn put(put: Put) -> (Vec<u8>, Vec<u8>, PutOptions) {
     if put.ignore_lease {
         options = options.with_ignore_lease();
     }
-    (put.key.into_bytes().into(), put.value.into_bytes().into(), options)
+    (put.key.to_vec(), put.value.into_bytes().into(), options)
 }
 
 pub(crate) fn delete(delete: DeleteRange) -> (Vec<u8>, DeleteOptions) {
-    let mut options = DeleteOptions::new().with_range(delete.keys.end.into_bytes());
+    let mut options = DeleteOptions::new().with_range(delete.keys.end.to_vec());
     if delete.prev_kv {
         options = options.with_prev_key();
     }
-    (delete.keys.key.into_bytes().into(), options)
+    (delete.keys.key.to_vec(), options)
 }
 
 pub(crate) fn txn(txn: Txn) -> etcd_client::Txn {
@@ -106,7 +106,7 @@ fn op(op: Op) -> TxnOp {
 
 fn compare(compare: Compare) -> etcd_client::Compare {
     use etcd_client::Compare as Etcd;
-    let key = compare.keys.key.into_bytes();
+    let key = compare.keys.key.to_vec();
     let result = match compare.result {
         Ordering::Equal => CompareOp::Equal,
         Ordering::Greater => CompareOp::Greater,
@@ -120,7 +120,7 @@ fn compare(compare: Compare) -> etcd_client::Compare {
         Target::Value(value) => Etcd::value(key, result, value.into_bytes()),
         Target::Lease(lease) => Etcd::lease(key, result, lease_number(lease)),
     };
-    compared.with_range(compare.keys.end.into_bytes())
+    compared.with_range(compare.keys.end.to_vec())
 }
 
 pub(crate) fn compact(compact: Compact) -> CompactionOptions {
@@ -134,7 +134,7 @@ pub(crate) fn watch(watch: Watch) -> (Vec<u8>, WatchOptions) {
         WatchFilter::NoDelete => WatchFilterType::NoDelete,
     });
     let mut options = WatchOptions::new()
-        .with_range(watch.keys.end.into_bytes())
+        .with_range(watch.keys.end.to_vec())
         .with_start_revision(watch.start.0)
         .with_watch_id(watch.id)
         .with_filters(filters.collect::<Vec<_>>());
@@ -147,7 +147,7 @@ pub(crate) fn watch(watch: Watch) -> (Vec<u8>, WatchOptions) {
     if watch.fragment {
         options = options.with_fragment();
     }
-    (watch.keys.key.into_bytes().into(), options)
+    (watch.keys.key.to_vec(), options)
 }
 
 /// 0 is etcd's word for no lease.

@@ -224,7 +224,7 @@ impl Watches {
         };
         let mut keys = watch.keys;
         if keys.key.is_empty() {
-            keys.key = Key::from_static(&[0]);
+            keys.key = Key::from(&[0][..]);
         }
         let refusal = if watch.start.0 < 0 && !scene.config.quirks.negative_start_accepted {
             Some(Refusal::NegativeStart)

@@ -4,9 +4,8 @@
 use std::io::Write;
 
 use allocation_counter::measure;
-use portolan_benches::Mirroring;
-use portolan_core::instance::State;
-use portolan_core::picker::RoundRobin;
+use portolan::{Embedded, Registry};
+use portolan_benches::{GROUP, Mirroring, instance};
 
 const RECORDS: u64 = 100_000;
 
@@ -22,17 +21,35 @@ fn main() -> std::io::Result<()> {
             mirroring.apply(batch);
         }
     });
-    let snapshot = mirroring.snapshot();
-    let mut picker = RoundRobin::default();
-    let picks = measure(|| {
-        for _ in 0..1_000 {
-            let pick = picker.pick(&snapshot.records, |record| {
-                record.instance().is_some_and(|instance| instance.state() == State::Ready)
-            });
-            assert!(pick.is_some(), "every record is ready");
-        }
-    });
     let each = |bytes: i64| bytes.unsigned_abs() / RECORDS;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{} {} {}", each(listed), each(listed + change.bytes_current), picks.count_total)
+    writeln!(
+        out,
+        "{} {} {}",
+        each(listed),
+        each(listed + change.bytes_current),
+        allocations_of_picks()
+    )
+}
+
+/// How often 1,000 picks from a live directory allocate.
+fn allocations_of_picks() -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let registry = Registry::builder().embedded(&Embedded::new()).build().expect("defaults");
+        let group = registry.group(GROUP).expect("a name");
+        let registrations: Vec<_> = (0..1_000)
+            .map(|number| group.register(instance(number)).expect("it can be registered"))
+            .collect();
+        let directory = group.directory();
+        directory.wait_for(|snapshot| snapshot.len() == 1_000).await.expect("open");
+        let picks = measure(|| {
+            for _ in 0..1_000 {
+                assert!(directory.pick().is_some(), "every record is ready");
+            }
+        });
+        drop(registrations);
+        registry.abandon().await;
+        picks.count_total
+    })
 }

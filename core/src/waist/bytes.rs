@@ -1,6 +1,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use ::bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -8,8 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::rng::hash;
 
 /// A key: any bytes. Shown as text, bytes that are not printable ASCII as `\xNN`.
+///
+/// In an allocation of its own: directories keep keys for long, which must not hold on to the
+/// message that brought them, and a pointer with a count is the least that one can cost.
 #[derive(Clone, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
-pub struct Key(Bytes);
+pub struct Key(Arc<[u8]>);
 
 /// A value: any bytes. `Debug` and `Display` show its length and hash, never its content, since
 /// values may hold secrets.
@@ -17,24 +21,7 @@ pub struct Key(Bytes);
 pub struct Value(Bytes);
 
 macro_rules! bytes_like {
-    ($name:ident) => {
-        impl $name {
-            /// Wraps bytes that live as long as the program.
-            pub const fn from_static(bytes: &'static [u8]) -> Self {
-                Self(Bytes::from_static(bytes))
-            }
-
-            /// The shared buffer; cloning it copies nothing.
-            pub fn as_bytes(&self) -> &Bytes {
-                &self.0
-            }
-
-            /// Gives up the wrapper, copying nothing.
-            pub fn into_bytes(self) -> Bytes {
-                self.0
-            }
-        }
-
+    ($name:ident, $copied:path) => {
         impl Deref for $name {
             type Target = [u8];
 
@@ -49,12 +36,6 @@ macro_rules! bytes_like {
             }
         }
 
-        impl From<Bytes> for $name {
-            fn from(bytes: Bytes) -> Self {
-                Self(bytes)
-            }
-        }
-
         impl From<Vec<u8>> for $name {
             fn from(bytes: Vec<u8>) -> Self {
                 Self(bytes.into())
@@ -63,19 +44,19 @@ macro_rules! bytes_like {
 
         impl From<String> for $name {
             fn from(text: String) -> Self {
-                Self(text.into())
+                Self(text.into_bytes().into())
             }
         }
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(Bytes::copy_from_slice(text.as_bytes()))
+                Self::from(text.as_bytes())
             }
         }
 
         impl From<&[u8]> for $name {
             fn from(bytes: &[u8]) -> Self {
-                Self(Bytes::copy_from_slice(bytes))
+                Self($copied(bytes))
             }
         }
 
@@ -98,8 +79,21 @@ macro_rules! bytes_like {
     };
 }
 
-bytes_like!(Key);
-bytes_like!(Value);
+bytes_like!(Key, Arc::from);
+bytes_like!(Value, Bytes::copy_from_slice);
+
+impl Value {
+    /// Gives up the wrapper, copying nothing.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

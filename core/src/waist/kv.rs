@@ -119,12 +119,12 @@ impl KeyRange {
 
     /// All keys from `key` on.
     pub fn from_key(key: impl Into<Key>) -> Self {
-        Self { key: key.into(), end: Key::from_static(&[0]) }
+        Self { key: key.into(), end: Key::from(&[0][..]) }
     }
 
     /// Every key.
     pub fn all() -> Self {
-        Self { key: Key::from_static(&[0]), end: Key::from_static(&[0]) }
+        Self { key: Key::from(&[0][..]), end: Key::from(&[0][..]) }
     }
 
     /// All keys that begin with `prefix`; every key when it is empty.

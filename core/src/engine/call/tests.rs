@@ -77,7 +77,7 @@ impl Harness {
 }
 
 fn key() -> Key {
-    Key::from_static(b"k")
+    Key::from("k")
 }
 
 fn range() -> Range {
@@ -85,7 +85,7 @@ fn range() -> Range {
 }
 
 fn put() -> Put {
-    Put { key: key(), value: Value::from_static(b"v"), ..Put::default() }
+    Put { key: key(), value: "v".into(), ..Put::default() }
 }
 
 fn lease() -> LeaseId {

@@ -24,7 +24,7 @@ fn g1_which_keys_a_range_means(client: &mut Client<'_>) {
     for name in ["a", "ab", "b", "c"] {
         client.put(name, "1");
     }
-    let (a, b, zero) = (client.key("a"), client.key("b"), Key::from_static(&[0]));
+    let (a, b, zero) = (client.key("a"), client.key("b"), Key::from(&[0][..]));
     let cases: [(KeyRange, &[&str]); 9] = [
         (KeyRange::one(a.clone()), &["a"]),
         (KeyRange::span(a.clone(), b.clone()), &["a", "ab"]),
@@ -34,7 +34,7 @@ fn g1_which_keys_a_range_means(client: &mut Client<'_>) {
         (KeyRange::from_key(zero), &["a", "ab", "b", "c"]),
         (KeyRange::span(b.clone(), b.clone()), &[]),
         (KeyRange::span(b.clone(), a), &[]),
-        (KeyRange::span(b.clone(), Key::from_static(&[0, 0])), &[]),
+        (KeyRange::span(b.clone(), Key::from(&[0, 0][..])), &[]),
     ];
     for (keys, expected) in cases {
         let reply = client.range(Range::of(keys.clone()));

@@ -275,7 +275,7 @@ fn spare_etcd(txn: &mut Txn) {
     for op in txn.then.iter_mut().chain(&mut txn.or_else) {
         match op {
             Op::Delete(delete) if *delete.keys.end == [0] => {
-                delete.keys.end = Key::from_static(&[0xff; 4]);
+                delete.keys.end = Key::from(&[0xff; 4][..]);
             }
             Op::Txn(txn) => spare_etcd(txn),
             Op::Put(_) | Op::Range(_) | Op::Delete(_) => {}
