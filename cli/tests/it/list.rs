@@ -68,6 +68,23 @@ fn an_empty_group_is_not_found() {
     }
 }
 
+/// Others may choose ids that would turn the line around.
+#[test]
+fn what_does_not_show_is_escaped() {
+    let etcd = etcd();
+    let record = "{\"Op\":0,\"Addr\":\"10.0.0.7:80\"}";
+    etcd.etcdctl(["put", "shop/cart/a\u{202e}\u{200b}b", record]).expect("etcdctl puts");
+    let naming = ["--layout", "etcd-naming", "--root", "shop", "instances", "cart"];
+    assert_snapshot!(run(&mut on(&etcd, naming)).done(), @r"
+    ID              STATE  ENDPOINTS         VERSION  WEIGHT  LABELS
+    a\u202e\u200bb  ready  grpc=10.0.0.7:80
+    ");
+    let object = run(on(&etcd, naming).args(["-o", "json"])).done();
+    assert!(object.contains("\"id\":\"a\\u202e\\u200bb\""), "{object}");
+    let object: serde_json::Value = serde_json::from_str(&object).expect("an object");
+    assert_eq!(object["id"], "a\u{202e}\u{200b}b");
+}
+
 /// The neighbours' keys, and nothing else of ours.
 #[test]
 fn another_layout_and_root() {
