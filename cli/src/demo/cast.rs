@@ -1,14 +1,15 @@
 //! Who plays in the story, and where.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portolan::{
-    Directory, Embedded, Group, Instance, Key, Layout, Registration, Registry, Snapshot, State,
-    Tuning,
+    Directory, Embedded, Instance, Layout, Registration, Registry, Snapshot, State, Tuning,
 };
+use tokio::task::JoinSet;
 
-use super::failed;
+use super::{LIMIT, failed};
 use crate::fail::Failure;
 use crate::store::Store;
 
@@ -19,8 +20,10 @@ pub const GROUP: &str = "demo";
 pub struct Cast<'a> {
     store: &'a Store,
     embedded: Option<Embedded>,
-    /// Sets the names of this run apart in a cluster that others use too.
-    tag: String,
+    /// In a cluster that others use too, below a root of this run's own.
+    layout: Layout,
+    /// All connections that were made.
+    registries: Mutex<Vec<Registry>>,
 }
 
 /// A program with one instance.
@@ -33,6 +36,9 @@ pub struct Program {
 /// etcd's minimum.
 const TTL: Duration = Duration::from_secs(2);
 
+/// How long each part of the clearing up may take, whatever became of the store.
+const CLEARING: Duration = Duration::from_secs(2);
+
 impl<'a> Cast<'a> {
     pub fn new(store: &'a Store) -> Result<Self, Failure> {
         if matches!(store.layout(), Layout::EtcdNaming(_)) {
@@ -40,12 +46,16 @@ impl<'a> Cast<'a> {
                 "--layout etcd-naming: demo takes native, as it needs states and configuration";
             return Err(Failure::usage(line));
         }
+        let registries = Mutex::default();
         if !store.is_given() {
-            return Ok(Self { store, embedded: Some(Embedded::new()), tag: String::new() });
+            let (embedded, layout) = (Some(Embedded::new()), store.layout().clone());
+            return Ok(Self { store, embedded, layout, registries });
         }
         // The one source of chance in the standard library.
-        let chance = RandomState::new().hash_one(0) & 0xffff;
-        Ok(Self { store, embedded: None, tag: format!("-{chance:04x}") })
+        let chance = RandomState::new().hash_one(0) & 0xffff_ffff;
+        let root = format!("{}-demo-{chance:08x}", store.layout().root());
+        let layout = Layout::native(&root).map_err(Failure::usage)?;
+        Ok(Self { store, embedded: None, layout, registries })
     }
 
     /// The first line of the story.
@@ -54,13 +64,15 @@ impl<'a> Cast<'a> {
             Some(_) => "on the embedded store, a model of etcd in this process; \
                 with --endpoints on a real etcd"
                 .to_owned(),
-            None => format!("on {}, in group {GROUP}", self.store),
+            None => format!("on {}, below {}", self.store, self.layout.root()),
         }
     }
 
     /// Waits until the store has answered anything at all.
     pub async fn reached(&self, registry: &Registry) -> Result<(), Failure> {
-        let answered = registry.ready(self.store.timeout()).await;
+        // The time for a real store says nothing of the embedded one.
+        let within = if self.embedded.is_some() { LIMIT } else { self.store.timeout() };
+        let answered = registry.ready(within).await;
         answered.map_err(|_| Failure::Failed(self.store.silent(registry)))
     }
 
@@ -70,7 +82,15 @@ impl<'a> Cast<'a> {
 
     /// One more program's connection.
     pub fn registry(&self) -> Result<Registry, Failure> {
-        let builder = self.store.builder().tuning(Tuning {
+        let registry = self.connect(self.layout.clone())?;
+        self.registries().push(registry.clone());
+        Ok(registry)
+    }
+
+    fn connect(&self, layout: Layout) -> Result<Registry, Failure> {
+        // The story has a limit of its own, and takes some time where a race is to be seen.
+        let builder = self.store.builder().layout(layout).call_within(LIMIT);
+        let builder = builder.shutdown_within(CLEARING).tuning(Tuning {
             lease_ttl: TTL,
             // A story has no 8 s to wait until a directory says that it is stale.
             probe_after: Duration::from_millis(400),
@@ -85,32 +105,63 @@ impl<'a> Cast<'a> {
         .map_err(Failure::usage)
     }
 
+    fn registries(&self) -> MutexGuard<'_, Vec<Registry>> {
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all programs and takes away what they wrote, however far the story came.
+    ///
+    /// Returns what is left and does not end with a lease.
+    pub async fn clear(&self) -> Option<String> {
+        let mut ending = JoinSet::new();
+        let registries = std::mem::take(&mut *self.registries());
+        // Where nobody ever answered, nothing was written.
+        let reached = registries.iter().any(|registry| registry.status().last_answer.is_some());
+        for registry in registries {
+            ending.spawn(async move { registry.shutdown().await });
+        }
+        // Those that were killed, or cannot reach the store, leave the rest to their leases.
+        ending.join_all().await;
+        if self.embedded.is_some() || !reached {
+            return None;
+        }
+        let removed = tokio::time::timeout(CLEARING, self.remove_configuration()).await;
+        if removed.is_ok_and(|removed| removed.is_ok()) {
+            return None;
+        }
+        Some(format!("{}/groups/{GROUP}", self.layout.root()))
+    }
+
+    /// The library keeps configurations, for good. To the neighbours' layout the same key is that
+    /// of an instance: registered there, it takes the place of what stands, and is removed again.
+    async fn remove_configuration(&self) -> Result<(), Failure> {
+        let registry = self.connect(self.layout.clone())?;
+        let group = registry.group(GROUP).map_err(failed)?;
+        if group.config().await.map_err(failed)?.is_none() {
+            return Ok(());
+        }
+        let root = self.layout.root();
+        let registry = self.connect(Layout::etcd_naming(root).map_err(Failure::usage)?)?;
+        let groups = registry.group("groups").map_err(failed)?;
+        let instance = groups.instance(GROUP).map_err(failed)?.endpoint("grpc", "192.0.2.0:1");
+        let instance = instance.build().map_err(failed)?;
+        let registration = groups.register(instance).map_err(failed)?;
+        registration.ready().await.map_err(failed)?;
+        registration.deregister().await.map_err(failed)?;
+        registry.shutdown().await;
+        Ok(())
+    }
+
     /// A program that has begun to register its instance.
     pub fn program(&self, number: u8) -> Result<Program, Failure> {
         let registry = self.registry()?;
         let group = registry.group(GROUP).map_err(failed)?;
         // Of the block that is set aside for documentation, so that nobody is called.
         let address = format!("192.0.2.{number}:8080");
-        let instance = group.instance(&self.own(&format!("web-{number}"))).map_err(failed)?;
+        let instance = group.instance(&format!("web-{number}")).map_err(failed)?;
         let instance = instance.endpoint("http", address).build().map_err(failed)?;
         let registration = group.register(instance.clone()).map_err(failed)?;
         Ok(Program { registry, registration, instance })
-    }
-
-    /// A name that is this run's alone.
-    pub fn own(&self, name: &str) -> String {
-        format!("{name}{}", self.tag)
-    }
-
-    /// Whether any instance of this run is there.
-    pub fn any(&self, snapshot: &Snapshot) -> bool {
-        snapshot.instances().any(|instance| instance.id().ends_with(&self.tag))
-    }
-
-    /// The key of what cannot be taken away again, in a cluster that goes on.
-    pub fn leftover(&self, group: &Group) -> Option<Key> {
-        let key = self.store.layout().config_key(group.name());
-        key.filter(|_| self.embedded.is_none())
     }
 }
 

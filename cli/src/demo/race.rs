@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portolan::{Group, Registry, Snapshot};
+use portolan::{Registry, Snapshot};
 use serde_json::{Map, Value};
 
 use super::cast::{Cast, GROUP};
@@ -45,22 +45,13 @@ pub async fn run(cast: &Cast<'_>) -> Result<Race, Failure> {
     Ok(race)
 }
 
-/// Takes away what the clients wrote.
-pub async fn clean_up(cast: &Cast<'_>, group: &Group) -> Result<(), Failure> {
-    let fields = [cast.own(FIELDS[0]), cast.own(FIELDS[1])];
-    let change = move |document: &mut Document| {
-        document.retain(|field, _| !fields.contains(field));
-    };
-    group.update_as(change).await.map(drop).map_err(failed)
-}
-
 /// What the clients set.
 const FIELDS: [&str; 2] = ["timeout_ms", "retries"];
 
 impl Client {
     fn new(cast: &Cast<'_>, field: &str, value: u32) -> Result<Self, Failure> {
         let registry = cast.registry()?;
-        Ok(Self { registry, field: cast.own(field), value, shown: Arc::default() })
+        Ok(Self { registry, field: field.to_owned(), value, shown: Arc::default() })
     }
 
     /// Sets the field; returns the revision. Waits, once it has read, until the other has read too:

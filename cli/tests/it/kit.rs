@@ -100,9 +100,19 @@ impl Running {
         next(&self.out).expect("standard output goes on")
     }
 
+    /// What is left of standard output, line by line, of one that has ended.
+    pub fn last_out(&self) -> Option<String> {
+        next(&self.out)
+    }
+
     /// The next line of standard error.
     pub fn err(&self) -> String {
         next(&self.err).expect("standard error goes on")
+    }
+
+    /// What is left of standard error, line by line, of one that has ended.
+    pub fn last_err(&self) -> Option<String> {
+        next(&self.err)
     }
 
     /// Waits for a line of standard error that has `text` in it.
