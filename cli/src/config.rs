@@ -42,7 +42,8 @@ struct Changed<'a> {
 
 async fn get(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> {
     let (registry, group) = open(store, group)?;
-    let Some(config) = current(store, &registry, &group).await? else {
+    let config = current(store, &registry, &group).await.map_err(Failure::Failed)?;
+    let Some(config) = config else {
         return Err(Failure::NotFound(format!("group {} has no configuration", group.name())));
     };
     let object = Document::new(group.name().as_str(), config.revision.0, &config.data);
@@ -50,23 +51,22 @@ async fn get(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> 
 }
 
 async fn set(store: &Store, out: Out, group: &GroupName, document: &str) -> Result<(), Failure> {
-    let data = Data::parse(&text_of(document)?).map_err(Failure::usage)?;
+    let data = Data::parse(&text_of(document)?)
+        .map_err(|error| Failure::Usage(format!("{error}{}", hint(document))))?;
     let (registry, group) = open(store, group)?;
     let change = move |base: Option<&Data>| Some(data.clone()).filter(|data| base != Some(data));
-    let updated = group.update(change).await;
-    tell(
-        out,
-        &group,
-        updated.map_err(|error| Failure::Failed(not_written(store, &registry, &error)))?,
-    )
+    match group.update(change).await {
+        Ok(updated) => tell(out, &group, updated),
+        Err(error) => Err(Failure::Failed(not_written(store, &registry, &group, &error).await)),
+    }
 }
 
 async fn edit(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> {
     let (registry, group) = open(store, group)?;
-    let base = current(store, &registry, &group).await?;
+    let base = current(store, &registry, &group).await.map_err(Failure::Failed)?;
     let revision = base.as_ref().map_or(Revision::ZERO, |base| base.revision);
     let base = base.map(|base| base.data);
-    let text = base.as_ref().map_or_else(|| "{}".to_owned(), pretty);
+    let text = base.as_ref().map_or_else(|| "{}".to_owned(), laid_out);
     let draft = Draft::new(&group, &text)?;
     let edited = match draft.edit(Signals::listen()?).await {
         Ok(edited) => edited,
@@ -86,8 +86,14 @@ async fn edit(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure>
             let why = format!("somebody else changed the configuration of {name} meanwhile");
             Err(draft.keep(&format!("{why}, so nothing was written")))
         }
-        Err(error) => Err(draft.keep(&not_written(store, &registry, &error))),
+        Err(error) => Err(draft.keep(&not_written(store, &registry, &group, &error).await)),
     }
+}
+
+/// A document as people edit it; as it is, if laid out it could not be read again.
+fn laid_out(data: &Data) -> String {
+    let text = pretty(data);
+    if text.len() > TEXT_LIMIT { data.as_str().to_owned() } else { text }
 }
 
 /// Writes `data` over `base` and nothing else; `None`: something else stands there.
@@ -119,23 +125,53 @@ fn open(store: &Store, group: &GroupName) -> Result<(Registry, Group), Failure> 
     Ok((registry, group))
 }
 
+/// What stands there, or why that is not known.
 async fn current(
     store: &Store,
     registry: &Registry,
     group: &Group,
-) -> Result<Option<Configuration>, Failure> {
+) -> Result<Option<Configuration>, String> {
     group.config().await.map_err(|error| {
+        let kind = error.kind();
         // A read that may have been done is a read that brought nothing.
-        if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Unknown) {
-            return Failure::Failed(store.silent(registry));
+        if matches!(kind, ErrorKind::Unavailable | ErrorKind::Unknown) {
+            return store.silent(registry);
         }
-        Failure::Failed(format!("{store}: {error}"))
+        if kind == ErrorKind::Denied {
+            return store.refused(&error);
+        }
+        // What stands there cannot be read. It is left alone: somebody may need it.
+        let way_out =
+            if kind == ErrorKind::Invalid { way_out(store, group) } else { String::new() };
+        format!("{store}: {error}{way_out}")
     })
 }
 
-fn not_written(store: &Store, registry: &Registry, error: &UpdateError) -> String {
-    if error.kind() == ErrorKind::Unavailable {
+/// The lines that show an unreadable configuration, and take it away.
+fn way_out(store: &Store, group: &Group) -> String {
+    let Some(key) = store.layout().config_key(group.name()) else { return String::new() };
+    let (get, del) = (store.etcdctl(&format!("get {key}")), store.etcdctl(&format!("del {key}")));
+    format!("; {get} shows it, {del} removes it")
+}
+
+async fn not_written(
+    store: &Store,
+    registry: &Registry,
+    group: &Group,
+    error: &UpdateError,
+) -> String {
+    let kind = error.kind();
+    if kind == ErrorKind::Unavailable {
         return format!("configuration not changed: {}", store.silent(registry));
+    }
+    if let (ErrorKind::Denied, UpdateError::NotDone(refusal)) = (kind, error) {
+        return format!("configuration not changed: {}", store.refused(refusal));
+    }
+    // Either what stands there is unreadable, or what was to stand there is not to be written.
+    if kind == ErrorKind::Invalid
+        && let Err(why) = current(store, registry, group).await
+    {
+        return format!("configuration not changed: {why}");
     }
     format!("{store}: {error}")
 }
@@ -144,6 +180,8 @@ fn tell(out: Out, group: &Group, updated: Updated) -> Result<(), Failure> {
     let (group, revision) = (group.name().as_str(), updated.revision.0);
     let text = if updated.written {
         format!("configuration of {group} written at revision {revision}")
+    } else if updated.revision == Revision::ZERO {
+        format!("nothing written: {group} has no configuration")
     } else {
         format!("configuration of {group} is so already, since revision {revision}")
     };
@@ -152,29 +190,48 @@ fn tell(out: Out, group: &Group, updated: Updated) -> Result<(), Failure> {
 
 /// What was given as a document: itself, `@FILE`, or `-` for standard input.
 fn text_of(document: &str) -> Result<String, Failure> {
-    let read = |name: &str, from: &mut dyn Read| {
-        read(from).map_err(|error| Failure::Failed(format!("document from {name}: {error}")))
+    let failed = |name: &str, error: io::Error| {
+        let line = format!("document from {name}: {error}");
+        if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidData) {
+            return Failure::Usage(line);
+        }
+        Failure::Failed(line)
     };
     match document.strip_prefix('@') {
         Some(path) => {
-            let mut file = File::open(path)
-                .map_err(|error| Failure::Failed(format!("document from {path}: {error}")))?;
-            read(path, &mut file)
+            let mut file = File::open(path).map_err(|error| failed(path, error))?;
+            read(&mut file).map_err(|error| failed(path, error))
         }
-        None if document == "-" => read("standard input", &mut io::stdin().lock()),
+        None if document == "-" => {
+            read(&mut io::stdin().lock()).map_err(|error| failed("standard input", error))
+        }
         None => Ok(document.to_owned()),
     }
 }
 
-/// Reads all, but no more than tells that it is too much: the parser then names the limit.
-fn read(from: &mut dyn Read) -> io::Result<String> {
-    let mut text = String::new();
-    from.take(READ_LIMIT).read_to_string(&mut text)?;
-    Ok(text)
+/// For who forgot that JSON has quotes, and the shell takes one pair.
+fn hint(document: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | '/' | ':');
+    if ["", "-"].contains(&document) || document.len() > 40 || !document.chars().all(plain) {
+        return String::new();
+    }
+    format!("; a text takes quotes of its own: '\"{document}\"'")
 }
 
-/// Above what a configuration may have, white space included.
-const READ_LIMIT: u64 = 4 << 20;
+/// Reads all, but no more than tells that it is too much.
+fn read(from: &mut dyn Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    from.take(TEXT_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > TEXT_LIMIT {
+        let why = format!("more than {TEXT_LIMIT} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, format!("not UTF-8: {error}"));
+    String::from_utf8(bytes).map_err(|error| wrong(error.utf8_error()))
+}
+
+/// What the library reads as a document at most, white space included.
+const TEXT_LIMIT: usize = 4 << 20;
 
 /// A text in a file, for an editor. The file is removed, unless it is kept.
 struct Draft {
@@ -235,10 +292,11 @@ impl Draft {
 
     /// Ends with a failure; keeps the file if there is anything of the user's in it.
     fn keep(self, why: &str) -> Failure {
-        if self.now().is_ok_and(|now| now.trim_end() == self.text) {
+        let path = self.file.path().to_owned();
+        // An editor that took its file away has left nothing to keep.
+        if !path.exists() || self.now().is_ok_and(|now| now.trim_end() == self.text) {
             return Failure::Failed(why.to_owned());
         }
-        let path = self.file.path().to_owned();
         match self.file.keep() {
             Ok(_) => Failure::Failed(format!("{why}; your text is kept in {}", path.display())),
             Err(error) => Failure::Failed(format!("{why}; your text could not be kept: {error}")),

@@ -12,11 +12,13 @@
 //! registration is told on standard error.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::future::pending;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portolan::{
-    Group, Instance, LossReason, RegisterError, Registration, RegistrationState, Registry, State,
+    Group, Instance, Layout, LossReason, RegisterError, Registration, RegistrationState, Registry,
+    State,
 };
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +33,12 @@ use crate::store::Store;
 
 /// Runs it; the exit status is the program's.
 pub async fn run(store: &Store, mut args: Register) -> Result<u8, Failure> {
+    if args.command.is_empty() && env::args_os().next_back().is_some_and(|last| last == "--") {
+        return Err(Failure::usage(
+            "there is no CMD after --; leave out -- to register until a signal",
+        ));
+    }
+    fits(store, &args)?;
     let builder = store.builder().ttl(args.ttl).allow_local_addresses(args.allow_local);
     let registry = builder.build().map_err(Failure::usage)?;
     let group = registry.group(args.group.as_str()).map_err(Failure::usage)?;
@@ -57,6 +65,7 @@ pub async fn run(store: &Store, mut args: Register) -> Result<u8, Failure> {
         child,
         registration: None,
         told: RegistrationState::Starting,
+        stood: false,
         stopping: false,
         to_pass: None,
     };
@@ -76,6 +85,8 @@ struct Keeper<'a> {
     registration: Option<Registration>,
     /// What was last said of it.
     told: RegistrationState,
+    /// Whether it ever stood in the store.
+    stood: bool,
     /// Whether the program was asked to end: nothing is registered any more.
     stopping: bool,
     /// The signal that the program gets when others had time to see that it drains.
@@ -197,6 +208,7 @@ impl Keeper<'_> {
                 } else {
                     "is registered"
                 };
+                self.stood = true;
                 note(format!("{name} {what}: revision {revision}, lease {lease}"));
             }
             RegistrationState::Lost { reason } => {
@@ -204,7 +216,8 @@ impl Keeper<'_> {
                     LossReason::LeaseLost => "its lease has ended, or may have",
                     LossReason::Disturbed => "somebody took its record away",
                 };
-                note(format!("{name} is lost: {why}; registering it again"));
+                // What comes of it is told next: it stands again, or somebody else's does.
+                note(format!("{name} is lost: {why}"));
             }
             RegistrationState::Denied { reason } => {
                 note(format!("{name} is not registered: {reason}; still trying"));
@@ -238,21 +251,24 @@ impl Keeper<'_> {
     /// Removes the record and revokes the lease; says how that went.
     async fn finish(mut self, ended: Ended) -> Result<u8, Failure> {
         let name = self.name();
+        let state = self.registration.as_ref().map(Registration::state);
+        let stood = self.stood || matches!(state, Some(RegistrationState::Registered { .. }));
         let removed = tokio::select! {
             biased;
             // Asked again to end: the lease's end does the rest.
             () = self.signals.next_end() => false,
             removed = self.registry.shutdown() => removed,
         };
-        let ttl = self.args.ttl;
         match (&self.registration, removed) {
             (Some(_), false) => {
-                note(format!("{name}: removal not confirmed; its lease ends within {ttl:?}"));
+                // etcd may have raised it to its least.
+                let ttl = self.args.ttl;
+                let what = if stood { "its" } else { "if it stands, its" };
+                let lease = format!("{what} lease ends within {ttl:?}, at most a little longer");
+                note(format!("{name}: removal not confirmed; {lease}"));
             }
             // Of one that never stood there is nothing to say.
-            (Some(_), true) if self.told != RegistrationState::Starting => {
-                note(format!("{name} is removed"));
-            }
+            (Some(_), true) if stood => note(format!("{name} is removed")),
             (Some(_) | None, _) => {}
         }
         Ok(match ended {
@@ -266,6 +282,28 @@ impl Keeper<'_> {
         format!("{}/{}", self.instance.group(), self.instance.id())
     }
 }
+
+/// What the layout has no place for is refused rather than left out.
+fn fits(store: &Store, args: &Register) -> Result<(), Failure> {
+    let Layout::EtcdNaming(_) = store.layout() else { return Ok(()) };
+    let named = |(name, _): &(String, String)| name != NAMING_ENDPOINT;
+    let other_name = matches!(args.endpoint.as_slice(), [one] if named(one));
+    let flags = [
+        ("--version", args.version.is_some()),
+        ("--weight", args.weight.is_some()),
+        ("--drain-for", !args.drain_for.is_zero()),
+        ("an --endpoint with another name than grpc", other_name),
+    ];
+    match flags.into_iter().find(|&(_, given)| given) {
+        Some((flag, _)) => {
+            Err(Failure::Usage(format!("--layout etcd-naming has no place for {flag}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What readers of etcd's naming layout are shown for the name of its one endpoint.
+const NAMING_ENDPOINT: &str = "grpc";
 
 /// What is to be registered.
 fn instance(group: &Group, args: &mut Register) -> Result<Instance, Failure> {

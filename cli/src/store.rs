@@ -2,10 +2,11 @@
 
 use std::env::{self, VarError};
 use std::fs;
+use std::future::pending;
 use std::path::Path;
 use std::time::Duration;
 
-use portolan::{Directory, Layout, Registry, RegistryBuilder, Snapshot};
+use portolan::{CallError, Directory, Layout, Registry, RegistryBuilder, Snapshot, Status};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::args::{Globals, LayoutName};
@@ -65,17 +66,33 @@ impl Store {
         registry: &Registry,
         directory: &Directory,
     ) -> Result<Snapshot, Failure> {
-        match tokio::time::timeout(self.timeout, directory.ready()).await {
-            Ok(listed) => listed.map_err(|error| Failure::Failed(error.to_string())),
-            Err(_) => Err(Failure::Failed(self.silent(registry))),
+        tokio::select! {
+            biased;
+            listed = directory.ready() => listed.map_err(|error| Failure::Failed(error.to_string())),
+            () = refused(registry) => Err(Failure::Failed(self.silent(registry))),
+            () = tokio::time::sleep(self.timeout) => Err(Failure::Failed(self.silent(registry))),
         }
     }
 
-    /// What to say when nothing useful came from the store in time.
+    /// What to say when the store refused a call.
+    pub fn refused(&self, error: &CallError) -> String {
+        let text = error.to_string();
+        format!("refused by {self}: {}", text.strip_prefix("not done: ").unwrap_or(&text))
+    }
+
+    /// What to say when nothing useful came from the store.
     pub fn silent(&self, registry: &Registry) -> String {
         let failure = registry.status().last_failure;
-        let reason = failure.as_deref().unwrap_or("it says nothing");
-        format!("no answer from {self} within {:?}: {reason}", self.timeout)
+        match failure.as_deref() {
+            Some(reason) if is_refusal(reason) => format!("refused by {self}: {reason}"),
+            Some(reason) => format!("no answer from {self} within {:?}: {reason}", self.timeout),
+            None => format!("no answer from {self} within {:?}: it says nothing", self.timeout),
+        }
+    }
+
+    /// `etcdctl` on this etcd, for a line that the user is to copy.
+    pub fn etcdctl(&self, command: &str) -> String {
+        format!("`etcdctl --endpoints={} {command}`", self.endpoints.join(","))
     }
 
     pub fn is_given(&self) -> bool {
@@ -95,6 +112,22 @@ impl std::fmt::Display for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "etcd at {}", self.endpoints.join(","))
     }
+}
+
+/// Waits until the store refuses who we are, or what we ask: no waiting changes that.
+async fn refused(registry: &Registry) {
+    let refused = |status: &Status| status.last_failure.as_deref().is_some_and(is_refusal);
+    if registry.wait_for_status(refused).await.is_none() {
+        pending::<()>().await;
+    }
+}
+
+/// Whether this is etcd's word for it: password, rights, or no user where one is needed. A status
+/// has no more than words.
+fn is_refusal(reason: &str) -> bool {
+    ["authentication failed", "permission denied", "user name is empty"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// As etcdctl's.
@@ -148,7 +181,7 @@ fn user(globals: &Globals) -> Result<Option<(String, SecretString)>, Failure> {
 fn first_line(file: &Path) -> Result<SecretString, Failure> {
     let shown = file.display();
     let text = fs::read_to_string(file)
-        .map_err(|error| Failure::Failed(format!("--password-file {shown}: {error}")))?;
+        .map_err(|error| Failure::Usage(format!("--password-file {shown}: {error}")))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.into()),
         Some(_) | None => Err(Failure::usage(format!("--password-file {shown} begins empty"))),

@@ -77,7 +77,65 @@ fn documents_come_from_files_and_standard_input() {
     let ran = run(&mut config(&etcd, &["set", "web", &format!("@{}", file.display())]));
     assert_eq!(ran.status, 2);
     assert_eq!(ran.err, "portolan: configuration has 1048578 bytes; the limit is 1048576\n");
+    for (bytes, why) in [
+        (vec![b' '; 5_000_003], "more than 4194304 bytes"),
+        (b"\"\xff\"".to_vec(), "not UTF-8: invalid utf-8 sequence of 1 bytes from index 1"),
+    ] {
+        std::fs::write(&file, bytes).expect("it is written");
+        let ran = run(&mut config(&etcd, &["set", "web", &format!("@{}", file.display())]));
+        let line = format!("portolan: document from {}: {why}\n", file.display());
+        assert_eq!((ran.status, ran.err), (2, line));
+    }
     stands(&etcd, "[\"a pipe\"]");
+}
+
+/// However much room it takes when it is laid out.
+#[test]
+fn what_was_written_can_be_edited_and_set_again() {
+    let etcd = etcd();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("document.json");
+    let as_file = format!("@{}", file.display());
+    let wide = format!("[{}1]", "1,".repeat((1 << 19) - 2));
+    // Too deep to be laid out within any limit.
+    let deep = format!("{}{}1{}", "[".repeat(60), "1,".repeat(40_000), "]".repeat(60));
+    for document in [wide, deep] {
+        std::fs::write(&file, &document).expect("it is written");
+        run(&mut config(&etcd, &["set", "web", &as_file])).done();
+        let shown = run(&mut config(&etcd, &["get", "web"])).done();
+        if shown.len() <= 4 << 20 {
+            std::fs::write(&file, shown).expect("it is written");
+            let set = run(&mut config(&etcd, &["set", "web", &as_file])).done();
+            assert!(set.contains("is so already"), "{set}");
+        }
+        let editor = Editor::new("sed -i '$ s/1]/2]/' $1; sed -i 's/^ *1$/2/' $1");
+        let edited = run(&mut editor.edit(&etcd)).done();
+        assert!(edited.contains("written at revision"), "{edited}");
+    }
+}
+
+/// What JSON takes for a number or for nothing, people take for text.
+#[test]
+fn a_text_without_quotes_is_told() {
+    let etcd = etcd();
+    let ran = run(&mut config(&etcd, &["set", "web", "eu-west 1"]));
+    assert_eq!(ran.status, 2);
+    let tip = "; a text takes quotes of its own: '\"eu-west 1\"'\n";
+    assert!(ran.err.ends_with(tip), "{ran:?}");
+    run(&mut config(&etcd, &["set", "web", "\"eu-west 1\""])).done();
+}
+
+/// A document of others is shown, and turns nothing around.
+#[test]
+fn what_does_not_show_is_escaped() {
+    let etcd = etcd();
+    let document = "{\"a\":\"\u{202e}b\u{9b}\"}";
+    run(&mut config(&etcd, &["set", "web", document])).done();
+    let shown = run(&mut config(&etcd, &["get", "web"])).done();
+    assert_eq!(shown, "{\n  \"a\": \"\\u202eb\\u009b\"\n}\n");
+    let again = run(&mut config(&etcd, &["set", "web", &shown])).done();
+    assert_eq!(again, "configuration of web is so already, since revision 2\n");
+    stands(&etcd, "{\"a\":\"\\u202eb\\u009b\"}");
 }
 
 /// Many at once: none is lost without a word.
@@ -172,6 +230,9 @@ fn an_edit_of_nothing_writes_nothing() {
         assert_eq!(edited, "configuration of web is so already, since revision 2\n", "{text}");
         assert_eq!(editor.kept(), Vec::<PathBuf>::new());
     }
+    // Where there is nothing, nothing is there since any revision.
+    let none = run(config(&etcd, &["edit", "shop"]).env("EDITOR", "true")).done();
+    assert_eq!(none, "nothing written: shop has no configuration\n");
 }
 
 #[test]
@@ -215,6 +276,13 @@ fn what_cannot_be_written_is_kept() {
         assert_eq!(edited.status, 1);
         stands(&etcd, "1");
     }
+    // The file is gone, and is not said to be kept.
+    let editor = Editor::new("");
+    let edited = run(editor.edit(&etcd).env("EDITOR", "rm -f"));
+    assert_eq!(edited.status, 1);
+    let line = "portolan: the edited text: No such file or directory (os error 2)\n";
+    assert_eq!(edited.err, line);
+    assert_eq!(editor.kept(), Vec::<PathBuf>::new());
     // There is nothing of the user's to keep.
     let editor = Editor::new("exit 3");
     let edited = run(&mut editor.edit(&etcd));
@@ -233,7 +301,7 @@ fn the_first_of_the_two_variables_names_the_editor() {
     stands(&etcd, "4");
 }
 
-/// What this version cannot read it does not overwrite.
+/// What this version cannot read it does not overwrite; how to mend it is told, word for word.
 #[test]
 fn an_unreadable_configuration_is_left_alone() {
     let etcd = etcd();
@@ -242,6 +310,10 @@ fn an_unreadable_configuration_is_left_alone() {
         let ran = run(&mut config(&etcd, args));
         assert_eq!((ran.status, ran.out.as_str()), (1, ""), "{args:?}");
         assert!(ran.err.contains("v is 2; this version reads 1"), "{args:?}: {}", ran.err);
+        let etcdctl = format!("etcdctl --endpoints={}", etcd.client_url());
+        let key = "/portolan/groups/web";
+        let tip = format!("; `{etcdctl} get {key}` shows it, `{etcdctl} del {key}` removes it\n");
+        assert!(ran.err.ends_with(&tip), "{args:?}: {}", ran.err);
     }
     assert_eq!(crate::kit::value(&etcd, "/portolan/groups/web"), "{\"v\":2}\n");
 }

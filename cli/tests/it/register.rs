@@ -234,12 +234,26 @@ fn a_taken_place_is_told() {
 
     let mut waiting = Running::start(&mut register(&etcd, &["--conflict", "wait"]));
     waiting.hears("web/web-1 waits until the record that hangs on lease");
+    // One that waited and never stood is not removed.
+    let mut leaving = Running::start(&mut register(&etcd, &["--conflict", "wait"]));
+    leaving.hears("waits until");
+    leaving.signal(Signal::TERM);
+    assert_eq!(leaving.status(), 0);
+    assert_eq!(leaving.last_err(), None);
 
     // Whose program goes on, though its place was taken.
     let program = "trap 'exit 4' TERM; while :; do sleep 0.02; done";
     let mut second = Running::start(&mut register(&etcd, &["--", "sh", "-c", program]));
     second.hears("is registered");
-    first.hears("web/web-1: the registration has ended: superseded by the record on lease ");
+    let line = loop {
+        let line = first.err();
+        assert!(!line.contains("again"), "nothing is registered again: {line}");
+        if line.contains("ended") {
+            break line;
+        }
+    };
+    let superseded = "web/web-1: the registration has ended: superseded by the record on lease ";
+    assert!(line.contains(superseded), "{line}");
     assert_eq!(first.status(), 1);
     let mut third = Running::start(&mut register(&etcd, &[]));
     third.hears("is registered");
@@ -255,6 +269,18 @@ fn a_taken_place_is_told() {
     waiting.signal(Signal::TERM);
     assert_eq!(waiting.status(), 0);
     assert_gone(&etcd);
+}
+
+#[test]
+fn local_addresses_are_taken_when_allowed() {
+    let etcd = etcd();
+    let mut command = on(&etcd, ["register", "web", "--id", "web-1", "--allow-local"]);
+    let command = command.args(["--endpoint", "http=127.0.0.1:8080"]);
+    let mut running = Running::start(command.args(["--endpoint", "any=0.0.0.0:1"]));
+    running.hears("web/web-1 is registered");
+    assert!(value(&etcd, KEY).contains("{\"any\":\"0.0.0.0:1\",\"http\":\"127.0.0.1:8080\"}"));
+    running.signal(Signal::TERM);
+    assert_eq!(running.status(), 0);
 }
 
 /// Its lease is revoked by hand, its key deleted: both are healed, and told.
@@ -287,6 +313,20 @@ fn it_goes_on_trying_while_nobody_listens() {
     running.signal(Signal::TERM);
     assert_eq!(running.status(), 0);
     assert_gone(&etcd);
+}
+
+/// etcd may have granted more than was asked for, and that is all we know.
+#[test]
+fn a_removal_that_is_not_confirmed_is_told() {
+    let mut etcd = etcd();
+    let mut running = Running::start(&mut register(&etcd, &["--ttl", "1s", "--timeout", "300ms"]));
+    running.hears("is registered");
+    etcd.kill().expect("etcd is killed");
+    running.signal(Signal::TERM);
+    running.hears(
+        "web/web-1: removal not confirmed; its lease ends within 1s, at most a little longer",
+    );
+    assert_eq!(running.status(), 1);
 }
 
 #[test]

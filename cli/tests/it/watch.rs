@@ -2,7 +2,7 @@ use std::process::Stdio;
 
 use portolan_kit::Etcd;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{Running, etcd, on, run};
 
@@ -59,20 +59,42 @@ fn the_first_list_and_each_change() {
     }
 }
 
+/// Every kind of line.
 #[test]
 fn changes_as_objects() {
-    let etcd = etcd();
-    let _one = register(&etcd, "web-1");
+    let mut etcd = etcd();
+    let mut one = register(&etcd, "web-1");
     let watch = Running::start(&mut on(&etcd, ["watch", "web", "-o", "json"]));
     let object = || -> Value { serde_json::from_str(&watch.out()).expect("a line is an object") };
     let added = object();
     assert_eq!((&added["event"], &added["instance"]["id"]), (&"added".into(), &"web-1".into()));
     assert_eq!(added["instance"]["endpoints"]["http"], "10.0.0.7:8080");
     let at = added["at"].as_u64().expect("a revision");
-    assert_eq!(object(), serde_json::json!({"event":"listed","at":at,"instances":1,"configs":0}));
+    assert_eq!(object(), json!({"event":"listed","at":at,"instances":1,"configs":0}));
     run(&mut on(&etcd, ["config", "set", "web", "{\"a\":1}"])).done();
-    let config = serde_json::json!({"group":"web","revision":at + 1,"data":{"a":1}});
-    assert_eq!(object(), serde_json::json!({"event":"added","at":at + 1,"config":config}));
+    let config = json!({"group":"web","revision":at + 1,"data":{"a":1}});
+    assert_eq!(object(), json!({"event":"added","at":at + 1,"config":config}));
+    run(&mut on(&etcd, ["config", "set", "web", "[2]"])).done();
+    let config = json!({"group":"web","revision":at + 2,"data":[2]});
+    assert_eq!(object(), json!({"event":"updated","at":at + 2,"config":config}));
+    etcd.etcdctl(["del", "/portolan/groups/web"]).expect("etcdctl deletes");
+    assert_eq!(object(), json!({"event":"removed","at":at + 3,"config":config}));
+
+    // Draining is seen before the end, or folded into it: that is the reader's pace.
+    one.signal(Signal::TERM);
+    assert_eq!(one.status(), 0);
+    let mut left = object();
+    if left["event"] == "updated" {
+        assert_eq!(left["instance"]["state"], "draining", "{left}");
+        left = object();
+    }
+    assert_eq!((&left["event"], &left["instance"]["id"]), (&"removed".into(), &"web-1".into()));
+    let at = left["at"].as_u64().expect("a revision");
+
+    etcd.kill().expect("etcd is killed");
+    assert_eq!(object(), json!({"event":"stale","at":at}));
+    etcd.restart().expect("etcd starts again");
+    assert_eq!(object(), json!({"event":"live","at":at}));
 }
 
 #[test]
