@@ -16,7 +16,7 @@ use crate::probe::Probe;
 
 /// A service registry over etcd: register instances, find them, share their configuration.
 #[derive(Debug, Parser)]
-#[command(name = "portolan", version, after_help = STATUS, disable_help_subcommand = true)]
+#[command(name = "portolan", version, after_help = STATUS)]
 #[command(term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
@@ -31,12 +31,12 @@ const STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Store")]
 pub struct Globals {
-    /// etcd's members, parted by commas
+    /// etcd's members, comma-separated
     /// [env: ETCD_ENDPOINTS, then ETCDCTL_ENDPOINTS] [default: 127.0.0.1:2379]
     #[arg(long, global = true, value_name = "HOST:PORT,..", value_delimiter = ',')]
     pub endpoints: Option<Vec<String>>,
 
-    /// Who we are to etcd. A password here shows in the list of processes; better is a file, or a
+    /// The user name for etcd. A password here shows in the list of processes; better is a file, or a
     /// variable [env: ETCDCTL_USER, ETCDCTL_PASSWORD]
     #[arg(long, global = true, value_name = "NAME[:PASSWORD]", value_parser = secret)]
     pub user: Option<SecretString>,
@@ -45,7 +45,7 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// Where in etcd everything is [default: /portolan; etcd-naming: nothing before the group]
+    /// What all keys begin with [default: /portolan; etcd-naming: nothing before the group]
     #[arg(long, global = true, value_name = "BASE")]
     pub root: Option<String>,
 
@@ -59,9 +59,9 @@ pub struct Globals {
     #[arg(value_name = "table|json", hide_possible_values = true)]
     pub output: Format,
 
-    /// How long the store may take
+    /// How long the store may take: 1ms to 24h
     #[arg(long, global = true, value_name = "TIME", value_parser = parse::time)]
-    #[arg(default_value = "10s")]
+    #[arg(default_value = "10s", allow_hyphen_values = true)]
     pub timeout: Duration,
 }
 
@@ -76,7 +76,9 @@ pub enum LayoutName {
 pub enum Command {
     /// The main job as a story, each step told when it was observed
     ///
-    /// On a store within this process, unless --endpoints or its variables name an etcd.
+    /// On a store within this process, unless --endpoints or its variables name an etcd. There it
+    /// takes a root of its own, which begins with that of --root and has nothing left in the end.
+    /// The status is 0 only if every step was observed and told.
     Demo,
     /// Keep an instance registered while CMD runs, or until a signal
     ///
@@ -85,12 +87,16 @@ pub enum Command {
     /// SIGUSR2 are passed on to CMD. SIGTERM and SIGINT first mark the instance as draining, so that
     /// others stop calling it. What happens to the registration is told on standard error. If CMD
     /// cannot be started, the status is 127 if there is no such program, else 126.
+    ///
+    /// A record that is lost is restored. If somebody else's stands in its place (see --conflict),
+    /// the registration ends and CMD goes on without; where there is no CMD, the status is 1.
+    /// kill -9 leaves CMD running, and the record until its lease ends.
     Register(Register),
     /// All groups, with how many instances they have
     Groups,
     /// A group's instances; status 3 if there are none
     Instances {
-        /// The group
+        /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
         group: GroupName,
     },
@@ -113,32 +119,35 @@ pub enum Command {
 /// What is registered, and how long.
 #[derive(Args, Debug)]
 pub struct Register {
-    /// The group
+    /// The group: 1 to 63 letters, digits, '.', '_', '-'
     #[arg(value_parser = GroupName::parse)]
     pub group: GroupName,
 
-    /// What tells the instance from the others of its group
+    /// What tells the instance from the others of its group: 1 to 63 letters, digits, '.', '_', '-'
+    /// (etcd-naming: up to 1024 bytes that print)
     #[arg(long)]
     pub id: String,
 
-    /// An address that others call; again for more
+    /// An address that others call; may be repeated, up to 32 times (etcd-naming: one, named grpc)
     #[arg(long, value_name = "NAME=HOST:PORT", required = true, value_parser = parse::pair)]
     pub endpoint: Vec<(String, String)>,
 
-    /// A label; again for more
+    /// A label, with a value of up to 256 bytes that print; may be repeated, up to 64 times
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::pair)]
     pub label: Vec<(String, String)>,
 
-    /// The version of the service
+    /// The version of the service, up to 128 bytes (not with etcd-naming)
     #[arg(long, value_name = "SEMVER", value_parser = parse::version)]
     pub version: Option<Version>,
 
-    /// Its share of the work against the others' shares
-    #[arg(long)]
+    /// Its relative weight, 0 to 65535 (not with etcd-naming)
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::weight)]
     pub weight: Option<u16>,
 
-    /// How long the record outlives us if we die without a word; whole seconds
-    #[arg(long, value_name = "TIME", value_parser = parse::time, default_value = "15s")]
+    /// How long the record outlives us if we die without a word: 1s to 24h, in whole seconds; etcd
+    /// raises it to its least, by default 2s
+    #[arg(long, value_name = "TIME", value_parser = parse::ttl, default_value = "15s")]
+    #[arg(allow_hyphen_values = true)]
     pub ttl: Duration,
 
     /// If somebody else's record stands there: take its place, give way, or wait until it is gone
@@ -150,9 +159,10 @@ pub struct Register {
     #[arg(long, value_name = "tcp:HOST:PORT|http://HOST:PORT/PATH", value_parser = Probe::parse)]
     pub ready: Option<Probe>,
 
-    /// How long to be marked as draining before CMD is sent SIGTERM or SIGINT
+    /// How long to be marked as draining before CMD is sent SIGTERM or SIGINT: 0s to 24h (not with
+    /// etcd-naming)
     #[arg(long, value_name = "TIME", value_parser = parse::time_or_none, default_value = "0s")]
-    #[arg(requires = "command")]
+    #[arg(requires = "command", allow_hyphen_values = true)]
     pub drain_for: Duration,
 
     /// Allow endpoints that only this machine reaches: 127.0.0.1, 0.0.0.0, localhost
@@ -176,25 +186,28 @@ pub enum OnConflict {
 pub enum Config {
     /// Show it; status 3 if there is none
     Get {
-        /// The group
+        /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
         group: GroupName,
     },
-    /// Put a document in its place, by compare-and-swap
+    /// Put a document in its place, whatever stands there
+    ///
+    /// It overwrites what others wrote a moment ago; `config edit` does not.
     Set {
-        /// The group
+        /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
         group: GroupName,
-        /// The document; @FILE: what that file holds; -: what comes from standard input
+        /// The document, up to 1 MiB without white space; @FILE: what that file holds; -: what comes
+        /// from standard input
         #[arg(value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
         document: String,
     },
     /// Change it in $VISUAL or $EDITOR
     ///
-    /// The text is written only over what was shown. If it was changed meanwhile, nothing is written
-    /// and the text is kept in its file.
+    /// The text is written only if the document still reads as it was shown, by compare-and-swap. If
+    /// it was changed meanwhile, nothing is written and the text is kept in its file.
     Edit {
-        /// The group
+        /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
         group: GroupName,
     },

@@ -9,16 +9,27 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// `15s`, `500ms`, `2m`, `1h`; above zero.
 pub fn time(text: &str) -> Result<Duration, String> {
-    let time = time_or_none(text)?;
-    if time.is_zero() {
-        return Err("a time is above zero".to_owned());
-    }
-    Ok(time)
+    time_from(text, Duration::from_millis(1))
 }
 
 /// As [`time`], or zero.
 pub fn time_or_none(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time is a whole number and ms, s, m or h, like 15s".to_owned();
+    time_from(text, Duration::ZERO)
+}
+
+/// A lease's time to live, which etcd counts in seconds.
+pub fn ttl(text: &str) -> Result<Duration, String> {
+    let second = Duration::from_secs(1);
+    let ttl = time_from(text, second)?;
+    if ttl.subsec_nanos() != 0 {
+        return Err(format!("{}, in whole seconds", range(second)));
+    }
+    Ok(ttl)
+}
+
+fn time_from(text: &str, least: Duration) -> Result<Duration, String> {
+    let wrong =
+        || format!("a time is a whole number and ms, s, m or h, like 15s; {}", range(least));
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     if number.is_empty() {
@@ -33,8 +44,18 @@ pub fn time_or_none(text: &str) -> Result<Duration, String> {
     };
     // Digits alone can only be too many.
     let time = number.parse().ok().and_then(|number: u64| number.checked_mul(millis));
-    let time = time.map(Duration::from_millis).filter(|&time| time <= LONGEST);
-    time.ok_or_else(|| "the limit is 24h".to_owned())
+    let time = time.map(Duration::from_millis);
+    time.filter(|time| (least..=LONGEST).contains(time)).ok_or_else(|| range(least))
+}
+
+fn range(least: Duration) -> String {
+    let least = if least.is_zero() { "0s".to_owned() } else { format!("{least:?}") };
+    format!("it takes {least} to 24h")
+}
+
+/// A weight.
+pub fn weight(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("it takes a whole number, 0 to {}", u16::MAX))
 }
 
 /// `NAME=VALUE`; the name ends at the first `=`.
@@ -56,30 +77,64 @@ mod tests {
 
     #[test]
     fn times() {
-        let wrong = || Err("a time is a whole number and ms, s, m or h, like 15s".to_owned());
-        let long = || Err("the limit is 24h".to_owned());
+        let wrong = "a time is a whole number and ms, s, m or h, like 15s; it takes 1ms to 24h";
+        let range = "it takes 1ms to 24h";
         let cases = [
             ("15s", Ok(15_000)),
             ("500ms", Ok(500)),
             ("2m", Ok(120_000)),
             ("24h", Ok(86_400_000)),
-            ("25h", long()),
-            ("99999999999999999999s", long()),
-            ("0s", Err("a time is above zero".to_owned())),
-            ("15", wrong()),
-            ("s", wrong()),
-            ("", wrong()),
-            ("1.5s", wrong()),
-            ("-1s", wrong()),
-            ("1 s", wrong()),
-            ("1S", wrong()),
-            ("1é", wrong()),
+            ("25h", Err(range)),
+            ("99999999999999999999s", Err(range)),
+            ("0s", Err(range)),
+            ("15", Err(wrong)),
+            ("s", Err(wrong)),
+            ("", Err(wrong)),
+            ("1.5s", Err(wrong)),
+            ("-1s", Err(wrong)),
+            ("1 s", Err(wrong)),
+            ("1S", Err(wrong)),
+            ("1é", Err(wrong)),
         ];
         for (text, expected) in cases {
-            let found = time(text);
-            assert_eq!(found, expected.map(Duration::from_millis), "{text:?}");
+            let expected = expected.map(Duration::from_millis).map_err(str::to_owned);
+            assert_eq!(time(text), expected, "{text:?}");
         }
         assert_eq!(time_or_none("0s"), Ok(Duration::ZERO));
+        assert_eq!(time_or_none("25h"), Err("it takes 0s to 24h".to_owned()));
+    }
+
+    #[test]
+    fn times_to_live() {
+        let whole = "it takes 1s to 24h, in whole seconds";
+        let cases = [
+            ("1s", Ok(1)),
+            ("1000ms", Ok(1)),
+            ("24h", Ok(86_400)),
+            ("999ms", Err("it takes 1s to 24h")),
+            ("0s", Err("it takes 1s to 24h")),
+            ("1500ms", Err(whole)),
+        ];
+        for (text, expected) in cases {
+            let expected = expected.map(Duration::from_secs).map_err(str::to_owned);
+            assert_eq!(ttl(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn weights() {
+        let range = || Err("it takes a whole number, 0 to 65535".to_owned());
+        let cases = [
+            ("0", Ok(0)),
+            ("65535", Ok(65_535)),
+            ("65536", range()),
+            ("-1", range()),
+            ("1.5", range()),
+            ("", range()),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(weight(text), expected, "{text:?}");
+        }
     }
 
     #[test]

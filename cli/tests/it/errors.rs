@@ -39,6 +39,7 @@ fn wrong_usage() {
         "config set a/b 1",
         "config set web '{\"a\":1,}'",
         "config set web '{\"a\":1,\"a\":2}'",
+        "config set web 01",
         "config set web -",
         "config set web @/nonexistent",
         "config edit a/b",
@@ -47,11 +48,13 @@ fn wrong_usage() {
         "--layout go groups",
         "--root portolan groups",
         "--root /a//b groups",
+        "--root /a/.. groups",
         "--endpoints localhost groups",
         "--endpoints https://localhost:2379 groups",
         "--endpoints 127.0.0.1:2379,,127.0.0.1:2380 groups",
         "--endpoints root:hush@localhost:2379 groups",
         "--timeout 0s groups",
+        "--timeout -1s groups",
         "--timeout 10 groups",
         "--timeout 25h groups",
         "-o xml groups",
@@ -97,17 +100,27 @@ fn wrong_instances() {
         format!("register web {good} --label zone=a --label zone=b"),
         format!("register web {good} --version 1.2"),
         format!("register web {good} --weight 65536"),
+        format!("register web {good} --weight -1"),
+        format!("register web {good} --weight 1.5"),
         format!("register web {good} --ttl 15"),
         format!("register web {good} --ttl 1500ms"),
         format!("register web {good} --ttl 500ms"),
+        format!("register web {good} --ttl -1s"),
+        format!("register web {good} --ttl 25h"),
         format!("register web {good} --conflict fight"),
         format!("register web {good} --ready 127.0.0.1:80"),
         format!("register web {good} --ready tcp:127.0.0.1"),
         format!("register web {good} --ready https://127.0.0.1/"),
         format!("register web {good} --drain-for 1s"),
+        format!("register web {good} --drain-for -1s -- true"),
+        format!("register web {good} --"),
+        format!("--layout etcd-naming register web {good} -- true"),
         format!("--layout etcd-naming register web {good} --endpoint b=10.0.0.7:81 -- true"),
     ];
-    let table = table(lines.iter().map(String::as_str));
+    let naming = "--layout etcd-naming register web --id web-1 --endpoint grpc=10.0.0.7:8080";
+    let left_out = ["--version 1.2.3", "--weight 0", "--drain-for 1s"];
+    let left_out = left_out.map(|flag| format!("{naming} {flag} -- true"));
+    let table = table(lines.iter().chain(&left_out).map(String::as_str));
     assert_snapshot!(table.replace(&"x".repeat(257), "x*257").replace(&long, "x*64"));
 }
 

@@ -28,6 +28,17 @@ fn help_of_each_command() {
     }
 }
 
+/// As people ask for it.
+#[test]
+fn help_is_a_command() {
+    assert_eq!(run(&mut portolan(["help"])).done(), help(""));
+    for command in ["register", "config set"] {
+        let words = ["help"].into_iter().chain(command.split(' '));
+        assert_eq!(run(&mut portolan(words)).done(), help(command));
+    }
+    assert_eq!(run(&mut portolan(["help", "frobnicate"])).status, 2);
+}
+
 /// Without the flags that every command takes.
 fn own_part(help: &str) -> &str {
     help.split("\nStore:").next().expect("a first part")
