@@ -3,9 +3,10 @@
 
 use crate::waist::{Compare, Key, KeyRange, Op, Put, Request, Target, Txn};
 
-/// Bytes in one request at most; etcd's default (row E1). Only keys and values are counted here:
-/// what the envelope adds, the store itself judges.
-const BYTES_LIMIT: usize = 3 << 19;
+/// Bytes of keys and values in one request at most: etcd's default of 1.5 MiB, less the smallest
+/// envelope that a put goes to consensus in (row E1). What options and many operations add to that,
+/// the store itself judges.
+const BYTES_LIMIT: usize = (3 << 19) - 23;
 
 /// Compares, or operations of one branch, in one transaction at most; etcd's default (row T5).
 const OPS_LIMIT: usize = 128;

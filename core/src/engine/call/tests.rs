@@ -423,8 +423,8 @@ fn what_is_refused_before_it_is_sent() {
         ("range", Request::Range(Range::of(empty()))),
         ("range of all", Request::Range(Range::of(KeyRange::all()))),
         ("put", Request::Put(put_of(Key::default(), Value::default()))),
-        ("put of the limit", Request::Put(put_of(key(), large((3 << 19) - 1)))),
-        ("put of one more", Request::Put(put_of(key(), large(3 << 19)))),
+        ("put of the limit", Request::Put(put_of(key(), large((3 << 19) - 24)))),
+        ("put of one more", Request::Put(put_of(key(), large((3 << 19) - 23)))),
         ("delete", Request::Delete(DeleteRange { keys: empty(), prev_kv: false })),
         ("compare", {
             let compares = vec![compare(empty(), Target::Version(0))];
@@ -469,11 +469,11 @@ fn what_is_refused_before_it_is_sent() {
     range of all: sent
     put: key of put has 0 bytes; it takes at least 1
     put of the limit: sent
-    put of one more: request has 1572865 bytes of keys and values; the limit is 1572864
+    put of one more: request has 1572842 bytes of keys and values; the limit is 1572841
     delete: key of delete has 0 bytes; it takes at least 1
     compare: key of compare has 0 bytes; it takes at least 1
-    compared value: request has 1572867 bytes of keys and values; the limit is 1572864
-    many small: request has 1638451 bytes of keys and values; the limit is 1572864
+    compared value: request has 1572867 bytes of keys and values; the limit is 1572841
+    many small: request has 1638451 bytes of keys and values; the limit is 1572841
     nested key: key of range has 0 bytes; it takes at least 1
     compares only: transaction has 0 operations, so its compares could be answered from old data; it takes at least 1, a range for one
     nothing: transaction has 0 operations, so its compares could be answered from old data; it takes at least 1, a range for one
