@@ -30,6 +30,7 @@ pub enum NameKind {
 
 /// A name that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// Nothing at all.
     #[error("{what} is empty; it takes 1 to {limit} bytes")]

@@ -80,6 +80,7 @@ impl Default for Tuning {
 /// A constant that makes no sense.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field} is {given}; allowed is {allowed}")]
+#[non_exhaustive]
 pub struct TuningError {
     /// The name of the constant.
     pub field: &'static str,

@@ -28,6 +28,7 @@ pub struct Data(Box<str>);
 
 /// Text that cannot be a configuration.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// Not JSON, or JSON that readers would understand differently.
     #[error("configuration is not JSON: {0}")]

@@ -22,6 +22,7 @@ pub struct Endpoint(Box<str>);
 
 /// An endpoint that cannot be, or that must not be advertised.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// Something like `http://` before the host.
     #[error("endpoint {found:?} has a scheme; it takes host:port, the name says the protocol")]

@@ -7,6 +7,7 @@ pub const LABEL_LIMIT: usize = 256;
 
 /// A label's value that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum LabelError {
     /// Too many bytes.
     #[error("value has {length} bytes; the limit is {limit}")]

@@ -25,6 +25,7 @@ pub const NUMBER_LIMIT: u64 = (1 << 53) - 1;
 
 /// An instance that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum InstanceError {
     /// The group, the id, an endpoint's name or a label's key.
     #[error(transparent)]

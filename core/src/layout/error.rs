@@ -107,6 +107,7 @@ pub enum JsonKind {
 
 /// Why something cannot be written in a layout.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// A name that the layout's keys cannot hold.
     #[error(transparent)]
@@ -148,6 +149,7 @@ pub enum EncodeError {
 
 /// A layout's root that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
 pub enum RootError {
     /// No path from the top.
     #[error("root is {found:?}; it takes an absolute path of names, like /portolan")]
