@@ -4,7 +4,9 @@ use portolan_core::engine::{Conflict, OpId};
 use portolan_core::instance::{Builder as InstanceBuilder, Data, GroupConfig, Instance};
 use portolan_core::layout::{Decoded, Scope, Stamp};
 use portolan_core::name::{GroupName, NameError};
-use portolan_core::waist::{KeyRange, Range, Reply, Request, Revision};
+use portolan_core::waist::{
+    Compare, DeleteRange, Key, KeyRange, Op, Range, Reply, Request, Revision, Txn,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -116,10 +118,7 @@ impl Group {
     /// The store did not answer in time, or what stands there cannot be read.
     pub async fn config(&self) -> Result<Option<Configuration>, CallError> {
         let layout = self.registry.layout();
-        let Some(key) = layout.config_key(&self.name) else {
-            return Err(CallError::invalid("this layout has no group configuration".to_owned()));
-        };
-        let range = Request::Range(Range::of(KeyRange::one(key)));
+        let range = Request::Range(Range::of(KeyRange::one(self.config_key()?)));
         let reply = self.registry.call(range, self.registry.shared.limits.call).await?;
         let Reply::Range(range) = reply else { return Ok(None) };
         let Some(kv) = range.kvs.first() else { return Ok(None) };
@@ -132,6 +131,29 @@ impl Group {
             }
             Decoded::Instance(_) | Decoded::Ignored => Ok(None),
         }
+    }
+
+    /// Removes the group's configuration, if it was last changed at `revision`. Returns whether that
+    /// was so; else nothing is changed.
+    ///
+    /// # Errors
+    /// The store did not answer in time. Of kind [`Unknown`](crate::ErrorKind::Unknown) if it may
+    /// have been removed all the same.
+    pub async fn remove_config(&self, revision: Revision) -> Result<bool, CallError> {
+        let key = self.config_key()?;
+        let keys = KeyRange::one(key.clone());
+        let txn = Txn {
+            compares: vec![Compare::mod_revision(key, revision)],
+            then: vec![Op::Delete(DeleteRange { keys, prev_kv: false })],
+            or_else: Vec::new(),
+        };
+        let reply = self.registry.call(Request::Txn(txn), self.registry.shared.limits.call).await?;
+        Ok(matches!(reply, Reply::Txn(reply) if reply.succeeded))
+    }
+
+    fn config_key(&self) -> Result<Key, CallError> {
+        let none = || CallError::invalid("this layout has no group configuration".to_owned());
+        self.registry.layout().config_key(&self.name).ok_or_else(none)
     }
 
     /// Changes the group's configuration by compare-and-swap, within the registry's time for calls.

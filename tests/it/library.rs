@@ -185,6 +185,12 @@ async fn two_updates_at_once_both_survive() {
     assert_eq!(wrong.kind(), ErrorKind::Invalid);
     let kept = first.update(|_| None).await.expect("nothing is to be done");
     assert!(!kept.written);
+    let found = first.config().await.expect("it is read").expect("it is there");
+    let before = portolan::Revision(found.revision.0 - 1);
+    assert_eq!(second.remove_config(before).await, Ok(false), "it was changed since");
+    assert_eq!(second.remove_config(found.revision).await, Ok(true));
+    assert_eq!(second.remove_config(found.revision).await, Ok(false));
+    assert_eq!(first.config().await, Ok(None));
     for registry in registries {
         registry.shutdown().await;
     }

@@ -82,14 +82,14 @@ impl<'a> Cast<'a> {
 
     /// One more program's connection.
     pub fn registry(&self) -> Result<Registry, Failure> {
-        let registry = self.connect(self.layout.clone())?;
+        let registry = self.connect()?;
         self.registries().push(registry.clone());
         Ok(registry)
     }
 
-    fn connect(&self, layout: Layout) -> Result<Registry, Failure> {
+    fn connect(&self) -> Result<Registry, Failure> {
         // The story has a limit of its own, and takes some time where a race is to be seen.
-        let builder = self.store.builder().layout(layout).call_within(LIMIT);
+        let builder = self.store.builder().layout(self.layout.clone()).call_within(LIMIT);
         let builder = builder.shutdown_within(CLEARING).tuning(Tuning {
             lease_ttl: TTL,
             // A story has no 8 s to wait until a directory says that it is stale.
@@ -132,23 +132,11 @@ impl<'a> Cast<'a> {
         Some(format!("{}/groups/{GROUP}", self.layout.root()))
     }
 
-    /// The library keeps configurations, for good. To the neighbours' layout the same key is that
-    /// of an instance: registered there, it takes the place of what stands, and is removed again.
     async fn remove_configuration(&self) -> Result<(), Failure> {
-        let registry = self.connect(self.layout.clone())?;
-        let group = registry.group(GROUP).map_err(failed)?;
-        if group.config().await.map_err(failed)?.is_none() {
-            return Ok(());
+        let group = self.connect()?.group(GROUP).map_err(failed)?;
+        if let Some(found) = group.config().await.map_err(failed)? {
+            group.remove_config(found.revision).await.map_err(failed)?;
         }
-        let root = self.layout.root();
-        let registry = self.connect(Layout::etcd_naming(root).map_err(Failure::usage)?)?;
-        let groups = registry.group("groups").map_err(failed)?;
-        let instance = groups.instance(GROUP).map_err(failed)?.endpoint("grpc", "192.0.2.0:1");
-        let instance = instance.build().map_err(failed)?;
-        let registration = groups.register(instance).map_err(failed)?;
-        registration.ready().await.map_err(failed)?;
-        registration.deregister().await.map_err(failed)?;
-        registry.shutdown().await;
         Ok(())
     }
 
