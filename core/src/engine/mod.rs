@@ -11,11 +11,13 @@
 //! | `mirror` | keeps a local copy of a key range |
 //! | `update` | swaps a group's configuration, exactly once or a truthful "unknown" |
 //! | `call` | one request with a deadline, repeated only where that is safe |
+//! | `epoch` | notices that the store is another one, or has lost what it had |
 //! | `wire` | numbers attempts, gives each a time limit, and picks the member to ask |
 //! | `retry` | says when to try again: backoff, and a budget for the whole process |
 
 mod call;
 mod cx;
+mod epoch;
 mod hold;
 mod input;
 mod members;
@@ -39,6 +41,7 @@ pub use self::view::{Change, Content, Freshness, Gap, Record, Snapshot, Step, St
 
 use self::call::Calls;
 use self::cx::Cx;
+use self::epoch::Detector;
 use self::hold::Holds;
 use self::mirror::Mirror;
 use self::update::Updates;
@@ -86,6 +89,7 @@ pub struct Engine {
     now: Time,
     rng: Rng,
     wire: Wire,
+    detector: Detector,
     holds: Holds,
     mirrors: BTreeMap<DirectoryId, Mirror>,
     updates: Updates,
@@ -108,6 +112,7 @@ impl Engine {
         let run = rng.fork("run").bits() >> 1;
         Self {
             wire: Wire::new(setup.members.max(1), &rng),
+            detector: Detector::default(),
             holds: Holds::new(run, rng.fork("hold")),
             mirrors: BTreeMap::new(),
             updates: Updates::new(rng.fork("update")),
@@ -208,6 +213,12 @@ impl Engine {
     fn dispatch(&mut self, owner: Owner, attempt: AttemptId, reply: Reply) {
         let (mut cx, machines) = self.split();
         match owner {
+            Owner::Epoch => {
+                if machines.detector.on_reply(&mut cx, attempt, &reply) {
+                    machines.holds.new_epoch(&mut cx);
+                    machines.updates.new_epoch(&mut cx);
+                }
+            }
             Owner::Holds => machines.holds.on_reply(&mut cx, attempt, reply),
             Owner::Mirror(id) => {
                 if let Some(mirror) = machines.mirrors.get_mut(&id) {
@@ -267,9 +278,11 @@ impl Engine {
         }
     }
 
-    /// What every input ends with: batches go out, a finished shutdown is told.
+    /// What every input ends with: suspicions are looked into, batches go out, a finished shutdown
+    /// is told.
     fn settle(&mut self) {
         let (mut cx, machines) = self.split();
+        machines.detector.settle(&mut cx, machines.holds.some_key());
         machines.holds.settle(&mut cx);
         if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
             self.closing = Closing::Closed;
@@ -282,6 +295,7 @@ impl Engine {
         (
             Cx { now: self.now, tuning: &self.tuning, layout: &self.layout, wire: &mut self.wire },
             Machines {
+                detector: &mut self.detector,
                 holds: &mut self.holds,
                 mirrors: &mut self.mirrors,
                 updates: &mut self.updates,
@@ -295,6 +309,7 @@ impl Engine {
 const MAX_TIMER_PASSES: u32 = 64;
 
 struct Machines<'a> {
+    detector: &'a mut Detector,
     holds: &'a mut Holds,
     mirrors: &'a mut BTreeMap<DirectoryId, Mirror>,
     updates: &'a mut Updates,

@@ -114,7 +114,8 @@ pub enum RegistrationEvent {
 pub enum LossReason {
     /// Its lease ended at the store, or its time passed without a renewal.
     LeaseLost,
-    /// It was deleted, changed, or moved by somebody else.
+    /// It was deleted, changed, or moved by somebody else; or the store is another one, or lost
+    /// what it had.
     Disturbed,
 }
 

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::epoch::{Then, Witness, needs_leader};
 use super::members::Members;
 use super::output::Output;
 use super::retry::{Backoff, Budget};
@@ -12,6 +13,7 @@ use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError, WatchS
 /// Which machine waits for an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 pub(crate) enum Owner {
+    Epoch,
     Holds,
     Mirror(DirectoryId),
     Update(OpId),
@@ -29,6 +31,8 @@ pub(crate) struct Wire {
     limits: BTreeSet<(Time, AttemptId)>,
     members: Members,
     budget: Budget,
+    /// What all answers say of the store itself.
+    pub witness: Witness,
     rng: Rng,
     outputs: VecDeque<Output>,
 }
@@ -38,6 +42,8 @@ struct Flight {
     owner: Owner,
     member: MemberId,
     kind: Kind,
+    needs_leader: bool,
+    then: Then,
     /// `None` for streams.
     give_up_at: Option<Time>,
 }
@@ -69,6 +75,7 @@ impl Wire {
             limits: BTreeSet::new(),
             members: Members::new(members, rng.bits()),
             budget: Budget::new(),
+            witness: Witness::default(),
             rng,
             outputs: VecDeque::new(),
         }
@@ -79,7 +86,10 @@ impl Wire {
         let attempt = AttemptId(self.last);
         let member = self.members.current();
         let kind = kind(&request);
-        self.flights.insert(attempt, Flight { owner, member, kind, give_up_at });
+        let needs_leader = needs_leader(&request);
+        let then = self.witness.now();
+        let flight = Flight { owner, member, kind, needs_leader, then, give_up_at };
+        self.flights.insert(attempt, flight);
         if let Some(at) = give_up_at {
             self.limits.insert((at, attempt));
         }
@@ -114,6 +124,9 @@ impl Wire {
         let flight = self.flights.get(&attempt)?;
         let (owner, member) = (flight.owner, flight.member);
         let reply = if fits(flight.kind, &reply) { reply } else { misfit() };
+        if let Some(header) = reply.header() {
+            self.witness.see(flight.then, flight.needs_leader, header);
+        }
         if let Reply::Failed(error) = &reply {
             if error.blames_member() {
                 self.members.blame(member);

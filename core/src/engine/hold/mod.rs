@@ -10,6 +10,9 @@
 //! - *remove*: publish `Draining`, delete under the guard, and confirm only when no late publish
 //!   can bring the record back: every lease on which one may still land is dead.
 //!
+//! All of it holds within one history of the store. When another one begins (`epoch`), all is
+//! published anew on new leases; removals begin anew too, since what was gone may stand again.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `lease` | the states of one lease |
@@ -498,6 +501,33 @@ impl Holds {
                 self.taint(lease, slot_id);
                 self.condemn(cx, lease);
             }
+        }
+    }
+
+    /// A key of this process, if there is anything of it.
+    pub fn some_key(&self) -> Option<&Key> {
+        self.keys.keys().next()
+    }
+
+    /// The store is another one, or has lost what it had. What it said before counts for nothing:
+    /// all is published anew, on new leases, and the old ones go as soon as nothing hangs on them.
+    /// What a restored store has revived of leases that were gone ends with them, unrenewed.
+    pub fn new_epoch(&mut self, cx: &mut Cx<'_>) {
+        self.own.restart(cx);
+        self.recall(cx);
+        let slots: Vec<_> = self.slots.keys().copied().collect();
+        for id in slots {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.new_epoch();
+            }
+            if self.registrations.get(&id.0).is_some_and(|owner| owner.stage == Stage::Wanted) {
+                self.tell_lost(cx, id.0, LossReason::Disturbed);
+            }
+            self.reconsider(id);
+        }
+        let leases: Vec<_> = self.leases.keys().copied().collect();
+        for id in leases {
+            self.condemn(cx, id);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The watch of own keys: one stream, one watch for each key.
 //!
 //! It tells early what would otherwise show only at the next write: a record that was deleted,
-//! changed or moved. It is a help and no proof: what must be certain is read.
+//! changed or moved. It is a help and no proof: what must be certain is read. So is each key after
+//! the stream was lost.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,8 @@ struct Watched {
     key: Key,
     /// The next revision to be told.
     from: Revision,
+    /// Its stream was lost: another store may be behind the next one.
+    broken: bool,
 }
 
 /// What the watch brought.
@@ -61,7 +64,7 @@ impl OwnWatch {
         self.last_id += 1;
         let id = self.last_id;
         self.ids.insert(slot, id);
-        self.watched.insert(id, Watched { slot, key: key.clone(), from });
+        self.watched.insert(id, Watched { slot, key: key.clone(), from, broken: false });
         if let Some(stream) = &self.stream {
             let watch = watch(id, &self.watched[&id]);
             cx.say(stream.attempt, WatchSay::Create(watch));
@@ -82,6 +85,16 @@ impl OwnWatch {
                 cx.say(stream.attempt, WatchSay::Cancel { id });
             }
         }
+    }
+
+    /// Follows nothing any more; revisions begin anew.
+    pub fn restart(&mut self, cx: &mut Cx<'_>) {
+        if let Some(stream) = self.stream.take() {
+            cx.cancel(stream.attempt);
+        }
+        self.watched.clear();
+        self.ids.clear();
+        self.retry_at = None;
     }
 
     pub fn close(&mut self, cx: &mut Cx<'_>) {
@@ -115,6 +128,12 @@ impl OwnWatch {
             // Compacted, or refused: whatever happened since, only a read can tell.
             self.ids.remove(&slot);
             self.watched.remove(&id);
+            return vec![Sighting::Blind(slot)];
+        }
+        let at = message.header.revision;
+        let early = at > Revision::ZERO && at.next() < watched.from;
+        if message.created && (std::mem::take(&mut watched.broken) || early) {
+            // A watch that goes on in another store, or before its time, is just silent (row W2).
             return vec![Sighting::Blind(slot)];
         }
         let Some(stream) = &mut self.stream else { return Vec::new() };
@@ -168,6 +187,9 @@ impl OwnWatch {
 
     fn lost(&mut self, cx: &mut Cx<'_>) {
         self.stream = None;
+        for watched in self.watched.values_mut() {
+            watched.broken = true;
+        }
         self.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff));
     }
 

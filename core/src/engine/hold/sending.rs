@@ -144,6 +144,22 @@ impl Holds {
         chosen
     }
 
+    /// Whatever answers batches from now on may be another store than the one that took them: they
+    /// count as unanswered.
+    pub(super) fn recall(&mut self, cx: &mut Cx<'_>) {
+        self.flights.retain(|&attempt, flight| {
+            let Flight::Batch(items) = flight else { return true };
+            cx.cancel(attempt);
+            self.sending.in_flight -= 1;
+            for item in items {
+                if let Some(slot) = self.slots.get_mut(&item.slot) {
+                    slot.flight = None;
+                }
+            }
+            false
+        });
+    }
+
     pub(super) fn batch_answered(
         &mut self,
         cx: &mut Cx<'_>,

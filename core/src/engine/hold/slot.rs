@@ -197,7 +197,30 @@ impl Slot {
 
     /// Whether nothing was ever sent for it, so that nothing can come.
     pub fn untouched(&self) -> bool {
-        self.seen.is_none() && self.taints.is_empty() && self.flight.is_none()
+        self.seen.is_none()
+            && self.ours_created.is_none()
+            && self.taints.is_empty()
+            && self.flight.is_none()
+    }
+
+    /// The store has begun another history: what it said of the key counts for nothing, and the
+    /// revisions that publishes were guarded with may come again.
+    pub fn new_epoch(&mut self) {
+        self.seen = None;
+        self.told_hash = None;
+        self.recheck = false;
+        // A foreign record is not above ours, since ours was in another history; whoever wrote it
+        // may have ended long ago.
+        self.ours_created = self.ours_created.map(|_| Revision::ZERO);
+        for taint in &mut self.taints {
+            taint.guard = Revision::ZERO;
+        }
+        self.phase = match self.phase {
+            Phase::Disputed { .. } => Phase::Wanted,
+            // It may stand there again.
+            Phase::Condemning => Phase::Removing,
+            Phase::Wanted | Phase::Waiting | Phase::Removing | Phase::Abandoned => self.phase,
+        };
     }
 
     /// Whose record stands at the key; `None`: nothing stands there, or it is not known.

@@ -46,6 +46,7 @@ use self::replica::{Delta, Replica};
 use self::watching::{Probe, Stream};
 use super::DirectoryId;
 use super::cx::Cx;
+use super::epoch::Stand;
 use super::output::Event;
 use super::retry::Backoff;
 use super::view::{Freshness, Gap, Snapshot, Step, StepCause};
@@ -349,9 +350,8 @@ impl Mirror {
     /// Whether an answer shows that the store is another one, or has lost what it had: of a
     /// linearizable read this is proof, of any other answer a suspicion.
     fn is_other_store(&self, header: &Header) -> bool {
-        header.cluster_id != self.cluster_id
-            || header.raft_term < self.raft_term
-            || header.revision < self.cursor()
+        let &Self { cluster_id, raft_term, .. } = self;
+        !Stand { cluster_id, raft_term, revision: self.cursor() }.allows(header)
     }
 
     /// Remembers the store by an answer that needed a leader.

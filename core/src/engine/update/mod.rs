@@ -18,6 +18,9 @@
 //! applied and never will be. While the guard still stands, the attempt may still arrive: the same
 //! one is sent again. Layouts without room for an id know only that other bytes are not ours.
 //!
+//! Revisions mean something within one history of the store. When another one begins (`epoch`), what
+//! is in doubt ends as unknown, and what is not begins anew.
+//!
 //! A guard of 0 says "absent", and that comes back with each delete. So a creation is attempted
 //! once, and without an answer it is never called lost: either its id is found in the key's
 //! history, or the outcome is unknown.
@@ -85,6 +88,14 @@ impl Updates {
             state.cancel(cx);
             let outcome = task.closed(state);
             cx.event(Event::Updated { id, outcome });
+        }
+    }
+
+    /// The store is another one, or has lost what it had.
+    pub fn new_epoch(&mut self, cx: &mut Cx<'_>) {
+        let ids: Vec<_> = self.tasks.keys().copied().collect();
+        for id in ids {
+            step(&mut self.tasks, cx, id, Task::new_epoch);
         }
     }
 

@@ -188,6 +188,23 @@ impl Task {
         }
     }
 
+    /// The store's history is another one now: guards of before prove nothing in it, and what was
+    /// in doubt stays so.
+    pub fn new_epoch(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
+        state.cancel(cx);
+        match state {
+            State::Reading { .. } | State::Pausing { next: Next::Read | Next::Swap(_), .. } => {
+                self.pause(cx, Next::Read)
+            }
+            // What the application was shown is no more, and its answer may be on the way.
+            State::Proposing { .. } => Break(UpdateOutcome::Conflict),
+            State::Swapping { .. }
+            | State::Looking { .. }
+            | State::Searching(_)
+            | State::Pausing { next: Next::Look(_), .. } => Break(self.out_of_time(state)),
+        }
+    }
+
     /// How it ends when the engine shuts down.
     pub fn closed(&self, state: State) -> UpdateOutcome {
         match state.doubt() {

@@ -1,0 +1,238 @@
+//! Epochs: whether the store that answers is still the one that answered before.
+//!
+//! A store may be restored from a backup, lose its data, or be replaced. Leases and revisions of
+//! before then mean nothing any more, and nobody says so: a restored lease is renewed as ever, and
+//! a watch from a revision that is still to come is silent (row W2 of `docs/etcd.md`). What shows
+//! it are the headers of answers: another cluster, or a raft term or revision below one that was
+//! proven before (rows R8, R9).
+//!
+//! - *Proven* is what an answer said that needed a leader. It holds against every request that is
+//!   sent after it; answers to earlier ones may come later.
+//! - An answer below that is a *suspicion* only: a member that lags gives such answers too. One
+//!   linearizable read, which no lagging member answers from its own data, settles it.
+//! - A suspicion that cannot be settled is dropped. As long as its reason stays it comes again, at
+//!   the latest with the next renewal.
+//!
+//! It does not see a store that has overtaken both term and revision. Directories do, by a read at
+//! their cursor, and own keys are read after each loss of their watch.
+
+use super::cx::Cx;
+use super::retry::Backoff;
+use super::wire::Owner;
+use crate::time::Time;
+use crate::waist::{AttemptId, Header, Key, KeyRange, Op, Range, Reply, Request, Revision};
+
+/// How far a store was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Stand {
+    pub cluster_id: u64,
+    pub raft_term: u64,
+    pub revision: Revision,
+}
+
+impl Stand {
+    fn of(header: &Header) -> Self {
+        let &Header { cluster_id, raft_term, revision, member_id: _ } = header;
+        Self { cluster_id, raft_term, revision }
+    }
+
+    /// Whether the same store may say `header` later.
+    pub fn allows(&self, header: &Header) -> bool {
+        header.cluster_id == self.cluster_id
+            && header.raft_term >= self.raft_term
+            && header.revision >= self.revision
+    }
+}
+
+/// What was proven when a request was sent.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+pub(crate) struct Then {
+    epoch: u32,
+    proven: Option<Stand>,
+}
+
+/// What the wire learns from every answer.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
+pub(crate) struct Witness {
+    now: Then,
+    suspicious: bool,
+}
+
+impl Witness {
+    /// To be kept with a request, for its answer.
+    pub fn now(&self) -> Then {
+        self.now
+    }
+
+    /// An answer came to a request that was sent `then`.
+    pub fn see(&mut self, then: Then, needed_leader: bool, header: &Header) {
+        // A cancelled watch may say nothing of the store (row W3).
+        if then.epoch != self.now.epoch || header.revision <= Revision::ZERO {
+            return;
+        }
+        if then.proven.is_some_and(|proven| !proven.allows(header)) {
+            self.suspicious = true;
+        } else if needed_leader {
+            let mut proven = self.now.proven.unwrap_or(Stand::of(header));
+            proven.raft_term = proven.raft_term.max(header.raft_term);
+            proven.revision = proven.revision.max(header.revision);
+            self.now.proven = Some(proven);
+        }
+    }
+
+    fn begin_epoch(&mut self, header: &Header) {
+        self.now = Then { epoch: self.now.epoch + 1, proven: Some(Stand::of(header)) };
+        self.suspicious = false;
+    }
+
+    fn forget(&mut self) {
+        *self = Self { now: Then { epoch: self.now.epoch + 1, proven: None }, suspicious: false };
+    }
+}
+
+/// Whether a request's answer tells how the store stands, and not how one member does.
+pub(crate) fn needs_leader(request: &Request) -> bool {
+    match request {
+        Request::Range(range) => !range.serializable,
+        Request::Txn(txn) => txn.then.iter().chain(&txn.or_else).any(|op| match op {
+            Op::Range(range) => !range.serializable,
+            Op::Put(_) | Op::Delete(_) | Op::Txn(_) => true,
+        }),
+        Request::Put(_)
+        | Request::Delete(_)
+        | Request::Compact(_)
+        | Request::Grant(_)
+        | Request::Revoke(_) => true,
+        Request::KeepAlive(_)
+        | Request::TimeToLive(_)
+        | Request::Leases
+        | Request::Watch(_)
+        | Request::OnWatch { .. }
+        | Request::Status
+        | Request::Authenticate => false,
+    }
+}
+
+/// Settles suspicions.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
+pub(crate) struct Detector {
+    check: Option<(AttemptId, Then)>,
+    /// Suspicions are dropped before.
+    patient_until: Time,
+    backoff: Backoff,
+}
+
+impl Detector {
+    /// Asks where there is a suspicion. `key` is one that this process holds; `None`: none, so it
+    /// does not matter which store that is. (Directories and updates take care of themselves.)
+    pub fn settle(&mut self, cx: &mut Cx<'_>, key: Option<&Key>) {
+        if !std::mem::take(&mut cx.wire.witness.suspicious) || self.check.is_some() {
+            return;
+        }
+        let Some(key) = key else {
+            cx.wire.witness.forget();
+            return;
+        };
+        if self.patient_until <= cx.now {
+            self.patient_until = cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff);
+            let then = cx.wire.witness.now();
+            let attempt =
+                cx.send(Owner::Epoch, Request::Range(Range::of(KeyRange::one(key.clone()))));
+            self.check = Some((attempt, then));
+        }
+    }
+
+    /// The read was answered; true: a new epoch has begun.
+    pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: &Reply) -> bool {
+        let Some((_, then)) = self.check.take_if(|(asked, _)| *asked == attempt) else {
+            return false;
+        };
+        let Reply::Range(answer) = reply else { return false };
+        self.backoff.worked(cx.now);
+        let is_other = then.epoch == cx.wire.witness.now.epoch
+            && then.proven.is_some_and(|proven| !proven.allows(&answer.header));
+        if is_other {
+            cx.wire.witness.begin_epoch(&answer.header);
+        }
+        is_other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
+
+    #[derive(Clone, Debug)]
+    enum Turn {
+        Send,
+        Write,
+        Elect,
+        /// The store answers the n-th open request.
+        Serve(usize),
+        /// The answer arrives.
+        Deliver(usize),
+    }
+
+    fn turn() -> impl Strategy<Value = Turn> {
+        prop_oneof![
+            any::<()>().prop_map(|()| Turn::Send),
+            any::<()>().prop_map(|()| Turn::Write),
+            any::<()>().prop_map(|()| Turn::Elect),
+            any::<usize>().prop_map(Turn::Serve),
+            any::<usize>().prop_map(Turn::Deliver),
+        ]
+    }
+
+    proptest! {
+        /// Answers of one store are never suspected, in whatever order they come; once it has lost
+        /// what was proven, each later one is.
+        #[test]
+        fn only_another_store_is_suspected(turns in vec(turn(), 0..60)) {
+            let mut witness = Witness::default();
+            let mut header = Header { cluster_id: 7, member_id: 1, revision: Revision(5), raft_term: 3 };
+            let before = header;
+            let mut open: Vec<(Then, Option<Header>)> = Vec::new();
+            for turn in turns {
+                let count = open.len().max(1);
+                match turn {
+                    Turn::Send => open.push((witness.now(), None)),
+                    Turn::Write => header.revision = header.revision.next(),
+                    Turn::Elect => header.raft_term += 1,
+                    Turn::Serve(n) => {
+                        if let Some((_, answer)) = open.get_mut(n % count) {
+                            answer.get_or_insert(header);
+                        }
+                    }
+                    Turn::Deliver(n) => {
+                        if let Some(&(then, Some(answer))) = open.get(n % count) {
+                            witness.see(then, true, &answer);
+                            open.remove(n % count);
+                        }
+                    }
+                }
+                prop_assert!(!witness.suspicious);
+            }
+            let then = witness.now();
+            witness.see(then, true, &before);
+            let lost = then.proven.is_some_and(|proven| proven != Stand::of(&before));
+            prop_assert!(witness.suspicious == lost);
+        }
+    }
+
+    #[test]
+    fn answers_to_requests_of_a_former_epoch_prove_nothing() {
+        let header = |revision| Header { revision: Revision(revision), ..Header::default() };
+        let mut witness = Witness::default();
+        let then = witness.now();
+        witness.see(then, true, &header(9));
+        let before = witness.now();
+        witness.begin_epoch(&header(2));
+        let after = witness.now();
+        for answer in [header(12), header(1)] {
+            witness.see(before, true, &answer);
+            assert_eq!(witness, Witness { now: after, suspicious: false });
+        }
+    }
+}
