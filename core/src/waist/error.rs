@@ -73,6 +73,9 @@ pub enum StoreError {
     /// The store's own deadline, as another text (3.5.30: DeadlineExceeded, 3.4.23: Unknown).
     #[error("context deadline exceeded")]
     ServerDeadline,
+    /// The member does not serve this: its cluster is still agreeing on a version.
+    #[error("etcdserver: not capable")]
+    NotCapable,
     /// The leader changed while the request was under way.
     #[error("etcdserver: leader changed")]
     LeaderChanged,
@@ -199,6 +202,7 @@ impl StoreError {
             | Self::MessageTooLarge { .. }
             | Self::TooManyRequests
             | Self::NoLeader
+            | Self::NotCapable
             | Self::AuthFailed
             | Self::InvalidToken
             | Self::NoToken
@@ -260,7 +264,7 @@ impl StoreError {
             | Self::LeaseTtlTooLarge
             | Self::AnswerTooLarge { .. } => Code::OutOfRange,
             Self::LeaseNotFound => Code::NotFound,
-            Self::LeaseExists | Self::AuthNotEnabled => Code::FailedPrecondition,
+            Self::LeaseExists | Self::NotCapable | Self::AuthNotEnabled => Code::FailedPrecondition,
             Self::MessageTooLarge { .. } | Self::NoSpace | Self::TooManyRequests => {
                 Code::ResourceExhausted
             }
@@ -281,10 +285,12 @@ impl StoreError {
         }
     }
 
-    /// Whether another member might answer: this one is away, stopping, or without a leader.
+    /// Whether another member might answer: this one is away, stopping, or without a leader; or
+    /// it refuses in words that are not etcd's, so that what stands before it may be to blame.
     pub const fn blames_member(&self) -> bool {
         match self {
             Self::NoLeader
+            | Self::NotCapable
             | Self::TimedOut
             | Self::TimedOutLeaderFail
             | Self::TimedOutConnectionLost
@@ -296,7 +302,13 @@ impl StoreError {
             | Self::GaveUp
             | Self::StreamEnded
             | Self::Unimplemented { .. } => true,
-            Self::Other { code, .. } => matches!(code, Code::Unavailable | Code::Internal),
+            Self::Other { code, .. } => matches!(
+                code,
+                Code::Unavailable
+                    | Code::Internal
+                    | Code::FailedPrecondition
+                    | Code::PermissionDenied
+            ),
             Self::KeyNotProvided
             | Self::KeyNotFound
             | Self::ValueProvided
@@ -349,6 +361,7 @@ impl StoreError {
             Self::NoSpace
             | Self::TooManyRequests
             | Self::NoLeader
+            | Self::NotCapable
             | Self::TimedOut
             | Self::TimedOutLeaderFail
             | Self::TimedOutConnectionLost
@@ -371,6 +384,52 @@ impl StoreError {
                     | Code::FailedPrecondition
                     | Code::Unimplemented
             ),
+        }
+    }
+
+    /// Whether it says that the request itself is wrong: whoever asks for it, and whomever they
+    /// ask, the same request is refused for ever.
+    pub const fn blames_request(&self) -> bool {
+        match self {
+            Self::KeyNotProvided
+            | Self::KeyNotFound
+            | Self::ValueProvided
+            | Self::LeaseProvided
+            | Self::TooManyOps
+            | Self::DuplicateKey
+            | Self::InvalidSort
+            | Self::LeaseTtlTooLarge
+            | Self::RequestTooLarge
+            | Self::MessageTooLarge { .. } => true,
+            Self::Compacted
+            | Self::FutureRevision
+            | Self::LeaseNotFound
+            | Self::LeaseExists
+            | Self::NoSpace
+            | Self::TooManyRequests
+            | Self::NoLeader
+            | Self::NotCapable
+            | Self::TimedOut
+            | Self::TimedOutLeaderFail
+            | Self::TimedOutConnectionLost
+            | Self::ServerDeadline
+            | Self::LeaderChanged
+            | Self::Stopped
+            | Self::AuthFailed
+            | Self::InvalidToken
+            | Self::NoToken
+            | Self::OldAuthRevision
+            | Self::PermissionDenied
+            | Self::AuthNotEnabled
+            | Self::Unimplemented { .. }
+            | Self::Refused { .. }
+            | Self::CannotConnect { .. }
+            | Self::ConnectionLost { .. }
+            | Self::AnswerTooLarge { .. }
+            | Self::GaveUp
+            | Self::StreamEnded
+            // What there is no word for may come from anything on the way.
+            | Self::Other { .. } => false,
         }
     }
 
@@ -400,6 +459,7 @@ impl StoreError {
             StoreError::TimedOutLeaderFail,
             StoreError::TimedOutConnectionLost,
             StoreError::ServerDeadline,
+            StoreError::NotCapable,
             StoreError::LeaderChanged,
             StoreError::Stopped,
             StoreError::AuthFailed,

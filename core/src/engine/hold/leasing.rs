@@ -1,5 +1,8 @@
 //! Grants, renewals, losses and revokes; and which slot hangs on which lease.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::lease::{Lease, LeaseState, Renewal, Revoking};
 use super::slot::{Phase, Slot, SlotId};
 use super::{Flight, Holds, Stage};
@@ -8,7 +11,6 @@ use crate::engine::cx::Cx;
 use crate::engine::wire::Owner;
 use crate::time::Time;
 use crate::waist::{Grant, KeepAlive, LeaseId, Reply, Request, Revoke, StoreError};
-use std::time::Duration;
 
 /// Grants under way at once, while they succeed.
 const GRANTS_AT_ONCE: u32 = 4;
@@ -94,7 +96,7 @@ impl Holds {
         if let Reply::Failed(error) = reply
             && denied
         {
-            let waiting: Vec<_> = self.unplaced.iter().map(|slot| slot.0).collect();
+            let waiting: BTreeSet<_> = self.unplaced.iter().map(|slot| slot.0).collect();
             for registration in waiting {
                 self.tell_denied(cx, registration, &error);
             }
@@ -360,10 +362,7 @@ impl Holds {
     }
 }
 
-/// Refusals that only an operator can mend.
+/// Refusals that somebody must mend. A lease id that is in use is none: another one is drawn.
 pub(super) fn is_denied(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::PermissionDenied | StoreError::AuthFailed | StoreError::Unimplemented { .. }
-    )
+    *error == StoreError::NoSpace || error.is_permanent() && *error != StoreError::LeaseExists
 }

@@ -209,7 +209,7 @@ impl Holds {
         if let (StoreError::LeaseNotFound, Some(lease)) = (error, lease) {
             self.batch_stranded(cx, items);
             self.lease_died(cx, lease);
-        } else if error.is_permanent() || *error == StoreError::NoSpace {
+        } else if is_denied(error) {
             self.batch_refused(cx, items, error);
         } else {
             self.sending.failing = true;
@@ -234,23 +234,22 @@ impl Holds {
         }
     }
 
-    /// The store will not take it: a batch is split, so that one slot holds up no other.
+    /// The store will not take it: a batch is split, so that one slot holds up no other. A
+    /// registration ends only when its own request is what is wrong; whatever else the store has
+    /// to say, somebody may mend it, so it is tried again, slowly.
     fn batch_refused(&mut self, cx: &mut Cx<'_>, items: &[Item], error: &StoreError) {
         let single = items.len() == 1;
         for item in items {
             let Some(slot) = self.slots.get_mut(&item.slot) else { continue };
             if !single {
                 slot.alone = true;
-            } else if is_denied(error) || *error == StoreError::NoSpace {
-                slot.retry_at =
-                    Some(cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
-                self.tell_denied(cx, item.slot.0, error);
-            } else if item.is_write() && item.lease().is_some() {
+            } else if error.blames_request() && item.lease().is_some() {
                 let reason = format!("key {}: {error}", slot.key);
                 self.end_because(cx, item.slot.0, Gone::Refused { reason });
             } else {
                 slot.retry_at =
                     Some(cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut slot.backoff));
+                self.tell_denied(cx, item.slot.0, error);
             }
         }
     }

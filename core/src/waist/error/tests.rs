@@ -74,6 +74,9 @@ fn statuses_are_read_by_their_words() {
             ),
             Unknown,
         ),
+        // One error, two codes: newer releases and older ones.
+        (Code::FailedPrecondition, "etcdserver: not capable", E::NotCapable, NotDone),
+        (Code::Unavailable, "etcdserver: not capable", E::NotCapable, NotDone),
         (Code::Unavailable, "etcdserver: leader changed", E::LeaderChanged, Unknown),
         (Code::Unavailable, "etcdserver: server stopped", E::Stopped, Unknown),
         // One error, two codes: 3.5 and 3.4.
@@ -146,6 +149,7 @@ fn statuses_are_read_by_their_words() {
 const OTHER_CODE: &[(Code, &str, Code)] = &[
     // 3.4's; ours is that of 3.5 and later.
     (Code::Unknown, "context deadline exceeded", Code::DeadlineExceeded),
+    (Code::Unavailable, "etcdserver: not capable", Code::FailedPrecondition),
 ];
 
 /// An error shown and read again is the same: the model's errors travel over the wire.
@@ -168,5 +172,25 @@ fn what_is_shown_reads_back() {
             error.to_string()
         };
         assert_eq!(StoreError::from_status(error.code(), &message), error);
+    }
+}
+
+/// Whom a refusal blames: the member, the request, or neither, and whether it is final for a call.
+#[test]
+fn a_refusal_blames_the_member_or_the_request() {
+    let other = |code| StoreError::Other { code, message: "403 forbidden".to_owned() };
+    let cases = [
+        (StoreError::NotCapable, true, false, false),
+        (other(Code::FailedPrecondition), true, false, true),
+        (other(Code::PermissionDenied), true, false, true),
+        (other(Code::InvalidArgument), false, false, true),
+        (StoreError::PermissionDenied, false, false, true),
+        (StoreError::RequestTooLarge, false, true, true),
+        (StoreError::DuplicateKey, false, true, true),
+        (StoreError::NoSpace, false, false, false),
+    ];
+    for (error, member, request, permanent) in cases {
+        let found = (error.blames_member(), error.blames_request(), error.is_permanent());
+        assert_eq!(found, (member, request, permanent), "{error:?}");
     }
 }
