@@ -85,9 +85,17 @@ struct Registration {
     slots: u16,
     stage: Stage,
     told: Told,
-    deadline: Option<Time>,
+    removal: Option<Removal>,
     /// How it ends, if not as wished.
     ending: Option<Gone>,
+}
+
+/// A wished removal, and how long its parts may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+struct Removal {
+    /// Its entry among the deadlines: the time for `Draining` is over, or all of it.
+    next: Time,
+    ends_at: Time,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -124,6 +132,9 @@ struct Shutdown {
     deadline: Time,
     confirmed: bool,
 }
+
+/// What part of a removal's time may go into telling `Draining`: a quarter.
+const DRAINING_PART: u32 = 4;
 
 /// What an attempt of ours was for.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -199,7 +210,7 @@ impl Holds {
             slots,
             stage: Stage::Blocked,
             told: Told::Nothing,
-            deadline: None,
+            removal: None,
             ending: None,
         };
         self.registrations.insert(id, registration);
@@ -228,17 +239,26 @@ impl Holds {
     /// Drains and removes a registration.
     pub fn deregister(&mut self, cx: &mut Cx<'_>, id: RegistrationId, within: Duration) {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
-        if registration.deadline.is_some() || registration.told == Told::Gone {
+        if registration.removal.is_some() || registration.told == Told::Gone {
             return;
         }
-        let deadline = cx.now + within;
-        registration.deadline = Some(deadline);
-        self.deadlines.insert((deadline, id));
-        match registration.stage {
+        registration.removal = Some(Removal { next: cx.now, ends_at: cx.now });
+        self.removed_within(cx, id, within);
+        match self.registrations[&id].stage {
             Stage::Blocked => self.end(cx, id),
             Stage::Wanted => self.drain(cx, id),
             Stage::Draining | Stage::Removing => {}
         }
+    }
+
+    /// Sets how long a removal may take: a quarter of that for `Draining`, since telling it must
+    /// not take the time that the removal itself needs.
+    fn removed_within(&mut self, cx: &Cx<'_>, id: RegistrationId, within: Duration) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        let Some(removal) = &mut registration.removal else { return };
+        self.deadlines.remove(&(removal.next, id));
+        *removal = Removal { next: cx.now + within / DRAINING_PART, ends_at: cx.now + within };
+        self.deadlines.insert((removal.next, id));
     }
 
     /// Removes all registrations and revokes all leases, within a time.
@@ -247,18 +267,16 @@ impl Holds {
         self.closing = Some(Shutdown { deadline: cx.now + within, confirmed: true });
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
-            self.hasten(id, cx.now + within);
+            self.hasten(cx, id, within);
             self.deregister(cx, id, within);
         }
     }
 
     /// A removal that was to take longer ends with the shutdown, so that its end is told.
-    fn hasten(&mut self, id: RegistrationId, deadline: Time) {
-        let Some(registration) = self.registrations.get_mut(&id) else { return };
-        if let Some(later) = registration.deadline.filter(|&at| at > deadline) {
-            registration.deadline = Some(deadline);
-            self.deadlines.remove(&(later, id));
-            self.deadlines.insert((deadline, id));
+    fn hasten(&mut self, cx: &Cx<'_>, id: RegistrationId, within: Duration) {
+        let removal = self.registrations.get(&id).and_then(|registration| registration.removal);
+        if removal.is_some_and(|removal| removal.ends_at > cx.now + within) {
+            self.removed_within(cx, id, within);
         }
     }
 
@@ -305,7 +323,7 @@ impl Holds {
             }
         }
         while let Some(id) = pop_due(&mut self.deadlines, cx.now) {
-            self.give_up(cx, id);
+            self.removal_due(cx, id);
         }
         self.granting.retry_at = self.granting.retry_at.filter(|&at| at > cx.now);
         self.own.on_timer(cx);
@@ -467,11 +485,28 @@ impl Holds {
     fn end(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
         let Some(registration) = self.registrations.remove(&id) else { return };
         self.blocked.remove(&id);
-        if let Some(deadline) = registration.deadline {
-            self.deadlines.remove(&(deadline, id));
+        if let Some(removal) = registration.removal {
+            self.deadlines.remove(&(removal.next, id));
         }
         if registration.told != Told::Gone {
             gone(cx, id, registration.ending.unwrap_or(Gone::Deregistered));
+        }
+    }
+
+    /// The time for a part of a removal is over.
+    fn removal_due(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
+        let Some(registration) = self.registrations.get_mut(&id) else { return };
+        let Some(removal) = &mut registration.removal else { return };
+        if removal.ends_at <= cx.now {
+            self.give_up(cx, id);
+            return;
+        }
+        removal.next = removal.ends_at;
+        self.deadlines.insert((removal.next, id));
+        for slot in self.slots_of(id) {
+            if self.slots[&slot].phase == Phase::Wanted {
+                self.remove(cx, slot);
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use super::batch::{self, Item};
 use super::leasing::is_denied;
-use super::slot::{Action, Lane, Slot, SlotId, Taint};
-use super::{Flight, Holds};
+use super::slot::{Action, Lane, Phase, Slot, SlotId, Taint};
+use super::{Flight, Holds, Stage};
 use crate::engine::Gone;
 use crate::engine::cx::Cx;
 use crate::engine::retry::Backoff;
@@ -236,12 +236,18 @@ impl Holds {
 
     /// The store will not take it: a batch is split, so that one slot holds up no other. A
     /// registration ends only when its own request is what is wrong; whatever else the store has
-    /// to say, somebody may mend it, so it is tried again, slowly.
+    /// to say, somebody may mend it, so it is tried again, slowly. A removal does not wait for
+    /// that: it can do without `Draining`, and deleting needs no space.
     fn batch_refused(&mut self, cx: &mut Cx<'_>, items: &[Item], error: &StoreError) {
         let single = items.len() == 1;
         for item in items {
             let Some(slot) = self.slots.get_mut(&item.slot) else { continue };
-            if !single {
+            let registration = self.registrations.get(&item.slot.0);
+            let draining = slot.phase == Phase::Wanted
+                && registration.is_some_and(|owner| owner.stage == Stage::Draining);
+            if draining && (single || *error == StoreError::NoSpace) {
+                self.remove(cx, item.slot);
+            } else if !single {
                 slot.alone = true;
             } else if error.blames_request() && item.lease().is_some() {
                 let reason = format!("key {}: {error}", slot.key);

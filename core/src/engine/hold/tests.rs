@@ -577,8 +577,8 @@ fn a_removal_that_is_not_confirmed_in_time_leaves_its_lease_to_die() {
     assert_snapshot!(h.trace(), @"
     0.000s < deregister 1 within 1s
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.250s > #4 m0 revoke lease=L1
     1.000s > registration 1 gone: removal not confirmed in time
-    1.000s > #4 m0 revoke lease=L1
     1.000s < #4 failed: etcdserver: requested lease not found
     ");
 }
@@ -634,6 +634,58 @@ fn leases_that_are_gone_when_they_are_used_do_not_make_it_spin() {
     assert_eq!(grants[..2], [Time::ZERO; 2]);
     // With pauses from 0.1 s up to 5 s.
     assert!((10..=20).contains(&grants.len()), "{} grants in a minute: {grants:?}", grants.len());
+}
+
+/// Deleting needs no space.
+#[test]
+fn a_full_store_does_not_hold_up_a_removal() {
+    let mut h = Harness::registered();
+    h.deregister(1).reply(3, Reply::Failed(StoreError::NoSpace)).reply(4, deleted(6));
+    h.reply(5, Reply::Revoke(RevokeReply { header: header(6) }));
+    assert_snapshot!(h.trace(), @"
+    0.000s < deregister 1 within 20s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s < #3 failed: etcdserver: mvcc: database space exceeded
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 then deleted 1 @6
+    0.000s > registration 1 gone: deregistered
+    0.000s < #5 revoked @6
+    ");
+}
+
+/// Telling that it drains takes a quarter of a removal's time at most.
+#[test]
+fn a_removal_goes_on_without_draining() {
+    let mut h = Harness::registered();
+    h.deregister(1);
+    let lease = h.leases[0];
+    h.played = 2;
+    h.play(6, |request| {
+        if let Request::Txn(txn) = request {
+            let draining = matches!(txn.then[..], [Op::Put(_)]);
+            return draining.then_some(Reply::Failed(StoreError::TooManyRequests));
+        }
+        matches!(request, Request::KeepAlive(_)).then(|| kept(lease, TTL as i64))
+    });
+    assert_snapshot!(h.trace(), @"
+    0.000s < deregister 1 within 20s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s < #3 failed: etcdserver: too many requests
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.100s < #4 failed: etcdserver: too many requests
+    0.300s > #5 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.300s < #5 failed: etcdserver: too many requests
+    0.700s > #6 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.700s < #6 failed: etcdserver: too many requests
+    1.500s > #7 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.500s < #7 failed: etcdserver: too many requests
+    3.000s > #8 m0 keepalive lease=L1
+    3.000s < #8 kept alive lease=L1 ttl=9s
+    3.100s > #9 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    3.100s < #9 failed: etcdserver: too many requests
+    5.000s > #10 m0 revoke lease=L1
+    ");
 }
 
 /// The pauses grow to a minute; each refusal is told.
