@@ -261,10 +261,12 @@ impl Holds {
         self.deadlines.insert((removal.next, id));
     }
 
-    /// Removes all registrations and revokes all leases, within a time.
+    /// Removes all registrations and revokes all leases, within a time. The last of it, one
+    /// attempt's or half of it, is for the revokes of what was given up.
     pub fn shutdown(&mut self, cx: &mut Cx<'_>, within: Duration) {
         self.own.close(cx);
         self.closing = Some(Shutdown { deadline: cx.now + within, confirmed: true });
+        let within = within.saturating_sub(cx.tuning.attempt_timeout).max(within / 2);
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
             self.hasten(cx, id, within);

@@ -636,6 +636,55 @@ fn leases_that_are_gone_when_they_are_used_do_not_make_it_spin() {
     assert!((10..=20).contains(&grants.len()), "{} grants in a minute: {grants:?}", grants.len());
 }
 
+/// What could not be removed in time is left to its lease, and the revoke has time to be answered.
+#[test]
+fn a_shutdown_that_runs_out_hears_of_its_revokes() {
+    let mut outcome = String::new();
+    for within in [2, 10] {
+        let mut h = Harness::registered();
+        let lease = h.leases[0];
+        h.command(Command::Shutdown { within: Duration::from_secs(within) });
+        h.played = h.asked.len();
+        // Only renewals are answered.
+        let last = within - 1;
+        h.play(last, |request| {
+            matches!(request, Request::KeepAlive(_)).then(|| kept(lease, TTL as i64))
+        });
+        let (revoke, _) = h
+            .asked
+            .iter()
+            .rfind(|(_, asked)| matches!(asked, Request::Revoke(_)))
+            .cloned()
+            .expect("a revoke");
+        h.reply(revoke.0, Reply::Revoke(RevokeReply { header: header(7) }));
+        outcome += &h.trace();
+    }
+    assert_snapshot!(outcome, @"
+    0.000s < shutdown within 2s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.250s > #4 m0 revoke lease=L1
+    1.000s > registration 1 gone: removal not confirmed in time
+    1.000s < #4 revoked @7
+    1.000s > #3 cancel
+    1.000s > closed confirmed=false
+    0.000s < shutdown within 10s
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.750s > #4 m0 revoke lease=L1
+    3.000s > #3 cancel
+    3.100s > #5 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    4.750s > #4 cancel
+    4.850s > #6 m0 revoke lease=L1
+    6.100s > #5 cancel
+    6.300s > #7 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    7.000s > registration 1 gone: removal not confirmed in time
+    7.850s > #6 cancel
+    8.050s > #8 m0 revoke lease=L1
+    9.000s < #8 revoked @7
+    9.000s > #7 cancel
+    9.000s > closed confirmed=false
+    ");
+}
+
 /// Deleting needs no space.
 #[test]
 fn a_full_store_does_not_hold_up_a_removal() {
