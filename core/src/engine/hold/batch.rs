@@ -10,6 +10,8 @@ use crate::waist::{
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Item {
     pub slot: SlotId,
+    /// Kept here, since the slot may have ended when the answer comes.
+    pub key: Key,
     pub action: Action,
     pub guard: Revision,
     pub value_hash: u64,
@@ -31,6 +33,7 @@ impl Item {
     pub fn new(id: SlotId, slot: &Slot, action: Action) -> Self {
         Self {
             slot: id,
+            key: slot.key.clone(),
             action,
             guard: slot.guard(),
             value_hash: slot.value_hash,
@@ -97,33 +100,30 @@ pub(super) fn size(slot: &Slot) -> usize {
 ///
 /// # Errors
 /// The store's failure; an answer that does not fit what was asked is one too, of unknown outcome.
-pub(super) fn answers(
-    reply: Reply,
-    items: &[Item],
-    keys: &[&Key],
-) -> Result<Vec<Answer>, StoreError> {
+pub(super) fn answers(reply: Reply, items: &[Item]) -> Result<Vec<Answer>, StoreError> {
     let misfit = || StoreError::Other {
         code: Code::Internal,
         message: "the answer does not fit the batch".to_owned(),
     };
+    let keys = || items.iter().map(|item| &item.key);
     let answers = if let Reply::Failed(error) = reply {
         return Err(error);
     } else if let Reply::Range(range) = reply {
         let at = range.header.revision;
-        vec![found(at, range, keys.first()).ok_or_else(misfit)?]
+        vec![found(at, range, keys().next()).ok_or_else(misfit)?]
     } else if let Reply::Txn(txn) = reply {
         let at = txn.header.revision;
         if let [item] = items
             && item.is_write()
         {
-            vec![written(at, txn, keys.first()).ok_or_else(misfit)?]
+            vec![written(at, txn, keys().next()).ok_or_else(misfit)?]
         } else {
             let nested = |(reply, key)| match reply {
                 OpReply::Txn(txn) => written(at, txn, Some(key)),
                 OpReply::Range(range) => found(at, range, Some(key)),
                 OpReply::Put(_) | OpReply::Delete(_) => None,
             };
-            let answers = txn.responses.into_iter().zip(keys).map(nested);
+            let answers = txn.responses.into_iter().zip(keys()).map(nested);
             answers.collect::<Option<Vec<_>>>().ok_or_else(misfit)?
         }
     } else {
@@ -132,7 +132,7 @@ pub(super) fn answers(
     if answers.len() == items.len() { Ok(answers) } else { Err(misfit()) }
 }
 
-fn written(at: Revision, txn: TxnReply, key: Option<&&Key>) -> Option<Answer> {
+fn written(at: Revision, txn: TxnReply, key: Option<&Key>) -> Option<Answer> {
     let [response] = <[OpReply; 1]>::try_from(txn.responses).ok()?;
     match (txn.succeeded, response) {
         (true, OpReply::Put(_) | OpReply::Delete(_)) => Some(Answer::Done(at)),
@@ -142,8 +142,8 @@ fn written(at: Revision, txn: TxnReply, key: Option<&&Key>) -> Option<Answer> {
     }
 }
 
-fn found(at: Revision, range: RangeReply, key: Option<&&Key>) -> Option<Answer> {
+fn found(at: Revision, range: RangeReply, key: Option<&Key>) -> Option<Answer> {
     let kv = range.kvs.into_iter().next();
-    let fits = kv.as_ref().is_none_or(|kv| Some(&&kv.key) == key);
+    let fits = kv.as_ref().is_none_or(|kv| Some(&kv.key) == key);
     fits.then_some(Answer::Found(at, kv))
 }

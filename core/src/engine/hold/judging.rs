@@ -22,6 +22,7 @@ impl Holds {
         let Some(slot) = self.slots.get_mut(&item.slot) else { return };
         slot.flight = None;
         slot.recheck = false;
+        slot.alone = false;
         slot.taints.retain(|taint| taint.attempt != attempt);
         let seen = match answer {
             Answer::Done(at) => {
@@ -257,7 +258,8 @@ impl Holds {
         id: crate::engine::RegistrationId,
         error: &StoreError,
     ) {
-        if self.registrations.contains_key(&id) {
+        let owner = self.registrations.get(&id);
+        if owner.is_some_and(|owner| owner.told != Told::Gone) {
             let event = RegistrationEvent::Denied { error: error.clone() };
             cx.event(Event::Registration { id, event });
         }

@@ -15,6 +15,9 @@ use crate::waist::{Grant, KeepAlive, LeaseId, Reply, Request, Revoke, StoreError
 /// Grants under way at once, while they succeed.
 const GRANTS_AT_ONCE: u32 = 4;
 
+/// Dead leases that are remembered, at least.
+const DEAD_KEPT: usize = 1_000;
+
 impl Holds {
     /// Gives slots without a lease a place, and asks for leases where there is none.
     pub(super) fn place(&mut self, cx: &mut Cx<'_>) {
@@ -214,6 +217,28 @@ impl Holds {
         }
         for slot_id in lease.tainting {
             self.untaint(cx, slot_id, id);
+        }
+        self.bury(id);
+    }
+
+    /// A dead lease is forgotten after many others, unless a slot still names it. Not at once: a
+    /// watch may be late with what happened on it, and a restored store may bring it back.
+    fn bury(&mut self, id: LeaseId) {
+        if !self.ours.contains(&id) {
+            return;
+        }
+        self.dead.push_back(id);
+        if self.dead.len() < 2 * DEAD_KEPT {
+            return;
+        }
+        let on = |slot: &Slot| slot.standing().and_then(|record| record.lease);
+        let named: BTreeSet<_> = self.slots.values().filter_map(on).collect();
+        for _ in 0..DEAD_KEPT {
+            match self.dead.pop_front() {
+                Some(id) if named.contains(&id) => self.dead.push_back(id),
+                Some(id) => _ = self.ours.remove(&id),
+                None => return,
+            }
         }
     }
 

@@ -33,7 +33,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::lease::Lease;
@@ -61,8 +61,10 @@ pub(crate) struct Holds {
     /// Which slot each key belongs to, until nothing of it can come any more.
     keys: BTreeMap<Key, SlotId>,
     leases: BTreeMap<LeaseId, Lease>,
-    /// Every lease ever granted to this run: a record on one of them is ours.
+    /// The leases granted to this run, but for those long dead: a record on one of them is ours.
     ours: BTreeSet<LeaseId>,
+    /// Those of them that are dead, in the order of their ends.
+    dead: VecDeque<LeaseId>,
     flights: BTreeMap<AttemptId, Flight>,
     sending: Sending,
     /// Slots that wait for a place on a lease.
@@ -161,6 +163,7 @@ impl Holds {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             ours: BTreeSet::new(),
+            dead: VecDeque::new(),
             flights: BTreeMap::new(),
             sending: Sending::default(),
             unplaced: BTreeSet::new(),
@@ -439,6 +442,9 @@ impl Holds {
     /// Has every key of a registration removed, without `Draining`: it ends for a reason.
     fn end_because(&mut self, cx: &mut Cx<'_>, id: RegistrationId, ending: Gone) {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
+        if registration.told == Told::Gone {
+            return;
+        }
         registration.ending.get_or_insert(ending);
         registration.stage = Stage::Removing;
         // It does not stand as wanted any more, and the removal may take a while.
@@ -518,11 +524,16 @@ impl Holds {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
         registration.told = Told::Gone;
         registration.stage = Stage::Removing;
-        gone(cx, id, Gone::Unconfirmed);
-        if let Some(closing) = &mut self.closing {
+        let ending = registration.ending.take();
+        let slots = self.slots_of(id);
+        let settled = slots.iter().all(|slot| self.slots[slot].is_settled(&self.ours));
+        // Why it ends is known, and that nothing of it can come: only the last read is missing.
+        let ending = ending.filter(|_| settled).unwrap_or(Gone::Unconfirmed);
+        if let (Gone::Unconfirmed, Some(closing)) = (&ending, &mut self.closing) {
             closing.confirmed = false;
         }
-        for slot_id in self.slots_of(id) {
+        gone(cx, id, ending);
+        for slot_id in slots {
             self.own.forget(cx, slot_id);
             self.unplace(slot_id);
             let Some(slot) = self.slots.get_mut(&slot_id) else { continue };

@@ -12,7 +12,7 @@ use crate::engine::cx::Cx;
 use crate::engine::retry::Backoff;
 use crate::engine::wire::Owner;
 use crate::time::Time;
-use crate::waist::{AttemptId, Key, Reply, StoreError};
+use crate::waist::{AttemptId, Reply, StoreError};
 
 /// Batches under way at once, while they are answered.
 const BATCHES_AT_ONCE: usize = 8;
@@ -168,12 +168,7 @@ impl Holds {
         reply: Reply,
     ) {
         self.sending.in_flight -= 1;
-        let nowhere = Key::default();
-        let keys: Vec<_> = items
-            .iter()
-            .map(|item| self.slots.get(&item.slot).map_or(&nowhere, |slot| &slot.key))
-            .collect();
-        match batch::answers(reply, items, &keys) {
+        match batch::answers(reply, items) {
             Ok(answers) => {
                 self.sending.failing = false;
                 self.sending.backoff.worked(cx.now);
@@ -197,7 +192,13 @@ impl Holds {
         for item in items {
             if let Some(slot) = self.slots.get_mut(&item.slot) {
                 slot.flight = None;
-                if surely_not_done {
+                let tainted = slot.taints.iter().find(|taint| taint.attempt == attempt).copied();
+                // One that is as good as an earlier one says nothing new, however many there are.
+                let known = tainted.is_some_and(|new| {
+                    let mut others = slot.taints.iter().filter(|other| other.attempt != attempt);
+                    others.any(|other| (other.lease, other.guard) == (new.lease, new.guard))
+                });
+                if surely_not_done || known {
                     slot.taints.retain(|taint| taint.attempt != attempt);
                 }
             }

@@ -223,6 +223,12 @@ impl Slot {
         };
     }
 
+    /// Whether what stands at the key is known not to be ours, and nothing of ours can come.
+    pub fn is_settled(&self, ours: &BTreeSet<LeaseId>) -> bool {
+        let known = self.seen.is_some() && self.whose(ours) != Some(Whose::Ours);
+        known && self.taints.is_empty()
+    }
+
     /// Whose record stands at the key; `None`: nothing stands there, or it is not known.
     pub fn whose(&self, ours: &BTreeSet<LeaseId>) -> Option<Whose> {
         self.standing().map(|record| match record.lease {

@@ -75,7 +75,8 @@ impl Harness {
 
     fn line(&mut self, sign: char, text: &str) {
         let mut text = text.to_owned();
-        for (place, lease) in self.leases.iter().enumerate() {
+        // Older ones are not named any more.
+        for (place, lease) in self.leases.iter().enumerate().rev().take(8) {
             text = text.replace(&format!("{lease}"), &format!("L{}", place + 1));
         }
         writeln!(self.trace, "{} {sign} {text}", self.now).expect("a string takes it");
@@ -682,6 +683,123 @@ fn a_shutdown_that_runs_out_hears_of_its_revokes() {
     9.000s < #8 revoked @7
     9.000s > #7 cancel
     9.000s > closed confirmed=false
+    ");
+}
+
+/// Refused once, as one batch with others, is not refused for ever.
+#[test]
+fn a_split_batch_is_joined_again() {
+    let mut h = Harness::new();
+    h.register(1, "i1", Conflict::Replace).register(2, "i2", Conflict::Replace).grant(1);
+    h.reply(2, Reply::Failed(StoreError::RequestTooLarge)).reply(3, put(5)).reply(4, put(6));
+    let lease = h.leases[0];
+    h.wait(3).reply(5, kept(lease, 0)).grant(6);
+    let (_, last) = h.asked.last().expect("both are published again");
+    let Request::Txn(txn) = last else { panic!("{last}") };
+    assert_eq!(txn.then.len(), 2, "{last}");
+}
+
+/// One that has ended does not spoil the answer to the others of its batch.
+#[test]
+fn a_batch_is_answered_to_those_who_are_left() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Wait).register(2, "b", Conflict::Wait).grant(1);
+    let taken = |name: &str| KeyValue {
+        key: Key::from(format!("/p/instances/web/{name}").as_str()),
+        ..record(2, 2, Some(stranger()))
+    };
+    let range = |kv: Option<KeyValue>| {
+        let kvs: Vec<_> = kv.into_iter().collect();
+        RangeReply { count: kvs.len() as i64, kvs, ..Default::default() }
+    };
+    let all = |revision, responses| {
+        Reply::Txn(TxnReply { header: header(revision), succeeded: true, responses })
+    };
+    let refused = |name| {
+        let responses = vec![OpReply::Range(range(Some(taken(name))))];
+        OpReply::Txn(TxnReply { header: header(0), succeeded: false, responses })
+    };
+    h.reply(2, all(3, vec![refused("a"), refused("b")])).wait(1).trace();
+    let id = RegistrationId(1);
+    h.command(Command::Deregister { id, within: Duration::from_millis(500) }).wait(1);
+    let read = h.asked.iter().rfind(|(_, request)| matches!(request, Request::Txn(_)));
+    let (read, _) = read.cloned().expect("both are read");
+    let absent = OpReply::Range(range(None));
+    h.reply(read.0, all(4, vec![OpReply::Range(range(Some(taken("a")))), absent]));
+    assert_snapshot!(h.trace(), @"
+    1.000s < deregister 1 within 500ms
+    1.500s > registration 1 gone: removal not confirmed in time
+    2.000s < #3 then /p/instances/web/a=2B:51503ab8@2/2~999, nothing @4
+    2.000s > #4 m0 txn if mod(/p/instances/web/b)=0 then put /p/instances/web/b=146B:41b53285 lease=L1 else range /p/instances/web/b
+    ");
+}
+
+/// However long the store keeps silent, and however many leases come and go.
+#[test]
+fn what_is_remembered_does_not_grow() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1);
+    h.played = 1;
+    let lease = h.leases[0];
+    h.play(100, |request| {
+        let refused = Reply::Failed(StoreError::TimedOut);
+        Some(if matches!(request, Request::KeepAlive(_)) { kept(lease, 9) } else { refused })
+    });
+    let taints: Vec<_> = h.engine.holds.slots.values().map(|slot| slot.taints.len()).collect();
+    assert_eq!(taints, [1], "one guard, one lease");
+
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    // Each lease is found dead when it is first used.
+    h.played = 0;
+    h.play(15_000, |request| {
+        let lost = Reply::Failed(StoreError::LeaseNotFound);
+        let Request::Grant(grant) = request else { return Some(lost) };
+        grant.lease.map(granted)
+    });
+    assert!(h.leases.len() > 2_900, "{}", h.leases.len());
+    assert!(h.engine.holds.ours.len() < 2_500, "{}", h.engine.holds.ours.len());
+}
+
+/// That it is superseded is known, and that nothing of it can come: it is told, though the last
+/// read is not answered in time.
+#[test]
+fn an_ending_that_is_known_is_told_when_the_time_is_over() {
+    let mut outcome = String::new();
+    for seen in [true, false] {
+        let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+        h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+        let created = WatchReply { watch_id: 1, created: true, ..WatchReply::default() };
+        h.reply(3, Reply::Watch(created.clone()));
+        if seen {
+            let kv = record(5, 6, Some(stranger()));
+            let event = KeyEvent { kind: crate::waist::EventKind::Put, kv, prev: None };
+            h.reply(3, Reply::Watch(WatchReply { created: false, events: vec![event], ..created }));
+        }
+        h.command(Command::Shutdown { within: Duration::from_secs(2) }).wait(2);
+        outcome += &h.trace();
+    }
+    assert_snapshot!(outcome, @"
+    0.000s < #3 watch @0 id=1 created
+    0.000s < #3 watch @0 id=1 /p/instances/web/a=2B:51503ab8@5/6~999
+    0.000s > registration 1 lost Disturbed
+    0.000s > #3 cancel
+    0.000s > #4 m0 range /p/instances/web/a
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < shutdown within 2s
+    1.000s > registration 1 gone: superseded by the record on lease 999
+    2.000s > #4 cancel
+    2.000s > #5 cancel
+    2.000s > closed confirmed=true
+    0.000s < #3 watch @0 id=1 created
+    0.000s < shutdown within 2s
+    0.000s > #3 cancel
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.250s > #5 m0 revoke lease=L1
+    1.000s > registration 1 gone: removal not confirmed in time
+    2.000s > #4 cancel
+    2.000s > #5 cancel
+    2.000s > closed confirmed=false
     ");
 }
 
