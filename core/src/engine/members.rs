@@ -32,6 +32,8 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{prop_assert_eq, proptest};
+    use std::collections::BTreeSet;
 
     #[test]
     fn blame_moves_on_and_comes_round() {
@@ -42,6 +44,25 @@ mod tests {
         members.blame(MemberId(1));
         members.blame(MemberId(2));
         assert_eq!(members.current(), MemberId(0));
+    }
+
+    proptest! {
+        /// After as many blames as there are members, each of them was asked.
+        #[test]
+        fn every_member_is_asked(count in 1_u16..20, first: u64, old: u16) {
+            let mut members = Members::new(count, first);
+            let mut asked = BTreeSet::new();
+            for _ in 0..count {
+                let current = members.current();
+                asked.insert(current);
+                // Late news of the one before changes nothing.
+                if old % count != current.0 {
+                    members.blame(MemberId(old % count));
+                }
+                members.blame(current);
+            }
+            prop_assert_eq!(asked.len(), usize::from(count));
+        }
     }
 
     #[test]

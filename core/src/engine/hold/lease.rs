@@ -23,6 +23,8 @@ use crate::waist::AttemptId;
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Lease {
     pub state: LeaseState,
+    /// When it was asked for.
+    pub since: Time,
     /// The slots that are to hang on it.
     pub slots: BTreeSet<SlotId>,
     /// The slots whose record may still hang on it and that must first be seen elsewhere.
@@ -67,6 +69,7 @@ impl Lease {
     pub fn granting(now: Time) -> Self {
         Self {
             state: LeaseState::Granting { asked_at: now },
+            since: now,
             slots: BTreeSet::new(),
             leaving: BTreeSet::new(),
             tainting: BTreeSet::new(),

@@ -119,6 +119,7 @@ impl Holds {
         {
             if kept.ttl_secs <= 0 {
                 // etcd has no such lease: its keys are gone with it (rows L5, L7).
+                self.grant_was_in_vain(cx, id);
                 self.lease_died(cx, id);
                 return;
             }
@@ -191,6 +192,22 @@ impl Holds {
             self.homeless(cx, slot);
         }
         self.touched.insert(id);
+    }
+
+    /// A lease was gone when it was to be used or renewed. Once is a loss, healed at once; but a store that
+    /// grants leases and keeps none would be asked for more without a pause.
+    pub(super) fn grant_was_in_vain(&mut self, cx: &mut Cx<'_>, id: LeaseId) {
+        let Some(lease) = self.leases.get(&id) else { return };
+        if matches!(lease.state, LeaseState::Revoking(_)) {
+            return;
+        }
+        let granting = &mut self.granting;
+        let soon = cx.now.since(lease.since) < cx.tuning.healthy_after;
+        granting.in_vain = if soon { granting.in_vain.saturating_add(1) } else { 0 };
+        if granting.in_vain > 1 && granting.retry_at.is_none() {
+            let retry_at = cx.wire.backoff_at(cx.now, cx.tuning, &mut granting.backoff);
+            granting.retry_at = Some(retry_at);
+        }
     }
 
     /// A lease is known to be dead: nothing hangs on it, and nothing can land on it.

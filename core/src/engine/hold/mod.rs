@@ -127,6 +127,8 @@ struct Granting {
     retry_at: Option<Time>,
     in_flight: u32,
     failing: bool,
+    /// Leases in a row that the store did not know any more soon after it granted them.
+    in_vain: u32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -331,7 +333,9 @@ impl Holds {
             self.removal_due(cx, id);
         }
         self.granting.retry_at = self.granting.retry_at.filter(|&at| at > cx.now);
-        self.own.on_timer(cx);
+        for sighting in self.own.on_timer(cx) {
+            self.sighted(cx, sighting);
+        }
     }
 
     /// What every input ends with: slots get their leases, batches go out, empty leases go.

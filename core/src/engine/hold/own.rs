@@ -44,6 +44,8 @@ struct Watched {
     from: Revision,
     /// Its stream was lost: another store may be behind the next one.
     broken: bool,
+    /// The store has said on the present stream that it watches.
+    confirmed: bool,
 }
 
 /// What the watch brought.
@@ -64,7 +66,8 @@ impl OwnWatch {
         self.last_id += 1;
         let id = self.last_id;
         self.ids.insert(slot, id);
-        self.watched.insert(id, Watched { slot, key: key.clone(), from, broken: false });
+        let watched = Watched { slot, key: key.clone(), from, broken: false, confirmed: false };
+        self.watched.insert(id, watched);
         if let Some(stream) = &self.stream {
             let watch = watch(id, &self.watched[&id]);
             cx.say(stream.attempt, WatchSay::Create(watch));
@@ -111,8 +114,7 @@ impl OwnWatch {
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, reply: Reply) -> Vec<Sighting> {
         let Some(stream) = &mut self.stream else { return Vec::new() };
         let Reply::Watch(message) = reply else {
-            self.lost(cx);
-            return Vec::new();
+            return self.lost(cx);
         };
         stream.due = cx.now + cx.tuning.probe_after;
         stream.probed = false;
@@ -122,8 +124,14 @@ impl OwnWatch {
 
     fn message(&mut self, cx: &mut Cx<'_>, message: WatchReply) -> Vec<Sighting> {
         let id = message.watch_id;
+        if message.canceled && !(1..=self.last_id).contains(&id) {
+            // One of them was refused, and it does not say which (rows W4, W5). A number that was
+            // given up by us has another ending: that is the answer to our own cancel.
+            return self.refused(cx);
+        }
         let Some(watched) = self.watched.get_mut(&id) else { return Vec::new() };
         let slot = watched.slot;
+        watched.confirmed |= message.created;
         if message.canceled {
             // Compacted, or refused: whatever happened since, only a read can tell.
             self.ids.remove(&slot);
@@ -160,15 +168,14 @@ impl OwnWatch {
         vec![Sighting::Seen(slot, Seen { as_of, record })]
     }
 
-    pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
+    #[must_use]
+    pub fn on_timer(&mut self, cx: &mut Cx<'_>) -> Vec<Sighting> {
+        let mut sightings = Vec::new();
         if let Some(stream) = &mut self.stream
             && stream.due <= cx.now
         {
             if stream.probed {
-                let attempt = stream.attempt;
-                cx.wire.blame_stream(attempt);
-                cx.cancel(attempt);
-                self.lost(cx);
+                sightings = self.refused(cx);
             } else {
                 stream.probed = true;
                 stream.due = cx.now + cx.tuning.probe_timeout;
@@ -179,18 +186,36 @@ impl OwnWatch {
             self.retry_at = None;
             self.open(cx);
         }
+        sightings
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
         self.stream.as_ref().map(|stream| stream.due).into_iter().chain(self.retry_at).min()
     }
 
-    fn lost(&mut self, cx: &mut Cx<'_>) {
+    /// The stream is silent, or of no use: another member may serve better.
+    fn refused(&mut self, cx: &mut Cx<'_>) -> Vec<Sighting> {
+        if let Some(stream) = &self.stream {
+            let attempt = stream.attempt;
+            cx.wire.blame_stream(attempt);
+            cx.cancel(attempt);
+        }
+        self.lost(cx)
+    }
+
+    /// The stream is gone. What it watched is followed up by the next one; but a key that it never
+    /// said it watched may be one that is always refused, so it is read.
+    fn lost(&mut self, cx: &mut Cx<'_>) -> Vec<Sighting> {
         self.stream = None;
+        self.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff));
+        let mut blind = Vec::new();
         for watched in self.watched.values_mut() {
             watched.broken = true;
+            if !std::mem::take(&mut watched.confirmed) {
+                blind.push(Sighting::Blind(watched.slot));
+            }
         }
-        self.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff));
+        blind
     }
 
     fn open(&mut self, cx: &mut Cx<'_>) {

@@ -209,6 +209,7 @@ impl Holds {
         let lease = items.first().and_then(Item::lease);
         if let (StoreError::LeaseNotFound, Some(lease)) = (error, lease) {
             self.batch_stranded(cx, items);
+            self.grant_was_in_vain(cx, lease);
             self.lease_died(cx, lease);
         } else if is_denied(error) {
             self.batch_refused(cx, items, error);

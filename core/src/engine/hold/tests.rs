@@ -1,5 +1,7 @@
 //! The holds, driven through the engine by a store that is played by hand.
 
+mod laws;
+
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -801,6 +803,37 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     2.000s > #5 cancel
     2.000s > closed confirmed=false
     ");
+}
+
+/// A store that refuses the watch of one key answers with number -1 (rows W4, W5).
+#[test]
+fn a_refused_own_watch_is_made_again_and_its_key_is_read() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    let refused =
+        WatchReply { watch_id: -1, created: true, canceled: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(refused)).wait(1);
+    let ours = own(&h, 5, 5, h.leases[0]);
+    h.reply(5, read(9, Some(ours)));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 watch @0 id=-1 created canceled
+    0.000s > #3 cancel
+    0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
+    0.100s > #5 m0 range /p/instances/web/a
+    1.000s < #5 range @9 /p/instances/web/a=146B:1a5ed297@5/5~L1
+    ");
+}
+
+/// Our own cancel is answered with the number of the watch.
+#[test]
+fn a_watch_that_we_gave_up_is_no_refused_one() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5));
+    h.register(2, "b", Conflict::Replace).reply(4, put(6)).trace();
+    h.deregister(1).reply(6, put(7)).trace();
+    let canceled = WatchReply { watch_id: 1, canceled: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(canceled));
+    assert_snapshot!(h.trace(), @"0.000s < #3 watch @0 id=1 canceled");
 }
 
 /// Deleting needs no space.
