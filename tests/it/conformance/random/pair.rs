@@ -319,7 +319,7 @@ impl Stream {
     /// Whether etcd has said less than the model so far.
     fn is_short(&self) -> bool {
         let (model, etcd) = (tally(&self.model_said), tally(&self.etcd_said));
-        etcd.0 < model.0 || etcd.1 < model.1
+        etcd.iter().zip(model).any(|(&etcd, model)| etcd < model)
     }
 
     /// Compares what was said, and forgets it. Gives back which kinds of message came.
@@ -346,14 +346,20 @@ impl Stream {
     }
 }
 
-/// How many events, and how many messages without any.
-fn tally(said: &[Reply]) -> (usize, usize) {
-    let events = |reply: &Reply| match reply {
-        Reply::Watch(message) => message.events.len(),
-        _ => 0,
-    };
-    let (with, without): (Vec<_>, Vec<_>) = said.iter().map(events).partition(|&events| events > 0);
-    (with.iter().sum(), without.len())
+/// How many events, how many watches created, and how many other messages. Each for itself: the end
+/// of one watch may come before the beginning of another, or after it.
+fn tally(said: &[Reply]) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for reply in said {
+        match reply {
+            Reply::Watch(message) if message.created => counts[1] += 1,
+            Reply::Watch(message) if !message.events.is_empty() => {
+                counts[0] += message.events.len()
+            }
+            _ => counts[2] += 1,
+        }
+    }
+    counts
 }
 
 /// How a call ended, in a few words.
