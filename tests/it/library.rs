@@ -488,8 +488,11 @@ async fn an_unreadable_record_is_listed_and_skipped() {
     other.update(move |_| Some(data.clone())).await.expect("it is written");
     let held = web.register(instance(&web, "a")).expect("it can be registered");
     held.ready().await.expect("it stands");
-    let snapshot = web.directory().wait_for(|s| s.len() == 1).await.expect("it is seen");
+    let seen = web.directory();
+    let snapshot = seen.wait_for(|s| s.len() == 1).await.expect("it is seen");
     assert_eq!(ids(&snapshot), ["a"]);
+    let counted = registry.wait_for_status(|status| status.unreadable == 1);
+    timeout(SOON, counted).await.expect("it is counted").expect("open");
     let bad: Vec<_> = snapshot.unreadable().map(|(key, _)| key.to_string()).collect();
     assert_eq!(bad, ["/portolan/instances/web/groups/x"]);
     registry.shutdown().await;

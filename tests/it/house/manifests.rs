@@ -58,6 +58,33 @@ fn packages_are_published_and_built_as_they_should() {
     assert_none(&violations);
 }
 
+/// The lists that packages inherit, or copy, are what they are meant to be.
+#[test]
+fn the_lints_are_all_there() {
+    let manifest = read("Cargo.toml");
+    let lints = [
+        "unsafe_code = \"forbid\"",
+        "missing_docs = \"warn\"",
+        "all = { level = \"warn\", priority = -1 }",
+        "unwrap_used = \"warn\"",
+        "print_stdout = \"warn\"",
+        "wildcard_enum_match_arm = \"warn\"",
+    ];
+    for lint in lints {
+        assert!(manifest.lines().any(|line| line == lint), "Cargo.toml lacks {lint}");
+    }
+    let list = read("core/clippy.toml");
+    let banned = [
+        "std::collections::HashMap",
+        "std::collections::HashSet",
+        "std::time::Instant",
+        "std::time::SystemTime",
+    ];
+    for item in banned {
+        assert!(list.contains(item), "core/clippy.toml lacks {item}");
+    }
+}
+
 #[test]
 fn the_lists_against_clocks_and_chance_are_one() {
     let core = read("core/clippy.toml");
