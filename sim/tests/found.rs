@@ -19,6 +19,7 @@ macro_rules! plans {
 }
 
 plans! {
+    "compacted-at-the-next-change",
     "condemned-lease-runs-out",
     "given-up-and-never-freed",
     "move-seen-only-by-the-watch",

@@ -68,7 +68,7 @@ properties! {
     VW6 = "nothing shown is invented",
     VW7 = "nothing is missed or told twice across a reconnect",
     VW8 = "a gap is declared and listed over",
-    VW9 = "a watch resumes right after what was delivered",
+    VW9 = "a watch resumes where something was delivered",
     VW10 = "no answer from before the view becomes the view",
     VW11 = "a view says live only while the store confirms it",
     RG1 = "a registration whose end was confirmed never comes back",

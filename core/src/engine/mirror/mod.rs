@@ -10,10 +10,16 @@
 //!
 //! `Waiting` says what comes next: a list where continuity is broken, else a watch.
 //!
-//! **List.** In pages, all at the revision of the first; then a watch from the revision after.
+//! **List.** In pages, all at the revision of the first; then a watch.
 //! The *cursor* is the copy's revision: that of the list, of the last event, or of a progress
 //! answer of a server that is known to mean it. The headers of event answers are ahead of their
 //! events (row W8 of `docs/etcd.md`) and never become the cursor.
+//!
+//! A watch begins at the cursor itself, and what it tells again is left out. From the revision
+//! after, it would not always be told of a delete there: servers before 3.4.36 and 3.5.18 forget
+//! one that stands exactly where they compact, and a watch that begins there is not cancelled
+//! (row C2). From the cursor on it is, and where they compact at the cursor the copy has the
+//! delete already.
 //!
 //! **Check.** A watch says nothing when the store behind it is another one by now: a wiped store
 //! may have the same cluster id (row R8) and have overtaken the cursor. So each new watch's events

@@ -28,7 +28,7 @@ fn lists_in_pages_of_one_revision_and_watches_from_there() {
     0.000s < #2 m1 range [b\x00, shop0) at7 limit=2
     0.000s > #2 range @9 c@6/6
     0.000s < directory 1 0@7 live 3 records Listed: +a@3, +b@5, +c@6
-    0.000s < #3 m1 watch shop from 8 progress fragment
+    0.000s < #3 m1 watch shop from 7 progress fragment
     0.000s > #3 watch @9 created
     0.000s < #4 m1 range shop at7 limit=1 sort=Mod/Descending
     0.000s > #4 range @9 c@6/6 of 3
@@ -53,7 +53,7 @@ fn a_compaction_between_two_pages_starts_over() {
     0.100s < #3 m1 range shop limit=2
     0.100s > #3 range @12 a@3/3
     0.100s < directory 1 0@12 live 1 records Listed: +a@3
-    0.100s < #4 m1 watch shop from 13 progress fragment
+    0.100s < #4 m1 watch shop from 12 progress fragment
     ");
 }
 
@@ -80,7 +80,7 @@ fn a_page_that_cannot_be_starts_over() {
         let mut h = Harness::open();
         h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3)).reply(2, second).wait(ms(100));
         let last = h.trace();
-        let next = if fits { "#3 m1 watch shop from 8" } else { "#3 m1 range shop limit=2" };
+        let next = if fits { "#3 m1 watch shop from 7" } else { "#3 m1 range shop limit=2" };
         assert!(last.contains(next), "{what}: {last}");
     }
 }
@@ -102,7 +102,7 @@ fn a_lost_page_starts_over_and_a_large_one_is_made_smaller() {
     0.300s < #4 m0 range shop limit=1
     0.300s > #4 range @9 c@6/6
     0.300s < directory 1 0@9 live 1 records Listed: +c@6
-    0.300s < #5 m0 watch shop from 10 progress fragment
+    0.300s < #5 m0 watch shop from 9 progress fragment
     ");
 }
 
@@ -114,7 +114,7 @@ fn a_compacted_watch_is_listed_anew_and_removals_are_told() {
     h.reply(7, range(40, [kv("b", 4, 5), kv("c", 20, 20)]));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @40 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #5 watch @0 canceled compacted=30
@@ -124,7 +124,7 @@ fn a_compacted_watch_is_listed_anew_and_removals_are_told() {
     0.300s < #7 m0 range shop limit=2
     0.300s > #7 range @40 b@4/5, c@20/20
     0.300s < directory 1 0@40 live 2 records Relisted(Compacted): -a@3, +c@20
-    0.300s < #8 m0 watch shop from 41 progress fragment
+    0.300s < #8 m0 watch shop from 40 progress fragment
     ");
 }
 
@@ -139,7 +139,7 @@ fn a_list_that_finds_nothing_new_is_no_step() {
     0.000s < directory 1 0@7 stale since 0.000s 2 records
     0.100s < #5 m1 range shop limit=2
     0.100s > #5 range @40 a@3/3, b@4/5
-    0.100s < #6 m1 watch shop from 41 progress fragment
+    0.100s < #6 m1 watch shop from 40 progress fragment
     0.100s < directory 1 0@40 live 2 records
     ");
     assert_eq!(h.snapshot().revision.0, 40);
@@ -153,7 +153,7 @@ fn a_lagging_member_is_waited_for_and_then_left() {
     h.wait(ms(8_000)).reply(9, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @6 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #6 range @9 b@4/5 of 2
@@ -165,7 +165,7 @@ fn a_lagging_member_is_waited_for_and_then_left() {
     8.100s > #9 range @9 b@4/5 of 2
     8.100s < #5 cancel
     8.100s < directory 1 0@7 live 2 records
-    8.300s < #10 m1 watch shop from 8 progress fragment
+    8.300s < #10 m1 watch shop from 7 progress fragment
     ");
 }
 
@@ -178,7 +178,7 @@ fn a_lagging_member_that_catches_up_is_followed() {
     h.reply(5, events(8, [delete("a", 8)])).wait(ms(4_000));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @6 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #6 range @9 b@4/5 of 2
@@ -199,7 +199,7 @@ fn after_a_lost_connection_events_wait_for_the_check() {
     h.reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #5 watch @8 a@3/8
@@ -221,7 +221,7 @@ fn a_wiped_store_that_overtook_the_cursor_is_a_new_epoch() {
     h.reply(9, counted(9, 2, kv("x", 8, 8)));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #5 watch @8 x@8/8
@@ -231,7 +231,7 @@ fn a_wiped_store_that_overtook_the_cursor_is_a_new_epoch() {
     0.300s < #7 m0 range shop limit=2
     0.300s > #7 range @9 b@6/6, x@8/8
     0.300s < directory 1 1@9 live 2 records Relisted(NewEpoch): -a@3, ~b@6, +x@8
-    0.300s < #8 m0 watch shop from 10 progress fragment
+    0.300s < #8 m0 watch shop from 9 progress fragment
     0.300s > #8 watch @9 created
     0.300s < #9 m0 range shop at9 limit=1 sort=Mod/Descending
     0.300s > #9 range @9 x@8/8 of 2
@@ -285,7 +285,7 @@ fn a_list_below_the_cursor_is_a_new_epoch() {
     0.100s < #5 m1 range shop limit=2
     0.100s > #5 range @2 a@2/2
     0.100s < directory 1 1@2 live 1 records Relisted(NewEpoch): ~a@2, -b@5
-    0.100s < #6 m1 watch shop from 3 progress fragment
+    0.100s < #6 m1 watch shop from 2 progress fragment
     ");
 }
 
@@ -300,32 +300,32 @@ fn a_watch_cancelled_in_band_is_opened_again() {
     assert_snapshot!(h.trace(), @r#"
     0.000s > #2 watch @9 canceled reason="etcdserver: no leader"
     0.000s < #2 cancel
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     0.100s < #5 cancel
-    0.300s < #6 m0 watch shop from 8 progress fragment
+    0.300s < #6 m0 watch shop from 7 progress fragment
     0.300s > #6 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     0.300s < #6 cancel
-    0.700s < #7 m0 watch shop from 8 progress fragment
+    0.700s < #7 m0 watch shop from 7 progress fragment
     0.700s > #7 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     0.700s < #7 cancel
-    1.500s < #8 m0 watch shop from 8 progress fragment
+    1.500s < #8 m0 watch shop from 7 progress fragment
     1.500s > #8 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     1.500s < #8 cancel
-    3.100s < #9 m0 watch shop from 8 progress fragment
+    3.100s < #9 m0 watch shop from 7 progress fragment
     3.100s > #9 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     3.100s < #9 cancel
-    6.300s < #10 m0 watch shop from 8 progress fragment
+    6.300s < #10 m0 watch shop from 7 progress fragment
     6.300s > #10 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     6.300s < #10 cancel
     8.000s < directory 1 0@7 stale since 0.000s 2 records
-    12.700s < #11 m0 watch shop from 8 progress fragment
+    12.700s < #11 m0 watch shop from 7 progress fragment
     12.700s > #11 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     12.700s < #11 cancel
-    25.500s < #12 m0 watch shop from 8 progress fragment
+    25.500s < #12 m0 watch shop from 7 progress fragment
     25.500s > #12 watch @9 canceled reason="rpc error: code = PermissionDenied desc = etcdserver: permission denied"
     25.500s < #12 cancel
-    51.100s < #13 m0 watch shop from 8 progress fragment
+    51.100s < #13 m0 watch shop from 7 progress fragment
     "#);
 }
 
@@ -353,7 +353,7 @@ fn a_part_without_the_rest_is_fetched_again() {
     0.000s > #2 watch @8 fragment a@3/8
     0.000s > #2 watch @8 id=-1
     0.000s < #2 cancel
-    0.100s < #5 m1 watch shop from 8 progress fragment
+    0.100s < #5 m1 watch shop from 7 progress fragment
     ");
 }
 
@@ -380,7 +380,7 @@ fn many_revisions_in_one_answer_are_one_step_and_its_header_is_no_cursor() {
     0.000s > #2 watch @50 c@8/8, -c@9, a@3/10
     0.000s < directory 1 0@10 live 2 records Watched: ~a@10
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 11 progress fragment
+    0.100s < #5 m0 watch shop from 10 progress fragment
     ");
 }
 
@@ -396,7 +396,7 @@ fn events_out_of_order_are_listed_anew() {
     0.100s < #5 m1 range shop limit=2
     0.100s > #5 range @50 a@3/8, b@4/5, c@9/9
     0.100s < directory 1 0@50 live 3 records Relisted(Garbled): ~a@8, +c@9
-    0.100s < #6 m1 watch shop from 51 progress fragment
+    0.100s < #6 m1 watch shop from 50 progress fragment
     ");
 }
 
@@ -408,7 +408,7 @@ fn an_answered_probe_proves_life_and_moves_the_cursor_of_a_vouched_stream() {
     5.000s < #5 m1 on #2 progress
     5.000s > #2 watch @30 id=-1
     5.000s > #2 failed: connection lost: reset
-    5.100s < #6 m0 watch shop from 31 progress fragment
+    5.100s < #6 m0 watch shop from 30 progress fragment
     ");
 }
 
@@ -482,7 +482,7 @@ fn an_unanswered_probe_that_finds_a_difference_opens_another_watch() {
     8.000s < directory 1 0@7 stale since 0.000s 2 records
     8.000s > #6 range @30 c@30/30 of 3
     8.000s < #2 cancel
-    8.100s < #7 m0 watch shop from 8 progress fragment
+    8.100s < #7 m0 watch shop from 7 progress fragment
     8.100s > #7 watch @30 created
     8.100s < #8 m0 range shop at7 limit=1 sort=Mod/Descending
     8.100s > #8 range @30 b@4/5 of 2
@@ -510,7 +510,7 @@ fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
     16.300s < #12 m1 range shop limit=2
     16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
     16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
-    16.300s < #13 m1 watch shop from 31 progress fragment
+    16.300s < #13 m1 watch shop from 30 progress fragment
     ");
 }
 
@@ -524,7 +524,7 @@ fn a_store_that_does_not_answer_at_all_makes_the_copy_stale() {
     8.000s < directory 1 0@7 stale since 0.000s 2 records
     11.000s < #6 cancel
     11.000s < #2 cancel
-    11.100s < #7 m0 watch shop from 8 progress fragment
+    11.100s < #7 m0 watch shop from 7 progress fragment
     ");
 }
 
@@ -536,9 +536,9 @@ fn a_watch_that_is_not_confirmed_is_opened_elsewhere() {
     0.000s < #1 m1 range shop limit=2
     0.000s > #1 range @7
     0.000s < directory 1 0@7 live 0 records Listed
-    0.000s < #2 m1 watch shop from 8 progress fragment
+    0.000s < #2 m1 watch shop from 7 progress fragment
     3.000s < #2 cancel
-    3.100s < #3 m0 watch shop from 8 progress fragment
+    3.100s < #3 m0 watch shop from 7 progress fragment
     ");
 }
 
@@ -559,7 +559,7 @@ fn unreadable_and_foreign_records_count_but_are_not_shown() {
     0.000s < #1 m1 range shop limit=2
     0.000s > #1 range @9 bad@4/4, shop/leader@9/9
     0.000s < directory 1 0@9 live 0 records 1 unreadable Listed
-    0.000s < #2 m1 watch shop from 10 progress fragment
+    0.000s < #2 m1 watch shop from 9 progress fragment
     0.000s > #2 watch @9 created
     0.000s < #3 m1 range shop at9 limit=1 sort=Mod/Descending
     0.000s > #3 range @9 shop/leader@9/9 of 2
@@ -567,7 +567,7 @@ fn unreadable_and_foreign_records_count_but_are_not_shown() {
     0.000s > #4 failed: connection lost: reset
     0.000s > #2 watch @10 -shop/leader@10
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 11 progress fragment
+    0.100s < #5 m0 watch shop from 10 progress fragment
     0.100s > #5 watch @10 created
     0.100s < #6 m0 range shop at10 limit=1 sort=Mod/Descending
     0.100s > #6 range @10 bad@4/4
@@ -606,9 +606,9 @@ fn pauses_grow_until_a_watch_has_lived_for_long() {
     let watches = h.trace();
     let watches: Vec<_> = watches.lines().filter(|line| line.contains(" watch shop")).collect();
     assert_snapshot!(watches.join("\n"), @"
-    0.100s < #5 m0 watch shop from 8 progress fragment
-    5.299s < #8 m1 watch shop from 8 progress fragment
-    15.399s < #13 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
+    5.299s < #8 m1 watch shop from 7 progress fragment
+    15.399s < #13 m0 watch shop from 7 progress fragment
     ");
 }
 
@@ -660,13 +660,13 @@ fn a_stream_of_another_cluster_is_left() {
     h.reply(6, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
-    0.100s < #5 m0 watch shop from 8 progress fragment
+    0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
     0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
     0.100s > #5 watch @8 -a@8
     0.100s > #6 range @9 b@4/5 of 2
     0.100s < #5 cancel
-    0.300s < #7 m1 watch shop from 8 progress fragment
+    0.300s < #7 m1 watch shop from 7 progress fragment
     ");
 }
 

@@ -79,13 +79,10 @@ impl Stream {
 }
 
 impl Mirror {
-    /// Opens a watch from the cursor on.
+    /// Opens a watch at the cursor.
     pub(super) fn watch(&self, cx: &mut Cx<'_>) -> State {
-        let watch = Watch {
-            progress: true,
-            fragment: true,
-            ..Watch::of(self.keys.clone(), self.cursor().next())
-        };
+        let watch =
+            Watch { progress: true, fragment: true, ..Watch::of(self.keys.clone(), self.cursor()) };
         let attempt = cx.watch(self.owner(), watch);
         State::Opening { attempt, until: cx.now + cx.tuning.probe_timeout }
     }

@@ -254,7 +254,7 @@ impl Story {
         let snapshot = self.snapshot(revision);
         let changes = added(&snapshot);
         self.steps(run, id, StepCause::Listed, changes, snapshot);
-        self.watches(run, first + 1, revision + 1).confirms(run, first + 1, revision)
+        self.watches(run, first + 1, revision).confirms(run, first + 1, revision)
     }
 
     /// A watch is confirmed by a member that is at a revision.

@@ -435,7 +435,8 @@ impl Flight {
         let reply = WatchReply { header: store.header(here), ..WatchReply::default() };
         if !self.created {
             self.created = true;
-            self.next = watch.start.0;
+            // Nothing was ever written at the first revision.
+            self.next = watch.start.0.max(2);
             self.said.push_back(Reply::Watch(WatchReply { created: true, ..reply.clone() }));
             if self.next < store.compacted {
                 let header = store.header(0);
