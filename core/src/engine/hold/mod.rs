@@ -421,13 +421,15 @@ impl Holds {
         }
     }
 
-    /// Begins a wished removal: `Draining` first, where the layout has it and the record stands.
+    /// Begins a wished removal: `Draining` first, where the layout has it, the record stands, and
+    /// the application has not said so itself.
     fn drain(&mut self, cx: &mut Cx<'_>, id: RegistrationId) {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
         registration.stage = Stage::Draining;
         let sequence = registration.sequence + 1;
         let draining = registration.instance.clone().with_state(State::Draining);
-        let written = if cx.layout.says_state() {
+        let says_so = registration.instance.state() == State::Draining;
+        let written = if cx.layout.says_state() && !says_so {
             self.encode(cx, id, &draining, sequence).unwrap_or_default()
         } else {
             Vec::new()

@@ -854,6 +854,26 @@ fn a_full_store_does_not_hold_up_a_removal() {
     ");
 }
 
+/// Who has said that it drains does not say it again.
+#[test]
+fn a_removal_of_what_drains_already_only_removes() {
+    let mut h = Harness::registered();
+    let draining = instance("a").with_state(State::Draining);
+    h.command(Command::Publish { id: RegistrationId(1), instance: draining });
+    h.reply(3, put(6)).deregister(1).reply(4, deleted(7));
+    assert_snapshot!(h.trace(), @"
+    0.000s < publish 1 web/a draining
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s < #3 then put @6
+    0.000s > registration 1 registered @6 lease=L1 sequence=2
+    0.000s < deregister 1 within 20s
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 then deleted 1 @7
+    0.000s > registration 1 gone: deregistered
+    ");
+}
+
 /// Telling that it drains takes a quarter of a removal's time at most.
 #[test]
 fn a_removal_goes_on_without_draining() {
