@@ -22,6 +22,8 @@ if [ -n "${CI:-}" ]; then
     export CARGO_INCREMENTAL=0
 fi
 target=${CARGO_TARGET_DIR:-$PWD/target}
+# Where packages are built.
+packed=$target/packed
 # The pure crates, which also run in a browser.
 pure=(-p portolan-core -p portolan-memory -p portolan-sim)
 
@@ -117,7 +119,23 @@ step_docs() {
 
 # What is published is what was packed: each crate is built from its own archive.
 step_package() {
-    cargo package -q "${locked[@]}" --allow-dirty $(published p)
+    local status
+    forget_packed
+    CARGO_TARGET_DIR=$packed cargo package -q "${locked[@]}" --allow-dirty $(published p)
+    status=$?
+    forget_packed
+    return $status
+}
+
+# Cargo takes an archive for the one it knows by the folder and the version alone: what it unpacked
+# into its home and what it built from there would stand in for the sources of the next run.
+forget_packed() {
+    local name
+    for name in $(published ''); do
+        rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/"$name"-[0-9]*
+    done
+    rm -rf "$packed"/package
+    find "$packed" -name '*portolan*' -prune -exec rm -rf {} + 2>/dev/null
 }
 
 # A crate of somebody else's, outside the workspace.
@@ -148,12 +166,12 @@ step_deny() {
 # Every package of the workspace.
 packages() { cargo tree --workspace --depth 0 --prefix none -e normal | awk 'NF { print $1 }'; }
 
-# `published p`: `-p NAME` for each package that is published.
+# The name of each package that is published; `published p`: with `-p` before it.
 published() {
     local name dir
     cargo tree --workspace --depth 0 --prefix none -e normal | awk 'NF' |
         sed 's/^\([^ ]*\) .*(\(.*\)).*/\1 \2/' | while read -r name dir; do
-        grep -q '^publish = false' "$dir/Cargo.toml" || printf -- '-%s %s ' "$1" "$name"
+        grep -q '^publish = false' "$dir/Cargo.toml" || printf -- '%s ' ${1:+"-$1"} "$name"
     done
 }
 
