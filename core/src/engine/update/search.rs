@@ -8,7 +8,8 @@ use crate::engine::wire::Owner;
 use crate::time::Time;
 use crate::waist::{AttemptId, Code, KeyRange, Revision, StoreError, Watch, WatchReply, WatchSay};
 
-/// A watch of the key from right after the guard.
+/// A watch of the key from the guard on. (From right after it, a compaction could hide a delete
+/// there: see the mirror.)
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Search {
     pub stream: AttemptId,
@@ -36,7 +37,7 @@ impl Search {
     pub fn open(cx: &mut Cx<'_>, id: OpId, doubted: Doubted, now: Present) -> Self {
         let keys = KeyRange::one(doubted.swap.written.key.clone());
         // Only the first changes are wanted, but a store that catches up sends many at once.
-        let watch = Watch { fragment: true, ..Watch::of(keys, doubted.swap.after().next()) };
+        let watch = Watch { fragment: true, ..Watch::of(keys, doubted.swap.after()) };
         let stream = cx.watch(Owner::Update(id), watch);
         let until = cx.now + cx.tuning.attempt_timeout;
         let ends_unseen = doubted.swap.creates() && now.kv.is_none();

@@ -152,12 +152,12 @@ impl Swap {
         }
     }
 
-    /// What a change that a watch tells proves; `None`: go on. The watch begins right after
+    /// What a change that a watch tells proves; `None`: go on. The watch begins at
     /// [`after`](Self::after), and `now` is what a read before it found.
     pub fn judge_event(&self, layout: &Layout, now: &Present, event: &KeyEvent) -> Option<Verdict> {
         let kv = &event.kv;
         if kv.key != self.written.key || kv.mod_revision <= self.after() {
-            // Some servers tell older changes too, or one twice.
+            // The guard itself; and some servers tell older changes too, or one twice.
             return None;
         }
         match (&self.base.kv, event.kind) {

@@ -85,7 +85,7 @@ fn creation_unanswered_and_in_the_history() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=62B:46a831a0@11/13
-    0.100s > #4 m0 watch K from 10 fragment
+    0.100s > #4 m0 watch K from 9 fragment
     0.100s < #4 watch @13 created
     0.100s < #4 watch @13 K=67B:0a942b0b@11/11, K=62B:46a831a0@11/13
     0.100s > #4 cancel
@@ -104,7 +104,7 @@ fn creation_unanswered_and_not_in_the_history() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13
-    0.100s > #4 m0 watch K from 10 fragment
+    0.100s > #4 m0 watch K from 9 fragment
     0.100s < #4 watch @13 created
     0.100s > #5 m0 on #4 progress
     0.300s > #6 m0 on #4 progress
@@ -127,7 +127,7 @@ fn creation_unanswered_and_another_there() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=62B:46a831a0@11/11
-    0.100s > #4 m0 watch K from 10 fragment
+    0.100s > #4 m0 watch K from 9 fragment
     0.100s < #4 watch @13 created
     0.100s < #4 watch @13 K=62B:46a831a0@11/11
     0.100s > #4 cancel
@@ -146,7 +146,7 @@ fn creation_unanswered_and_compacted() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13
-    0.100s > #4 m0 watch K from 10 fragment
+    0.100s > #4 m0 watch K from 9 fragment
     0.100s < #4 watch @13 created
     0.100s > #5 m0 on #4 progress
     0.100s < #4 watch @0 canceled compacted=13

@@ -161,7 +161,7 @@ fn applied_and_written_over() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=68B:a83e5777@3/12
-    0.100s > #4 m0 watch K from 6 fragment
+    0.100s > #4 m0 watch K from 5 fragment
     0.100s < #4 watch @12 created
     0.100s < #4 watch @12 K=67B:0a942b0b@3/10, K=68B:a83e5777@3/12
     0.100s > #4 cancel
@@ -183,7 +183,7 @@ fn deleted_and_recreated() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=68B:a83e5777@12/13
-    0.100s > #4 m0 watch K from 6 fragment
+    0.100s > #4 m0 watch K from 5 fragment
     0.100s < #4 watch @13 created
     0.100s < #4 watch @13 -K@10, K=62B:46a831a0@12/12, K=68B:a83e5777@12/13
     0.100s > #4 cancel
@@ -206,7 +206,7 @@ fn compacted_before_it_could_be_told() {
     0.000s < #2 failed: connection lost: reset
     0.100s > #3 m0 range K
     0.100s < #3 range @13
-    0.100s > #4 m0 watch K from 6 fragment
+    0.100s > #4 m0 watch K from 5 fragment
     0.100s < #4 watch @13 created
     0.100s < #4 watch @0 canceled compacted=12
     0.100s > #4 cancel
@@ -226,12 +226,12 @@ fn a_silent_watch_is_opened_anew_on_another_member() {
     0.000s < #2 failed: etcdserver: leader changed
     0.100s > #3 m1 range K
     0.100s < #3 range @13
-    0.100s > #4 m1 watch K from 6 fragment
+    0.100s > #4 m1 watch K from 5 fragment
     0.100s < #4 watch @4 created
     3.100s > #4 cancel
     3.300s > #5 m0 range K
     3.300s < #5 range @13
-    3.300s > #6 m0 watch K from 6 fragment
+    3.300s > #6 m0 watch K from 5 fragment
     3.300s < #6 watch @13 created
     3.300s < #6 watch @13 -K@11
     3.300s > #6 cancel
