@@ -126,9 +126,9 @@ impl Holds {
             slot.told_hash = Some(record.value_hash);
             slot.backoff.worked(cx.now);
             let seen_at = slot.seen.map_or(record.modified, |seen| seen.as_of);
-            let (key, from) = (slot.key.clone(), seen_at.next());
+            let key = slot.key.clone();
             if self.closing.is_none() {
-                self.own.follow(cx, id, &key, from);
+                self.own.follow(cx, id, &key, seen_at);
             }
         } else if record.lease.is_none() || !slot.wrote(record.value_hash) {
             self.disturbed(cx, id);

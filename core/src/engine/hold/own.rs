@@ -40,8 +40,8 @@ struct Stream {
 struct Watched {
     slot: SlotId,
     key: Key,
-    /// The next revision to be told.
-    from: Revision,
+    /// How far the key is known.
+    seen: Revision,
     /// Its stream was lost: another store may be behind the next one.
     broken: bool,
     /// The store has said on the present stream that it watches.
@@ -58,15 +58,16 @@ pub(super) enum Sighting {
 }
 
 impl OwnWatch {
-    /// Follows `key` from `from` on, unless it is followed already or there are too many.
-    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, from: Revision) {
+    /// Follows `key`, which is known up to `seen`, unless it is followed already or there are too
+    /// many.
+    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, seen: Revision) {
         if self.ids.contains_key(&slot) || self.ids.len() >= cx.tuning.own_watches as usize {
             return;
         }
         self.last_id += 1;
         let id = self.last_id;
         self.ids.insert(slot, id);
-        let watched = Watched { slot, key: key.clone(), from, broken: false, confirmed: false };
+        let watched = Watched { slot, key: key.clone(), seen, broken: false, confirmed: false };
         self.watched.insert(id, watched);
         if let Some(stream) = &self.stream {
             let watch = watch(id, &self.watched[&id]);
@@ -139,7 +140,7 @@ impl OwnWatch {
             return vec![Sighting::Blind(slot)];
         }
         let at = message.header.revision;
-        let early = at > Revision::ZERO && at.next() < watched.from;
+        let early = at > Revision::ZERO && at < watched.seen;
         if message.created && (std::mem::take(&mut watched.broken) || early) {
             // A watch that goes on in another store, or before its time, is just silent (row W2).
             return vec![Sighting::Blind(slot)];
@@ -156,15 +157,14 @@ impl OwnWatch {
             return Vec::new();
         };
         let as_of = last.kv.mod_revision;
-        if as_of < watched.from {
+        if as_of <= watched.seen {
             return Vec::new();
         }
-        watched.from = as_of.next();
+        watched.seen = as_of;
         let record = match last.kind {
             EventKind::Put => Some(Standing::of(&last.kv)),
             EventKind::Delete => None,
         };
-        let _ = cx;
         vec![Sighting::Seen(slot, Seen { as_of, record })]
     }
 
@@ -234,11 +234,10 @@ impl OwnWatch {
     }
 }
 
-/// From one revision before the next: a watch that begins in the future leaves probes unanswered
-/// until something changes (since 3.4.38, 3.5.22, 3.6.2; row W13), and a quiet store would look
-/// like a dead one. What is told again is passed over.
+/// It begins at what is known, not after it: a watch that begins in the future leaves probes
+/// unanswered until something changes (since 3.4.38, 3.5.22, 3.6.2; row W13), and a quiet store
+/// would look like a dead one. What is told again is passed over.
 fn watch(id: i64, watched: &Watched) -> Watch {
     let keys = KeyRange::one(watched.key.clone());
-    let start = Revision(watched.from.0.saturating_sub(1).max(1));
-    Watch { id, fragment: true, ..Watch::of(keys, start) }
+    Watch { id, fragment: true, ..Watch::of(keys, watched.seen) }
 }

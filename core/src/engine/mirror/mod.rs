@@ -19,7 +19,8 @@
 //! after, it would not always be told of a delete there: servers before 3.4.36 and 3.5.18 forget
 //! one that stands exactly where they compact, and a watch that begins there is not cancelled
 //! (row C2). From the cursor on it is, and where they compact at the cursor the copy has the
-//! delete already.
+//! delete already. Besides, newer servers answer no probe of a watch that begins in the future
+//! (row W13).
 //!
 //! **Check.** A watch says nothing when the store behind it is another one by now: a wiped store
 //! may have the same cluster id (row R8) and have overtaken the cursor. So each new watch's events
