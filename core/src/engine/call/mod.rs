@@ -43,7 +43,7 @@ struct Call {
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 enum State {
-    /// Sent, not answered.
+    /// Sent, not answered. The wire gives up at the call's deadline.
     Waiting { attempt: AttemptId },
     /// Surely not done; the same again at `until`.
     Pausing { until: Time, error: StoreError },
@@ -89,7 +89,8 @@ impl Calls {
     }
 
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
-        let due = |(call, state): &(Call, State)| call.wakes_at(state) <= cx.now;
+        let due =
+            |(call, state): &(Call, State)| call.wakes_at(state).is_some_and(|at| at <= cx.now);
         let due: Vec<OpId> =
             self.calls.iter().filter(|(_, pair)| due(pair)).map(|(&id, _)| id).collect();
         for id in due {
@@ -98,7 +99,7 @@ impl Calls {
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.calls.values().map(|(call, state)| call.wakes_at(state)).min()
+        self.calls.values().filter_map(|(call, state)| call.wakes_at(state)).min()
     }
 
     fn begin(
@@ -160,10 +161,6 @@ impl Call {
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         match state {
-            State::Waiting { .. } if cx.now >= self.deadline => {
-                state.cancel(cx);
-                Break(Err(self.failure(StoreError::GaveUp)))
-            }
             State::Pausing { until, error } if until.min(self.deadline) <= cx.now => {
                 if cx.now >= self.deadline {
                     return Break(Err(CallError::NotDone(error)));
@@ -200,10 +197,10 @@ impl Call {
         State::Waiting { attempt }
     }
 
-    fn wakes_at(&self, state: &State) -> Time {
+    fn wakes_at(&self, state: &State) -> Option<Time> {
         match state {
-            State::Waiting { .. } => self.deadline,
-            State::Pausing { until, .. } => self.deadline.min(*until),
+            State::Waiting { .. } => None,
+            State::Pausing { until, .. } => Some(self.deadline.min(*until)),
         }
     }
 }
