@@ -105,6 +105,8 @@ async fn the_main_job() {
     seen("none", &directory, Snapshot::is_empty).await;
     assert_eq!(content(&etcd, "/portolan/instances/"), BTreeMap::new());
     assert!(ours.shutdown().await && theirs.shutdown().await);
+    let alive = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(alive, 0, "no task is left, those of connections included");
     let leases = etcdctl(&etcd, &["lease", "list"]);
     assert_eq!(leases.trim(), "found 0 leases", "every lease is revoked");
 }
