@@ -98,6 +98,9 @@ async fn the_main_job() {
     first.and(second).expect("both survive");
     let config = web.config().await.expect("it is read").expect("it is there");
     assert_eq!(config.data.as_str(), r#"{"a":1,"b":1}"#);
+    let all: Vec<_> = content(&etcd, "").into_keys().collect();
+    let records = ["groups/web", "instances/web/a", "instances/web/b", "instances/web/c"];
+    assert_eq!(all, records.map(|key| format!("/portolan/{key}")), "nothing but the records");
 
     for registration in registrations {
         soon("removed", registration.deregister()).await.expect("it is confirmed");
