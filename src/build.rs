@@ -8,8 +8,8 @@ use portolan_core::engine::{Engine, Setup};
 use portolan_core::layout::{Layout, RootError};
 use portolan_core::time::Time;
 use portolan_core::tuning::{Tuning, TuningError};
-use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::driver::{Driver, Store};
 use crate::handles::{Handles, Seen};
 use crate::registry::{Limits, Registry, Shared};
@@ -192,10 +192,12 @@ impl RegistryBuilder {
                 if let Some((user, password)) = self.credentials {
                     etcd = etcd.credentials(user, password);
                 }
-                Ok(start(setup, etcd.build()?, self.limits))
+                Ok(start(setup, etcd.build()?, self.limits, Clock::start()))
             }
             #[cfg(feature = "memory")]
-            Source::Embedded(store) => Ok(start(setup, store.connect(), self.limits)),
+            Source::Embedded(store) => {
+                Ok(start(setup, store.connect(), self.limits, Clock::start()))
+            }
         }
     }
 
@@ -209,9 +211,8 @@ impl RegistryBuilder {
     }
 }
 
-fn start(setup: Setup, store: impl Store, limits: Limits) -> Registry {
-    let started = Instant::now();
-    let (handles, Seen { inbox, status, ended }) = Handles::new(started);
+pub(crate) fn start(setup: Setup, store: impl Store, limits: Limits, clock: Clock) -> Registry {
+    let (handles, Seen { inbox, status, ended }) = Handles::new(clock.clone());
     let layout = setup.layout.clone();
     let engine = Engine::new(Time::ZERO, setup);
     let driver = Driver::new(engine, store, handles, limits.shutdown);
@@ -224,7 +225,7 @@ fn start(setup: Setup, store: impl Store, limits: Limits) -> Registry {
             status,
             ended,
             task: tokio::sync::Mutex::new(Some(task)),
-            started,
+            clock,
             last_id: AtomicU64::new(0),
             directories: Mutex::new(BTreeMap::new()),
         }),

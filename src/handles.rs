@@ -12,6 +12,7 @@ use portolan_core::waist::Reply;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::directory::View;
 use crate::driver::{Change, Message};
 use crate::error::UpdateError;
@@ -35,7 +36,7 @@ pub(crate) struct Handles {
     told: Status,
     /// Whether all removals were confirmed; `None` as long as the driver runs.
     ended: watch::Sender<Option<bool>>,
-    started: Instant,
+    clock: Clock,
 }
 
 /// What handles see of their driver.
@@ -58,7 +59,7 @@ struct Shown {
 }
 
 impl Handles {
-    pub fn new(started: Instant) -> (Self, Seen) {
+    pub fn new(clock: Clock) -> (Self, Seen) {
         let (send, inbox) = mpsc::unbounded_channel();
         let (status, statuses) = watch::channel(Status::default());
         let (ended, end) = watch::channel(None);
@@ -72,17 +73,17 @@ impl Handles {
             status,
             told: Status::default(),
             ended,
-            started,
+            clock,
         };
         (handles, Seen { inbox: send, status: statuses, ended: end })
     }
 
     pub fn now(&self) -> Time {
-        Time::ZERO + self.started.elapsed()
+        self.clock.now()
     }
 
     pub fn instant(&self, at: Time) -> Instant {
-        self.started + at.since(Time::ZERO)
+        self.clock.instant(at)
     }
 
     pub fn closing(&mut self) {

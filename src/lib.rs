@@ -45,6 +45,7 @@
 #![cfg_attr(not(any(feature = "etcd", feature = "memory")), allow(dead_code, unused_variables))]
 
 mod build;
+mod clock;
 mod directory;
 mod driver;
 mod error;

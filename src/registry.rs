@@ -12,9 +12,9 @@ use portolan_core::time::Time;
 use portolan_core::waist::{Reply, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::build::RegistryBuilder;
+use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryState};
 use crate::driver::Message;
 use crate::error::{CallError, GroupError};
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
     /// Whether all removals were confirmed; `None` as long as the driver runs.
     pub ended: watch::Receiver<Option<bool>>,
     pub task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-    pub started: Instant,
+    pub clock: Clock,
     pub last_id: AtomicU64,
     pub directories: Mutex<BTreeMap<Scope, Weak<DirectoryState>>>,
 }
@@ -122,7 +122,7 @@ impl Registry {
     ///
     /// [`Freshness::Stale`]: crate::Freshness::Stale
     pub fn uptime(&self) -> Duration {
-        self.shared.started.elapsed()
+        self.shared.clock.elapsed()
     }
 
     /// Publishes `Draining` for every registration (in layouts that know it), removes them, revokes
