@@ -180,7 +180,8 @@ impl RegistryBuilder {
             #[cfg(feature = "memory")]
             Source::Embedded(_) => 1,
         };
-        let setup = Setup { layout, tuning: self.tuning, members, seed };
+        let authenticates = false;
+        let setup = Setup { layout, tuning: self.tuning, members, authenticates, seed };
         match self.source {
             Source::Nowhere => Err(BuildError::NoStore),
             #[cfg(feature = "etcd")]

@@ -169,8 +169,13 @@ mod tests {
             shutdown: Duration::from_secs(5),
             allow_local: false,
         };
-        let setup =
-            Setup { layout: Layout::default(), tuning: Tuning::default(), members: 1, seed: 1 };
+        let setup = Setup {
+            layout: Layout::default(),
+            tuning: Tuning::default(),
+            members: 1,
+            authenticates: false,
+            seed: 1,
+        };
         let registry = crate::build::start(setup, store.connect(), limits, machine.clock());
         let web = registry.group("web").expect("a name");
         let instance = web.instance("a").expect("a name").endpoint("http", "192.0.2.1:80");

@@ -210,6 +210,8 @@ impl<S: Store> Driver<S> {
                     self.store.submit(attempt, member, request);
                 }
                 Output::Cancel { attempt } => self.store.cancel(attempt),
+                Output::Redial { member } => self.store.redial(member),
+                Output::Introduce { member, urls } => self.store.introduce(member, &urls),
                 Output::Event(Event::Closed { confirmed }) => {
                     return Some(End::Closed { confirmed });
                 }

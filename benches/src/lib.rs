@@ -67,7 +67,7 @@ impl Mirroring {
     /// A directory of `records` records, listed and followed.
     pub fn of(records: u64) -> Self {
         let tuning = Tuning { page_limit: u32::MAX, ..Tuning::default() };
-        let setup = Setup { layout: layout(), tuning, members: 1, seed: 1 };
+        let setup = Setup { layout: layout(), tuning, members: 1, authenticates: false, seed: 1 };
         let mut engine = Engine::new(Time::ZERO, setup);
         let group = GroupName::parse(GROUP).expect("a name");
         let open = Command::Open { id: DIRECTORY, scope: Scope::Instances(group) };

@@ -593,6 +593,7 @@ fn kind(request: &Request) -> Option<Kind> {
         | Request::TimeToLive(_)
         | Request::Leases
         | Request::Status
+        | Request::Members
         | Request::Authenticate => Kind::Other,
         Request::Watch(_) | Request::OnWatch { .. } => return None,
     })

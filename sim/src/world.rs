@@ -302,6 +302,7 @@ impl World {
             layout: self.setup.layout.clone(),
             tuning: self.setup.tuning.clone(),
             members: self.setup.members,
+            authenticates: false,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
         let live = Live::new(run, clock, setup);
@@ -406,6 +407,8 @@ impl World {
                     self.entries.push_back(Entry { at: now, what });
                     self.wire.cancel(now, &mut self.queue, run, attempt);
                 }
+                // No name stands for several members here, and no member is new.
+                Output::Redial { .. } | Output::Introduce { .. } => {}
                 Output::Event(event) => {
                     if let Some(command) = there.app.on_event(run, &event) {
                         let thought = think(self.chance, &self.setup, run, &event);

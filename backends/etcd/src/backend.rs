@@ -156,6 +156,7 @@ impl Backend for EtcdBackend {
             // Handled above: it goes where its stream went.
             Request::OnWatch { .. } => {}
             Request::Status => self.call(attempt, &clients, clients.clone().status()),
+            Request::Members => self.call(attempt, &clients, clients.clone().members()),
             Request::Authenticate => self.authenticate(attempt, clients),
         }
     }

@@ -9,9 +9,9 @@ use etcd_client::{
 };
 use portolan_core::waist::{
     Code, Compact, CompactReply, Compare, DeleteRange, DeleteReply, EventKind, GrantReply, Header,
-    Key, KeyEvent, KeyValue, LeaseId, LeasesReply, Op, OpReply, Ordering, Put, PutReply, Range,
-    RangeReply, Revision, RevokeReply, Sort, SortTarget, StatusReply, StoreError, Target,
-    TimeToLiveReply, Txn, TxnReply, Value, Watch, WatchFilter, WatchReply,
+    Key, KeyEvent, KeyValue, LeaseId, LeasesReply, MemberInfo, MembersReply, Op, OpReply, Ordering,
+    Put, PutReply, Range, RangeReply, Revision, RevokeReply, Sort, SortTarget, StatusReply,
+    StoreError, Target, TimeToLiveReply, Txn, TxnReply, Value, Watch, WatchFilter, WatchReply,
 };
 
 pub(crate) fn range(range: Range) -> (Vec<u8>, GetOptions) {
@@ -255,6 +255,21 @@ pub(crate) fn status_reply(reply: pb::PbStatusResponse) -> StatusReply {
         is_learner: reply.is_learner,
         errors: reply.errors,
     }
+}
+
+pub(crate) fn members_reply(reply: &etcd_client::MemberListResponse) -> MembersReply {
+    let member = |member: &etcd_client::Member| MemberInfo {
+        id: member.id(),
+        client_urls: member.client_urls().to_vec(),
+        is_learner: member.is_learner(),
+    };
+    let header = reply.header().map_or_else(Header::default, |header| Header {
+        cluster_id: header.cluster_id(),
+        member_id: header.member_id(),
+        revision: Revision(header.revision()),
+        raft_term: header.raft_term(),
+    });
+    MembersReply { header, members: reply.members().iter().map(member).collect() }
 }
 
 pub(crate) fn watch_reply(reply: pb::PbWatchResponse) -> Result<WatchReply, StoreError> {

@@ -144,6 +144,12 @@ impl Clients {
         Ok(Reply::Status(convert::status_reply(answer.map_err(|e| self.failure(&e))?.0)))
     }
 
+    /// Asked without the demand for a leader: one that has none knows better where others are.
+    pub(crate) async fn members(self: Arc<Self>) -> Result<Reply, StoreError> {
+        let answer = self.lenient.cluster_client().member_list().await;
+        Ok(Reply::Members(convert::members_reply(&answer.map_err(|e| self.failure(&e))?)))
+    }
+
     pub(crate) fn watch_client(&self) -> etcd_client::WatchClient {
         self.streams.watch_client().max_decoding_message_size(self.habits.decode_limit)
     }

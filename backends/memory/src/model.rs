@@ -18,7 +18,8 @@ use std::collections::VecDeque;
 
 use portolan_core::Time;
 use portolan_core::waist::{
-    AttemptId, Header, LeaseId, Range, Reply, Request, Revision, StatusReply, StoreError,
+    AttemptId, Header, LeaseId, MemberInfo, MembersReply, Range, Reply, Request, Revision,
+    StatusReply, StoreError,
 };
 
 use crate::lessor::Lessor;
@@ -266,6 +267,7 @@ impl Model {
                 return Ok(None);
             }
             Request::Status => return Ok(Some(Reply::Status(self.status()))),
+            Request::Members => return Ok(Some(Reply::Members(self.members()))),
             Request::Authenticate => return Err(StoreError::AuthNotEnabled),
         };
         self.propose(from, attempt, command)
@@ -293,6 +295,7 @@ impl Model {
             | Request::TimeToLive(_)
             | Request::Leases
             | Request::Watch(_)
+            | Request::Members
             | Request::Authenticate => true,
         };
         if asked && self.config.require_leader && self.leaderless_since.is_some() {
@@ -316,6 +319,7 @@ impl Model {
             | Request::Watch(_)
             | Request::OnWatch { .. }
             | Request::Status
+            | Request::Members
             | Request::Authenticate => false,
         };
         if needs_space && self.member.full { Err(StoreError::NoSpace) } else { Ok(()) }
@@ -411,6 +415,13 @@ impl Model {
         }
     }
 
+    fn members(&self) -> MembersReply {
+        let id = self.config.member_id;
+        // A model has no address.
+        let member = MemberInfo { id, client_urls: Vec::new(), is_learner: false };
+        MembersReply { header: self.header(), members: vec![member] }
+    }
+
     fn wait(
         &mut self,
         from: ClientId,
@@ -477,7 +488,10 @@ fn header_mut(reply: &mut Reply) -> Option<&mut Header> {
         Reply::TimeToLive(reply) => Some(&mut reply.header),
         Reply::Leases(reply) => Some(&mut reply.header),
         Reply::Status(reply) => Some(&mut reply.header),
-        Reply::Watch(_) | Reply::Authenticated | Reply::Failed(_) => None,
+        Reply::Members(reply) => Some(&mut reply.header),
+        Reply::Watch(_) | Reply::Authenticated | Reply::CredentialsChanged | Reply::Failed(_) => {
+            None
+        }
     }
 }
 

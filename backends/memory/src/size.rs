@@ -31,7 +31,7 @@ pub(crate) fn request(request: &Request) -> u64 {
             WatchSay::Cancel { id } => message(int(*id)),
             WatchSay::Progress => message(0),
         },
-        Request::Leases | Request::Status | Request::Authenticate => 0,
+        Request::Leases | Request::Status | Request::Members | Request::Authenticate => 0,
     }
 }
 
@@ -81,7 +81,10 @@ pub fn reply_size(reply: &Reply) -> u64 {
         }
         Reply::Watch(reply) => watch_reply(reply),
         Reply::Status(reply) => status_reply(reply),
-        Reply::Authenticated | Reply::Failed(_) => 0,
+        // No client takes it in by a limit.
+        Reply::Members(_) | Reply::Authenticated | Reply::CredentialsChanged | Reply::Failed(_) => {
+            0
+        }
     }
 }
 

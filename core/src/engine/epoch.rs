@@ -109,6 +109,7 @@ pub(crate) fn needs_leader(request: &Request) -> bool {
         | Request::Watch(_)
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => false,
     }
 }

@@ -76,6 +76,8 @@ pub struct Setup {
     pub tuning: Tuning,
     /// How many etcd members the driver can reach; at least 1.
     pub members: u16,
+    /// Whether the backend has credentials, so that it must be told to authenticate.
+    pub authenticates: bool,
     /// Where all chance comes from; also tells this run from every other one, so it must be drawn
     /// anew at each start of a process.
     pub seed: u64,

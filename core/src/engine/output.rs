@@ -21,6 +21,20 @@ pub enum Output {
         /// Which.
         attempt: AttemptId,
     },
+    /// Have a member's next request use new connections; see
+    /// [`Backend::redial`](crate::waist::Backend::redial).
+    Redial {
+        /// Which.
+        member: MemberId,
+    },
+    /// A member was found that the driver was not given; see
+    /// [`Backend::introduce`](crate::waist::Backend::introduce).
+    Introduce {
+        /// Its number from now on.
+        member: MemberId,
+        /// Where it serves clients.
+        urls: Vec<String>,
+    },
     /// Tell the application.
     Event(Event),
 }

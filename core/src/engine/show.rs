@@ -48,6 +48,8 @@ impl Display for Output {
         match self {
             Self::Send { attempt, member, request } => write!(f, "{attempt} {member} {request}"),
             Self::Cancel { attempt } => write!(f, "{attempt} cancel"),
+            Self::Redial { member } => write!(f, "{member} redial"),
+            Self::Introduce { member, urls } => write!(f, "{member} is at {}", urls.join(" or ")),
             Self::Event(event) => event.fmt(f),
         }
     }

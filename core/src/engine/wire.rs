@@ -63,6 +63,7 @@ enum Kind {
     Leases,
     Watch,
     Status,
+    Members,
     Authenticate,
 }
 
@@ -230,6 +231,7 @@ fn kind(request: &Request) -> Kind {
         Request::Leases => Kind::Leases,
         Request::Watch(_) | Request::OnWatch { .. } => Kind::Watch,
         Request::Status => Kind::Status,
+        Request::Members => Kind::Members,
         Request::Authenticate => Kind::Authenticate,
     }
 }
@@ -248,7 +250,9 @@ fn fits(kind: Kind, reply: &Reply) -> bool {
         Reply::Leases(_) => kind == Kind::Leases,
         Reply::Watch(_) => kind == Kind::Watch,
         Reply::Status(_) => kind == Kind::Status,
+        Reply::Members(_) => kind == Kind::Members,
         Reply::Authenticated => kind == Kind::Authenticate,
+        Reply::CredentialsChanged => false,
         Reply::Failed(_) => true,
     }
 }

@@ -35,9 +35,26 @@ pub trait Backend {
     /// Stops waiting for `attempt`, and ends its stream if it is a watch. Unknown ids are ignored.
     fn cancel(&mut self, attempt: AttemptId);
 
+    /// Has `member`'s next request use new connections, so that a name that stands for several
+    /// members may lead to another one. What is under way stays where it is.
+    fn redial(&mut self, member: MemberId) {
+        let _ = member;
+    }
+
+    /// From now on `member`, a number not used before, is the one that serves clients at one of
+    /// `urls`, of which there is at least one.
+    fn introduce(&mut self, member: MemberId, urls: &[String]) {
+        let _ = (member, urls);
+    }
+
     /// The next reply, in the order of arrival for each stream. Answers about leases do not queue
     /// behind watch data.
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Reply)>;
+}
+
+impl AttemptId {
+    /// No attempt: what a backend tells without being asked, [`Reply::CredentialsChanged`] alone.
+    pub const NEWS: Self = Self(0);
 }
 
 impl fmt::Display for AttemptId {

@@ -16,8 +16,9 @@ pub use bytes::{Key, Value};
 pub use error::{Certainty, Code, StoreError};
 pub use kv::{EventKind, Header, KeyEvent, KeyRange, KeyValue, LeaseId, Revision};
 pub use reply::{
-    CompactReply, DeleteReply, GrantReply, KeepAliveReply, LeasesReply, OpReply, PutReply,
-    RangeReply, Reply, RevokeReply, StatusReply, TimeToLiveReply, TxnReply, WatchReply,
+    CompactReply, DeleteReply, GrantReply, KeepAliveReply, LeasesReply, MemberInfo, MembersReply,
+    OpReply, PutReply, RangeReply, Reply, RevokeReply, StatusReply, TimeToLiveReply, TxnReply,
+    WatchReply,
 };
 pub use request::{
     Compact, Compare, DeleteRange, Grant, KeepAlive, Op, Ordering, Put, Range, Request, Revoke,

@@ -29,8 +29,13 @@ pub enum Reply {
     Watch(WatchReply),
     /// To [`Request::Status`](super::Request::Status).
     Status(StatusReply),
+    /// To [`Request::Members`](super::Request::Members).
+    Members(MembersReply),
     /// To [`Request::Authenticate`](super::Request::Authenticate): the new token is in use.
     Authenticated,
+    /// To nothing that was asked, under [`AttemptId::NEWS`](super::AttemptId::NEWS): what the
+    /// backend authenticates with is another by now, so that a refused login may be tried again.
+    CredentialsChanged,
     /// The request failed, or the stream ended; the error says what may have been done.
     Failed(StoreError),
 }
@@ -51,7 +56,8 @@ impl Reply {
             Self::Leases(reply) => Some(&reply.header),
             Self::Watch(reply) => Some(&reply.header),
             Self::Status(reply) => Some(&reply.header),
-            Self::Authenticated | Self::Failed(_) => None,
+            Self::Members(reply) => Some(&reply.header),
+            Self::Authenticated | Self::CredentialsChanged | Self::Failed(_) => None,
         }
     }
 }
@@ -212,4 +218,24 @@ pub struct StatusReply {
     pub is_learner: bool,
     /// Alarms and other troubles, as text.
     pub errors: Vec<String>,
+}
+
+/// Who the members of the cluster are.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct MembersReply {
+    /// With no revision: etcd leaves it 0 here.
+    pub header: Header,
+    /// In no order.
+    pub members: Vec<MemberInfo>,
+}
+
+/// A member, as its cluster knows it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// etcd's own id of it, as in [`Header::member_id`].
+    pub id: u64,
+    /// Where clients reach it; none if it has not started yet.
+    pub client_urls: Vec<String>,
+    /// Whether it only listens: it serves no linearizable request.
+    pub is_learner: bool,
 }

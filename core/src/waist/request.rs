@@ -38,6 +38,8 @@ pub enum Request {
     },
     /// Asks a member how it is.
     Status,
+    /// Asks a member who the cluster's members are.
+    Members,
     /// Has the backend fetch a new token with the credentials that it holds. Further requests
     /// to any member carry it.
     Authenticate,

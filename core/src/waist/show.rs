@@ -28,6 +28,7 @@ impl Display for Request {
             Self::Watch(watch) => watch.fmt(f),
             Self::OnWatch { stream, say } => write!(f, "on {stream} {say}"),
             Self::Status => f.write_str("status"),
+            Self::Members => f.write_str("members"),
             Self::Authenticate => f.write_str("authenticate"),
         }
     }
@@ -155,7 +156,9 @@ impl Display for Reply {
             Self::Leases(reply) => write!(f, "leases {}", reply.leases.len()),
             Self::Watch(reply) => reply.fmt(f),
             Self::Status(reply) => write!(f, "status {} {}", reply.version, at(&reply.header)),
+            Self::Members(reply) => write!(f, "members {}", reply.members.len()),
             Self::Authenticated => f.write_str("authenticated"),
+            Self::CredentialsChanged => f.write_str("credentials changed"),
             Self::Failed(error) => write!(f, "failed: {error}"),
         }
     }

@@ -365,6 +365,7 @@ fn address(request: &Request) -> String {
         | Request::Leases
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => "other".to_owned(),
     }
 }

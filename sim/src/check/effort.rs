@@ -221,6 +221,7 @@ fn targets(request: &Request) -> Vec<Target> {
         | Request::Leases
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => Vec::new(),
     }
 }
@@ -376,6 +377,7 @@ fn is_farewell(facts: &Facts, request: &Request) -> bool {
         | Request::Leases
         | Request::Watch(_)
         | Request::Status
+        | Request::Members
         | Request::Authenticate => false,
     }
 }

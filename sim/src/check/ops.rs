@@ -42,6 +42,7 @@ pub(crate) fn writes(request: &Request) -> Vec<Write<'_>> {
         | Request::Watch(_)
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => {}
     }
     found
@@ -151,6 +152,7 @@ pub(crate) fn may_be_stale(request: &Request) -> bool {
         | Request::Watch(_)
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => false,
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn check(request: &Request) -> Result<(), String> {
         | Request::Revoke(_)
         | Request::TimeToLive(_)
         | Request::Leases
-        | Request::Status => 0,
+        | Request::Status
+        | Request::Members => 0,
         Request::KeepAlive(_) => return Err(no_call("keepalive")),
         Request::Watch(_) | Request::OnWatch { .. } => return Err(no_call("watch")),
         Request::Authenticate => return Err(no_call("authenticate")),

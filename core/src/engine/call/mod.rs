@@ -228,6 +228,7 @@ fn writes(request: &Request) -> bool {
         | Request::KeepAlive(_)
         | Request::Watch(_)
         | Request::OnWatch { .. }
+        | Request::Members
         | Request::Authenticate => true,
     }
 }

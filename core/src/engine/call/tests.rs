@@ -25,7 +25,8 @@ struct Harness {
 impl Harness {
     fn new() -> Self {
         let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
-        let setup = Setup { layout: Layout::default(), tuning, members: 2, seed: 1 };
+        let setup =
+            Setup { layout: Layout::default(), tuning, members: 2, authenticates: false, seed: 1 };
         Self { engine: Engine::new(Time::ZERO, setup), now: Time::ZERO, lines: Vec::new() }
     }
 
@@ -503,7 +504,7 @@ proptest! {
         within_ms in 1_u64..60_000,
     ) {
         let tuning = Tuning { jitter_percent: jitter, ..Tuning::default() };
-        let setup = Setup { layout: Layout::default(), tuning: tuning.clone(), members: 3, seed };
+        let setup = Setup { layout: Layout::default(), tuning: tuning.clone(), members: 3, authenticates: false, seed };
         let mut engine = Engine::new(Time::ZERO, setup);
         let (_, request) = requests()[kind].clone();
         let error = errors()[error].clone();
@@ -522,6 +523,7 @@ proptest! {
                         due = Some((now + Duration::from_millis(delay_ms), attempt));
                     }
                     Output::Cancel { .. } => due = None,
+                    Output::Redial { .. } | Output::Introduce { .. } => {}
                     Output::Event(Event::Called { result, .. }) => results.push((now, result)),
                     Output::Event(event) => panic!("{event}"),
                 }

@@ -49,7 +49,7 @@ impl Harness {
         };
         change(&mut tuning);
         let layout = Layout::native("/p").expect("a root");
-        let setup = Setup { layout, tuning, members: 1, seed: 7 };
+        let setup = Setup { layout, tuning, members: 1, authenticates: false, seed: 7 };
         Self {
             engine: Engine::new(Time::ZERO, setup),
             now: Time::ZERO,

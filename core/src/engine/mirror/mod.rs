@@ -163,7 +163,9 @@ impl Mirror {
             | Reply::KeepAlive(_)
             | Reply::TimeToLive(_)
             | Reply::Leases(_)
-            | Reply::Authenticated => state,
+            | Reply::Members(_)
+            | Reply::Authenticated
+            | Reply::CredentialsChanged => state,
         };
         self.tell(cx);
     }

@@ -65,7 +65,11 @@ pub fn reply(request: &Request, mut reply: Reply) -> Reply {
             reply.raft_index = 0;
             reply.db_size = 0;
         }
-        Reply::Watch(_) | Reply::Authenticated | Reply::Failed(_) => {}
+        Reply::Watch(_)
+        | Reply::Members(_)
+        | Reply::Authenticated
+        | Reply::CredentialsChanged
+        | Reply::Failed(_) => {}
     }
     reply
 }

@@ -382,7 +382,9 @@ fn outcome(reply: &Reply) -> String {
         Reply::TimeToLive(_) => "time to live of nothing",
         Reply::Leases(_) => "leases",
         Reply::Status(_) => "status",
-        Reply::Watch(_) | Reply::Authenticated => "never drawn",
+        Reply::Watch(_) | Reply::Members(_) | Reply::Authenticated | Reply::CredentialsChanged => {
+            "never drawn"
+        }
     };
     words.to_owned()
 }

@@ -58,6 +58,7 @@ fn kind(request: &Request) -> usize {
         | Request::TimeToLive(_)
         | Request::Leases
         | Request::Status
+        | Request::Members
         | Request::Authenticate => 4,
     }
 }
@@ -126,6 +127,7 @@ fn replies(request: &Request, answer: Answer, revision: i64) -> Vec<Reply> {
         | Request::Leases
         | Request::OnWatch { .. }
         | Request::Status
+        | Request::Members
         | Request::Authenticate => Vec::new(),
     }
 }
@@ -248,7 +250,10 @@ proptest! {
                                 ended.push(id);
                             }
                         }
-                        Output::Event(_) | Output::Cancel { .. } => {}
+                        Output::Event(_)
+                        | Output::Cancel { .. }
+                        | Output::Redial { .. }
+                        | Output::Introduce { .. } => {}
                     }
                 }
                 ticks_change_nothing(&h);

@@ -103,7 +103,7 @@ impl Harness {
 
 pub fn engine(tuning: Tuning) -> Engine {
     let layout = Layout::etcd_naming("shop").expect("a root");
-    Engine::new(Time::ZERO, Setup { layout, tuning, members: 2, seed: 1 })
+    Engine::new(Time::ZERO, Setup { layout, tuning, members: 2, authenticates: false, seed: 1 })
 }
 
 pub const fn ms(millis: u64) -> Duration {

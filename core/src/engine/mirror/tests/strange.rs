@@ -40,6 +40,7 @@ pub fn strange_life(turns: Vec<Strange>) -> Viewer {
         while let Some(output) = engine.poll_output() {
             match output {
                 Output::Send { attempt, request, .. } => drop(open.insert(attempt, (request, 0))),
+                Output::Redial { .. } | Output::Introduce { .. } => {}
                 Output::Cancel { attempt } => drop(open.remove(&attempt)),
                 Output::Event(event) => viewer.see(&event),
             }
@@ -127,6 +128,7 @@ impl Counts {
             | Request::KeepAlive(_)
             | Request::TimeToLive(_)
             | Request::Leases
+            | Request::Members
             | Request::Authenticate => panic!("a mirror never asks {request}"),
         };
         *count += 1;
@@ -188,6 +190,7 @@ impl Answers {
             | Request::KeepAlive(_)
             | Request::TimeToLive(_)
             | Request::Leases
+            | Request::Members
             | Request::Authenticate => panic!("a mirror never asks {request}"),
         }
     }

@@ -324,6 +324,7 @@ impl World {
             | Request::TimeToLive(_)
             | Request::Leases
             | Request::OnWatch { .. }
+            | Request::Members
             | Request::Authenticate => panic!("a mirror never asks {}", flight.request),
         }
     }
@@ -377,6 +378,7 @@ impl World {
             writeln!(self.trace, "{} < {output}", self.now).expect("a string takes all");
             match output {
                 Output::Send { attempt, request, .. } => self.send(attempt, request),
+                Output::Redial { .. } | Output::Introduce { .. } => {}
                 Output::Cancel { attempt } => drop(self.flights.remove(&attempt)),
                 Output::Event(event) => self.viewer.see(&event),
             }

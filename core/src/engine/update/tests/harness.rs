@@ -35,7 +35,10 @@ impl Harness {
 
     pub fn idle(layout: Layout) -> Self {
         let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
-        let engine = Engine::new(Time::ZERO, Setup { layout, tuning, members: 2, seed: 1 });
+        let engine = Engine::new(
+            Time::ZERO,
+            Setup { layout, tuning, members: 2, authenticates: false, seed: 1 },
+        );
         Self { engine, now: Time::ZERO, lines: Vec::new(), put: Value::default() }
     }
 

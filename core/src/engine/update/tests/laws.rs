@@ -165,7 +165,10 @@ impl Run {
                 assert_eq!(self.ended.replace(self.now), None, "ended twice");
                 None
             }
-            Output::Cancel { .. } | Output::Event(_) => None,
+            Output::Cancel { .. }
+            | Output::Redial { .. }
+            | Output::Introduce { .. }
+            | Output::Event(_) => None,
         }
     }
 
@@ -202,7 +205,7 @@ proptest! {
     ) {
         let tuning = Tuning { jitter_percent: jitter, ..Tuning::default() };
         let layout = Layout::default();
-        let setup = Setup { layout, tuning: tuning.clone(), members: 3, seed };
+        let setup = Setup { layout, tuning: tuning.clone(), members: 3, authenticates: false, seed };
         let mut run = Run {
             engine: Engine::new(Time::ZERO, setup),
             tuning,

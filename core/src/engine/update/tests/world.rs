@@ -60,8 +60,13 @@ type Seen = BTreeMap<String, u32>;
 impl World {
     fn new(foreign: bool) -> Self {
         let client = |seed| {
-            let setup =
-                Setup { layout: Layout::default(), tuning: Tuning::default(), members: 3, seed };
+            let setup = Setup {
+                layout: Layout::default(),
+                tuning: Tuning::default(),
+                members: 3,
+                authenticates: false,
+                seed,
+            };
             Client {
                 engine: Engine::new(Time::ZERO, setup),
                 deadline: Time::ZERO + WITHIN,
@@ -117,6 +122,7 @@ impl World {
             Output::Cancel { attempt } => {
                 self.streams.retain(|stream| (stream.client, stream.attempt) != (client, attempt));
             }
+            Output::Redial { .. } | Output::Introduce { .. } => {}
             Output::Event(Event::Propose { base, .. }) => self.clients[client].asked = Some(base),
             Output::Event(Event::Updated { outcome, .. }) => {
                 let client = &mut self.clients[client];
@@ -187,6 +193,7 @@ impl World {
             | Request::Leases
             | Request::OnWatch { .. }
             | Request::Status
+            | Request::Members
             | Request::Authenticate => panic!("an update does not ask for {request}"),
         };
         Some((client, attempt, reply))
