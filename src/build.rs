@@ -180,6 +180,9 @@ impl RegistryBuilder {
             #[cfg(feature = "memory")]
             Source::Embedded(_) => 1,
         };
+        #[cfg(feature = "etcd")]
+        let authenticates = self.credentials.is_some();
+        #[cfg(not(feature = "etcd"))]
         let authenticates = false;
         let setup = Setup { layout, tuning: self.tuning, members, authenticates, seed };
         match self.source {

@@ -47,6 +47,13 @@ pub struct Tuning {
     pub batch_bytes: u32,
     /// Own keys that are watched at most.
     pub own_watches: u32,
+    /// How long a member that failed is left alone, the first time.
+    pub quarantine_base: Duration,
+    /// How long it is left alone at most, when it goes on failing.
+    pub quarantine_cap: Duration,
+    /// How often the cluster is asked for its members, to be reached beside those that were given;
+    /// `None`: never.
+    pub member_list_every: Option<Duration>,
     /// Requests in flight at most, watches not counted; beyond it calls are refused as busy.
     pub max_in_flight: u32,
 }
@@ -72,6 +79,9 @@ impl Default for Tuning {
             batch_keys: 126,
             batch_bytes: 1 << 20,
             own_watches: 200,
+            quarantine_base: Duration::from_secs(1),
+            quarantine_cap: Duration::from_secs(30),
+            member_list_every: None,
             max_in_flight: 1_024,
         }
     }
@@ -121,6 +131,9 @@ impl Tuning {
             batch_keys,
             batch_bytes,
             own_watches: _,
+            quarantine_base,
+            quarantine_cap,
+            member_list_every,
             max_in_flight,
         } = *self;
         // A longer one is no sign of life any more.
@@ -136,6 +149,11 @@ impl Tuning {
         time("healthy_after", healthy_after, Duration::ZERO..=DAY)?;
         time("probe_after", probe_after, MILLI..=DAY)?;
         time("probe_timeout", probe_timeout, MILLI..=HOUR)?;
+        time("quarantine_base", quarantine_base, MILLI..=HOUR)?;
+        time("quarantine_cap", quarantine_cap, quarantine_base..=HOUR)?;
+        if let Some(every) = member_list_every {
+            time("member_list_every", every, Duration::from_secs(1)..=DAY)?;
+        }
         number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
         number("clock_error_permille", clock_error_permille, 0..=500)?;
         // Fewer, and one lost answer loses the lease.
@@ -188,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 20] = [
+        let changes: [fn(&mut Tuning); 23] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -199,6 +217,9 @@ mod tests {
             |tuning| tuning.healthy_after = Duration::MAX,
             |tuning| tuning.probe_after = Duration::ZERO,
             |tuning| tuning.probe_timeout = Duration::ZERO,
+            |tuning| tuning.quarantine_base = Duration::ZERO,
+            |tuning| tuning.quarantine_cap = Duration::from_millis(999),
+            |tuning| tuning.member_list_every = Some(Duration::ZERO),
             |tuning| tuning.max_keys_per_lease = 0,
             |tuning| tuning.clock_error_permille = 501,
             |tuning| tuning.renewals_per_ttl = 2,
@@ -227,6 +248,9 @@ mod tests {
         healthy_after is 18446744073709551615.999999999s; allowed is 0ns to 86400s
         probe_after is 0ns; allowed is 1ms to 86400s
         probe_timeout is 0ns; allowed is 1ms to 3600s
+        quarantine_base is 0ns; allowed is 1ms to 3600s
+        quarantine_cap is 999ms; allowed is 1s to 3600s
+        member_list_every is 0ns; allowed is 1s to 86400s
         max_keys_per_lease is 0; allowed is 1 or more
         clock_error_permille is 501; allowed is 0 to 500
         renewals_per_ttl is 2; allowed is 3 to 100

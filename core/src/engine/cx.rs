@@ -39,6 +39,11 @@ impl Cx<'_> {
         self.wire.say(stream, say);
     }
 
+    /// Blames the member that serves a stream: it went silent.
+    pub fn blame_stream(&mut self, stream: AttemptId) {
+        self.wire.blame_stream(stream, self.tuning);
+    }
+
     /// Stops waiting for an attempt; ends its stream if it is a watch. Nothing of it arrives any
     /// more.
     pub fn cancel(&mut self, attempt: AttemptId) {

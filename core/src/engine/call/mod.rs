@@ -218,7 +218,11 @@ impl State {
 /// Whether a request may change what the store holds: records, history or leases.
 fn writes(request: &Request) -> bool {
     match request {
-        Request::Range(_) | Request::TimeToLive(_) | Request::Leases | Request::Status => false,
+        Request::Range(_)
+        | Request::TimeToLive(_)
+        | Request::Leases
+        | Request::Status
+        | Request::Members => false,
         Request::Txn(txn) => txn_writes(txn),
         Request::Put(_)
         | Request::Delete(_)
@@ -228,7 +232,6 @@ fn writes(request: &Request) -> bool {
         | Request::KeepAlive(_)
         | Request::Watch(_)
         | Request::OnWatch { .. }
-        | Request::Members
         | Request::Authenticate => true,
     }
 }

@@ -303,6 +303,7 @@ fn a_lease_counts_from_when_it_was_asked_for() {
     assert_snapshot!(h.trace(), @"
     3.000s > #3 m0 keepalive lease=L1
     6.000s > #3 cancel
+    6.000s > m0 redial
     6.100s > #4 m0 keepalive lease=L1
     8.910s > #4 cancel
     8.910s > registration 1 lost LeaseLost
@@ -330,6 +331,7 @@ fn an_unanswered_grant_is_never_used() {
     0.000s < register 1 web/a ready Replace
     0.000s > #1 m0 grant lease=L1 ttl=9s
     3.000s > #1 cancel
+    3.000s > m0 redial
     3.100s > #2 m0 grant lease=L2 ttl=9s
     4.000s < #1 granted lease=L1 ttl=9s
     4.000s < #2 granted lease=L2 ttl=9s
@@ -356,6 +358,7 @@ fn an_unanswered_publish_is_repeated_under_its_guard_and_taints_the_lease() {
     0.000s < #1 granted lease=L1 ttl=9s
     0.000s > #2 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     0.000s < #2 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #3 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     1.000s < #3 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @5
     1.000s > registration 1 registered @5 lease=L1 sequence=1
@@ -674,10 +677,12 @@ fn a_shutdown_that_runs_out_hears_of_its_revokes() {
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.750s > #4 m0 revoke lease=L1
     3.000s > #3 cancel
+    3.000s > m0 redial
     3.100s > #5 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
     4.750s > #4 cancel
     4.850s > #6 m0 revoke lease=L1
     6.100s > #5 cancel
+    6.100s > m0 redial
     6.300s > #7 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
     7.000s > registration 1 gone: removal not confirmed in time
     7.850s > #6 cancel
@@ -817,6 +822,7 @@ fn a_refused_own_watch_is_made_again_and_its_key_is_read() {
     h.reply(5, read(9, Some(ours)));
     assert_snapshot!(h.trace(), @"
     0.000s < #3 watch @0 id=-1 created canceled
+    0.000s > m0 redial
     0.000s > #3 cancel
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     0.100s > #5 m0 range /p/instances/web/a
@@ -970,6 +976,7 @@ fn a_refusal_in_strange_words_ends_no_registration() {
     }
     assert_snapshot!(outcome, @"
     0.000s < #3 failed: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
+    0.000s > m0 redial
     0.000s > registration 1 denied: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: InvalidArgument: etcdserver: something new
@@ -979,6 +986,7 @@ fn a_refusal_in_strange_words_ends_no_registration() {
     0.000s > registration 1 denied: etcdserver: mvcc: required revision has been compacted
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: not capable
+    0.000s > m0 redial
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     ");
 }
@@ -1038,8 +1046,10 @@ fn a_renewal_is_tried_once_more_before_its_lease_is_over() {
     assert_snapshot!(h.trace(), @"
     3.000s > #3 m0 keepalive lease=L1
     3.000s < #3 failed: connection lost: reset
+    3.000s > m0 redial
     7.410s > #4 m0 keepalive lease=L1
     7.410s < #4 failed: connection lost: reset
+    7.410s > m0 redial
     ");
 }
 
@@ -1148,6 +1158,7 @@ fn a_restored_store_gets_all_anew_on_new_leases() {
     h.reply(10, Reply::Revoke(RevokeReply { header: header(3) }));
     assert_snapshot!(h.trace(), @"
     0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     1.000s < #4 watch @2 id=1 created
     1.000s > #5 m0 range /p/instances/web/a
@@ -1249,6 +1260,7 @@ fn own_keys_are_read_after_their_watch_was_lost() {
     h.reply(3, gave_up()).wait(1).reply(4, created(50)).wait(1).reply(5, read(50, None)).wait(1);
     assert_snapshot!(h.trace(), @"
     0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     1.000s < #4 watch @50 id=1 created
     1.100s > #5 m0 range /p/instances/web/a
