@@ -56,6 +56,8 @@ pub struct Tuning {
     pub member_list_every: Option<Duration>,
     /// Requests in flight at most, watches not counted; beyond it calls are refused as busy.
     pub max_in_flight: u32,
+    /// Bytes of keys and values in them at most; beyond it calls and updates are refused as busy.
+    pub max_in_flight_bytes: u32,
 }
 
 impl Default for Tuning {
@@ -83,6 +85,7 @@ impl Default for Tuning {
             quarantine_cap: Duration::from_secs(30),
             member_list_every: None,
             max_in_flight: 1_024,
+            max_in_flight_bytes: 64 << 20,
         }
     }
 }
@@ -135,6 +138,7 @@ impl Tuning {
             quarantine_cap,
             member_list_every,
             max_in_flight,
+            max_in_flight_bytes,
         } = *self;
         // A longer one is no sign of life any more.
         let range = Duration::from_secs(1)..=DAY;
@@ -165,7 +169,9 @@ impl Tuning {
         number("page_limit", page_limit, 1..=u32::MAX)?;
         number("batch_keys", batch_keys, 1..=126)?;
         number("batch_bytes", batch_bytes, 1..=3 << 19)?;
-        number("max_in_flight", max_in_flight, 1..=u32::MAX)
+        number("max_in_flight", max_in_flight, 1..=u32::MAX)?;
+        // Less, and the largest request never goes.
+        number("max_in_flight_bytes", max_in_flight_bytes, 3 << 19..=u32::MAX)
     }
 }
 
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 23] = [
+        let changes: [fn(&mut Tuning); 24] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -230,6 +236,7 @@ mod tests {
             |tuning| tuning.batch_keys = 127,
             |tuning| tuning.batch_bytes = 0,
             |tuning| tuning.max_in_flight = 0,
+            |tuning| tuning.max_in_flight_bytes = (3 << 19) - 1,
         ];
         let errors = changes.map(|change| {
             let mut tuning = Tuning::default();
@@ -261,6 +268,7 @@ mod tests {
         batch_keys is 127; allowed is 1 to 126
         batch_bytes is 0; allowed is 1 to 1572864
         max_in_flight is 0; allowed is 1 or more
+        max_in_flight_bytes is 1572863; allowed is 1572864 or more
         ");
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Flight {
     pub place: Place,
     /// To send it anew, where a token may turn out to be old.
     pub request: Option<Request>,
+    /// Of keys and values in it.
+    pub bytes: usize,
     /// Whether anything of it has been delivered: a stream that spoke is not opened anew in secret.
     pub spoke: bool,
 }

@@ -201,6 +201,14 @@ pub enum CallError {
         /// The limit.
         limit: u32,
     },
+    /// What is in flight holds too much already; nothing was sent.
+    #[error("busy: {bytes} bytes in flight with this request, the limit is {limit}")]
+    BusyBytes {
+        /// Bytes of keys and values in flight, those of the refused request included.
+        bytes: u32,
+        /// The limit.
+        limit: u32,
+    },
     /// The engine is shut down or shutting down; nothing was sent.
     #[error("shut down")]
     Closed,

@@ -23,6 +23,8 @@ pub(crate) struct Wire {
     /// By the number that the backend knows.
     flights: BTreeMap<AttemptId, Flight>,
     limits: BTreeSet<(Time, AttemptId)>,
+    /// Of keys and values in all flights.
+    bytes: usize,
     /// The backend's number of attempts that were sent anew, by the owner's.
     renamed: BTreeMap<AttemptId, AttemptId>,
     /// Attempts that wait for a token, and such as fail for want of one.
@@ -48,6 +50,7 @@ impl Wire {
             last: 0,
             flights: BTreeMap::new(),
             limits: BTreeSet::new(),
+            bytes: 0,
             renamed: BTreeMap::new(),
             parked: BTreeSet::new(),
             refused: VecDeque::new(),
@@ -76,8 +79,10 @@ impl Wire {
             give_up_at,
             place: Place::Parked,
             request: None,
+            bytes: request.payload_bytes(),
             spoke: false,
         };
+        self.bytes += flight.bytes;
         self.flights.insert(attempt, flight);
         if let Some(at) = give_up_at {
             self.limits.insert((at, attempt));
@@ -116,6 +121,7 @@ impl Wire {
             self.leave(attempt, &flight);
         }
         self.limits.clear();
+        self.bytes = 0;
         self.renamed.clear();
         self.parked.clear();
         self.refused.clear();
@@ -276,6 +282,11 @@ impl Wire {
         [limit, login].into_iter().flatten().min()
     }
 
+    /// Bytes of keys and values in them, those of watches included.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.bytes
+    }
+
     pub fn calls_in_flight(&self) -> usize {
         self.limits.len()
     }
@@ -354,6 +365,7 @@ impl Wire {
             self.limits.insert((at, anew));
         }
         let (known_as, owner) = (flight.known_as, flight.owner);
+        self.bytes += flight.bytes;
         self.flights.insert(anew, flight);
         match self.auth.gate() {
             Gate::Open => self.carry(anew, request),
@@ -425,6 +437,7 @@ impl Wire {
 
     fn forget(&mut self, attempt: AttemptId) -> Option<Flight> {
         let flight = self.flights.remove(&attempt)?;
+        self.bytes -= flight.bytes;
         if let Some(at) = flight.give_up_at {
             self.limits.remove(&(at, attempt));
         }

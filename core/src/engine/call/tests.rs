@@ -369,6 +369,39 @@ fn busy() {
     ");
 }
 
+/// What is on the wire counts, and what waits to be sent again; what was answered does not.
+#[test]
+fn busy_by_bytes() {
+    let mut h = Harness::new();
+    h.engine.tuning.max_in_flight_bytes = 100;
+    let put = |h: &mut Harness, id, size: usize| {
+        let value = Value::from(vec![0; size]);
+        let request = Request::Put(Put { key: key(), value, ..Put::default() });
+        h.command(Command::Call { id: OpId(id), request, within: WITHIN });
+    };
+    put(&mut h, 1, 59);
+    put(&mut h, 2, 40);
+    h.reply(1, Reply::Failed(StoreError::NoLeader));
+    put(&mut h, 3, 40);
+    h.wait(Duration::from_secs(1)).reply(2, Reply::Put(PutReply::default()));
+    put(&mut h, 4, 39);
+    assert_snapshot!(h.trace(), @"
+    0.000s < call 1 put k=59B:27b1b180 within 10s
+    0.000s > #1 m1 put k=59B:27b1b180
+    0.000s < call 2 put k=40B:ae3b7be3 within 10s
+    0.000s > call 2 busy: 101 bytes in flight with this request, the limit is 100
+    0.000s < #1 failed: etcdserver: no leader
+    0.000s > m1 redial
+    0.000s < call 3 put k=40B:ae3b7be3 within 10s
+    0.000s > call 3 busy: 101 bytes in flight with this request, the limit is 100
+    0.100s > #2 m0 put k=59B:27b1b180
+    1.000s < #2 put @0
+    1.000s > call 1 put @0
+    1.000s < call 4 put k=39B:c58e2f38 within 10s
+    1.000s > #3 m0 put k=39B:c58e2f38
+    ");
+}
+
 #[test]
 fn what_is_refused_before_it_is_sent() {
     let large = |size: usize| Value::from(vec![0; size]);
