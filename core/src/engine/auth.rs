@@ -17,6 +17,7 @@
 //! a hundred reads, and meanwhile everything fails as refused, at once. A missing right is not this
 //! machine's: the login stands, and each owner retries slowly by itself.
 
+use super::output::Login;
 use super::retry::Backoff;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -67,6 +68,15 @@ impl Auth {
             State::Off
         };
         Self { state, logins: 0, since: Time::ZERO, backoff: Backoff::default(), rng }
+    }
+
+    pub fn standing(&self) -> Login {
+        match self.state {
+            State::Off => Login::None,
+            State::Wanted { .. } | State::Asking { .. } => Login::Pending,
+            State::LoggedIn => Login::Done,
+            State::Refused { .. } => Login::Refused,
+        }
     }
 
     pub fn gate(&self) -> Gate {

@@ -92,6 +92,16 @@ impl Members {
         self.current
     }
 
+    /// The member asked last.
+    pub fn current(&self) -> MemberId {
+        self.current
+    }
+
+    /// Whether every member is quarantined.
+    pub fn all_failed(&self, now: Time) -> bool {
+        self.members.iter().all(|member| member.rank(now).0 >= SERVED)
+    }
+
     /// An attempt that was sent at `sent_at` failed in a way that another member might not. True:
     /// that is news, and new connections are to be made.
     pub fn blame(&mut self, member: MemberId, sent_at: Time, now: Time, tuning: &Tuning) -> bool {

@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::input::{Command, Conflict, Input, Proposal};
 pub use self::output::{
-    CallError, Event, Gone, LossReason, Output, RegistrationEvent, UpdateOutcome,
+    CallError, Event, Gone, Login, LossReason, Output, RegistrationEvent, Standing, UpdateOutcome,
 };
 pub use self::view::{Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread};
 
@@ -191,6 +191,16 @@ impl Engine {
     /// A directory's present snapshot.
     pub fn snapshot(&self, id: DirectoryId) -> Option<&Snapshot> {
         self.mirrors.get(&id).map(Mirror::snapshot)
+    }
+
+    /// How the store stands, as far as asking it goes.
+    pub fn standing(&self) -> Standing {
+        self.wire.standing()
+    }
+
+    /// Bytes of keys and values in what is in flight.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.wire.bytes_in_flight()
     }
 
     /// Requests in flight, watches not counted.

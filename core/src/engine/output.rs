@@ -39,6 +39,32 @@ pub enum Output {
     Event(Event),
 }
 
+/// How the store stands, as far as asking it goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// The member asked last.
+    pub member: MemberId,
+    /// Whether every member has failed lately, and none has answered since.
+    pub away: bool,
+    /// How the login is.
+    pub login: Login,
+}
+
+/// How the login to the store is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Login {
+    /// There are no credentials.
+    #[default]
+    None,
+    /// There is no token yet, or not any more; requests wait for one.
+    Pending,
+    /// Requests carry a token, or need none.
+    Done,
+    /// The store refuses the credentials; everything fails until it does not.
+    Refused,
+}
+
 /// What the application must learn.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub enum Event {

@@ -8,7 +8,7 @@ use super::epoch::{Witness, needs_leader};
 pub(crate) use super::flight::Owner;
 use super::flight::{Flight, Kind, Place, Sent};
 use super::members::Members;
-use super::output::Output;
+use super::output::{Output, Standing};
 use super::retry::{Backoff, Budget};
 use crate::rng::Rng;
 use crate::time::Time;
@@ -304,6 +304,15 @@ impl Wire {
     pub fn members_listed(&mut self, list: &[MemberInfo]) {
         for (member, urls) in self.members.listed(list) {
             self.outputs.push_back(Output::Introduce { member, urls });
+        }
+    }
+
+    /// How the store stands, as far as asking it goes.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            member: self.members.current(),
+            away: self.members.all_failed(self.now),
+            login: self.auth.standing(),
         }
     }
 
