@@ -1,14 +1,16 @@
 use std::fmt;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use etcd_client::AuthClient;
 use http::HeaderValue;
 use portolan_core::waist::{Code, StoreError};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Mutex;
 use tonic::body::Body;
 use tower::{BoxError, Service};
 
@@ -24,12 +26,67 @@ struct Shared {
     credentials: Option<Credentials>,
     token: RwLock<Token>,
     /// Held while a token is asked for, so that many calls at a start ask once.
-    asking: Mutex<()>,
+    asking: tokio::sync::Mutex<()>,
 }
 
 pub(crate) struct Credentials {
     pub(crate) user: String,
-    pub(crate) password: SecretString,
+    pub(crate) password: Password,
+}
+
+pub(crate) enum Password {
+    Fixed(SecretString),
+    /// In the first line of a file.
+    File {
+        path: PathBuf,
+        /// What was read last, by its fingerprint; of use to tell that it changed.
+        known: Mutex<Option<u64>>,
+    },
+}
+
+impl Password {
+    /// Reads the file, so that every later change shows. Blocks.
+    pub(crate) fn file(path: PathBuf) -> Self {
+        let known = std::fs::read(&path).ok().map(|bytes| fingerprint(&bytes));
+        Self::File { path, known: Mutex::new(known) }
+    }
+
+    async fn read(&self) -> Result<SecretString, StoreError> {
+        match self {
+            Self::Fixed(password) => Ok(password.clone()),
+            Self::File { path, known } => {
+                let bytes = read(path.clone()).await.map_err(|error| unusable(path, &error))?;
+                *lock(known) = Some(fingerprint(&bytes));
+                let text = String::from_utf8(bytes).map_err(|_| unusable(path, &"is not UTF-8"))?;
+                let text = SecretString::from(text);
+                match text.expose_secret().lines().next() {
+                    Some(line) if !line.is_empty() => Ok(line.into()),
+                    Some(_) | None => Err(unusable(path, &"begins with an empty line")),
+                }
+            }
+        }
+    }
+}
+
+/// Nothing was asked, and no member is to blame; it may be mended any time.
+fn unusable(path: &Path, problem: &dyn fmt::Display) -> StoreError {
+    let message = format!("password file {}: {problem}", path.display());
+    StoreError::Other { code: Code::Unauthenticated, message }
+}
+
+async fn read(path: PathBuf) -> io::Result<Vec<u8>> {
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    read.unwrap_or_else(|_| Err(io::Error::other("nobody reads files any more")))
+}
+
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Token {
@@ -44,7 +101,7 @@ enum Token {
 impl Auth {
     pub(crate) fn new(credentials: Option<Credentials>) -> Self {
         let token = RwLock::new(Token::Missing);
-        Self(Arc::new(Shared { credentials, token, asking: Mutex::new(()) }))
+        Self(Arc::new(Shared { credentials, token, asking: tokio::sync::Mutex::new(()) }))
     }
 
     /// Makes sure that calls carry a token, if there are credentials: the first call of all waits
@@ -73,6 +130,7 @@ impl Auth {
         let Some(Credentials { user, password }) = &self.0.credentials else {
             return Err(StoreError::AuthFailed);
         };
+        let password = password.read().await?;
         let answer = asked.authenticate(user.clone(), password.expose_secret().to_owned()).await;
         let token = match answer {
             Ok(answer) => HeaderValue::from_str(answer.token()).map_err(|_| StoreError::Other {
@@ -101,6 +159,22 @@ impl Auth {
             Token::Missing => false,
             Token::NotNeeded | Token::Held(_) => true,
         }
+    }
+
+    /// Whether the password is in a file.
+    pub(crate) fn has_file(&self) -> bool {
+        let password = self.0.credentials.as_ref().map(|credentials| &credentials.password);
+        matches!(password, Some(Password::File { .. }))
+    }
+
+    /// Whether the password's file holds something else than when it was last read. One that cannot
+    /// be read holds nothing new.
+    pub(crate) async fn file_changed(&self) -> bool {
+        let password = self.0.credentials.as_ref().map(|credentials| &credentials.password);
+        let Some(Password::File { path, known }) = password else { return false };
+        let Ok(bytes) = read(path.clone()).await else { return false };
+        let now = Some(fingerprint(&bytes));
+        std::mem::replace(&mut *lock(known), now) != now
     }
 
     /// What calls carry now.

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use portolan_core::waist::{
-    Compact, Grant, KeepAlive, KeyRange, LeaseId, Reply, Request, Revision, Revoke, StoreError,
-    TimeToLive, Txn, Watch,
+    AttemptId, Certainty, Code, Compact, Grant, KeepAlive, KeyRange, LeaseId, Reply, Request,
+    Revision, Revoke, StoreError, TimeToLive, Txn, Watch,
 };
 use portolan_etcd::EtcdBackend;
 use portolan_kit::{Etcd, Release};
@@ -97,6 +97,59 @@ async fn a_store_without_authentication_needs_no_token() {
     }
     assert_eq!(started(&etcd, "Auth", "Authenticate"), 1);
     assert_eq!(driver.failure(Request::Authenticate).await, StoreError::AuthNotEnabled);
+}
+
+/// The password is read when it is needed, and a change of its file is told.
+#[tokio::test]
+async fn a_password_comes_from_a_file() {
+    let etcd = guarded();
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("password");
+    let builder = EtcdBackend::builder().address(etcd.client_url());
+    let mut driver = Driver::new(builder.password_file("root", &file));
+    let unusable = |problem: &str| StoreError::Other {
+        code: Code::Unauthenticated,
+        message: format!("password file {}: {problem}", file.display()),
+    };
+    let error = driver.failure(Request::Authenticate).await;
+    assert_eq!(error, unusable("No such file or directory (os error 2)"));
+    assert_eq!(error.certainty(), Certainty::NotDone);
+    assert!(!error.blames_member() && !error.is_permanent());
+
+    let news = (AttemptId::NEWS, Reply::CredentialsChanged);
+    let contents: [(&[u8], _); 4] = [
+        (b"a wrong secret\n", StoreError::AuthFailed),
+        (b"\nsecret", unusable("begins with an empty line")),
+        (b"", unusable("begins with an empty line")),
+        (b"secret\xff", unusable("is not UTF-8")),
+    ];
+    for (content, expected) in contents {
+        std::fs::write(&file, content).expect("it is written");
+        assert_eq!(driver.next().await, news, "{content:?}");
+        assert_eq!(driver.failure(Request::Authenticate).await, expected, "{content:?}");
+    }
+    // With or without what ends a line, and whatever comes after it.
+    for end in ["", "\n", "\r\n", "\nmore\n"] {
+        std::fs::write(&file, format!("{PASSWORD}{end}")).expect("it is written");
+        assert_eq!(driver.ask(Request::Authenticate).await, Reply::Authenticated, "{end:?}");
+        assert!(matches!(driver.ask(get("a")).await, Reply::Range(_)));
+    }
+    // What was read is no news, except when the look falls between the writing and the reading;
+    // nor is what is gone.
+    let looked = Duration::from_millis(2500);
+    let mut tries = 0;
+    while driver.next_within(looked).await.is_some() {
+        tries += 1;
+        assert!(tries < 3, "what was read is told as news");
+        std::fs::write(&file, format!("{PASSWORD}\n{tries}")).expect("it is written");
+        assert_eq!(driver.ask(Request::Authenticate).await, Reply::Authenticated);
+    }
+    std::fs::remove_file(&file).expect("it is removed");
+    assert_eq!(driver.next_within(looked).await, None);
+    std::fs::write(&file, PASSWORD).expect("it is written");
+    assert_eq!(driver.next().await, news);
+    let shown = format!("{:?}", driver.backend);
+    assert!(!shown.contains(PASSWORD), "{shown}");
 }
 
 /// Calls and watches alike: the first that carries a token that etcd has forgotten is refused, and

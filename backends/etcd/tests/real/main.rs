@@ -6,3 +6,5 @@ mod failures;
 mod harness;
 mod renewals;
 mod streams;
+mod tls;
+mod ways;
