@@ -25,7 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Etcd {
     name: String,
-    plan: Plan,
+    // In a box: tests keep servers beside smaller things.
+    plan: Box<Plan>,
     client: Port,
     peer: Port,
     /// Where a server that speaks TLS to its clients tells its health in the clear.
@@ -97,7 +98,16 @@ impl Etcd {
         let guardian = Guardian::over(folder.path())?;
         let (client, peer) = (Port::reserve()?, Port::reserve()?);
         let plain = plan.tls.is_some().then(Port::reserve).transpose()?;
-        Ok(Self { name, plan, client, peer, plain, process: None, guardian, folder })
+        Ok(Self {
+            name,
+            plan: Box::new(plan),
+            client,
+            peer,
+            plain,
+            process: None,
+            guardian,
+            folder,
+        })
     }
 }
 
