@@ -2,6 +2,7 @@
 //! tokens, queues, streams, failures. What etcd answers is the conformance suite's.
 
 mod auth;
+mod errors;
 mod failures;
 mod harness;
 mod renewals;
