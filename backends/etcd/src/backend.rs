@@ -81,24 +81,6 @@ impl EtcdBackend {
     fn call(
         &mut self,
         attempt: AttemptId,
-        clients: &Arc<Clients>,
-        call: impl Future<Output = Result<Reply, StoreError>> + Send + 'static,
-    ) {
-        let clients = clients.clone();
-        self.answer(attempt, async move {
-            clients.ready().await?;
-            call.await
-        });
-    }
-
-    /// As [`Self::call`], but nothing needs to be fetched first: this fetches it.
-    fn authenticate(&mut self, attempt: AttemptId, clients: Arc<Clients>) {
-        self.answer(attempt, async move { clients.authenticate().await });
-    }
-
-    fn answer(
-        &mut self,
-        attempt: AttemptId,
         answer: impl Future<Output = Result<Reply, StoreError>> + Send + 'static,
     ) {
         let replies = self.inbox.replies();
@@ -148,24 +130,24 @@ impl Backend for EtcdBackend {
             return self.inbox.replies().call(attempt, Reply::Failed(error));
         };
         match request {
-            Request::Range(ask) => self.call(attempt, &clients, clients.clone().range(ask)),
-            Request::Put(ask) => self.call(attempt, &clients, clients.clone().put(ask)),
-            Request::Delete(ask) => self.call(attempt, &clients, clients.clone().delete(ask)),
-            Request::Txn(ask) => self.call(attempt, &clients, clients.clone().txn(ask)),
-            Request::Compact(ask) => self.call(attempt, &clients, clients.clone().compact(ask)),
-            Request::Grant(ask) => self.call(attempt, &clients, clients.clone().grant(ask)),
-            Request::Revoke(ask) => self.call(attempt, &clients, clients.clone().revoke(ask)),
+            Request::Range(ask) => self.call(attempt, clients.range(ask)),
+            Request::Put(ask) => self.call(attempt, clients.put(ask)),
+            Request::Delete(ask) => self.call(attempt, clients.delete(ask)),
+            Request::Txn(ask) => self.call(attempt, clients.txn(ask)),
+            Request::Compact(ask) => self.call(attempt, clients.compact(ask)),
+            Request::Grant(ask) => self.call(attempt, clients.grant(ask)),
+            Request::Revoke(ask) => self.call(attempt, clients.revoke(ask)),
             Request::KeepAlive(ask) => self.renew(attempt, member, ask.lease),
             Request::TimeToLive(ask) => {
-                self.call(attempt, &clients, clients.clone().time_to_live(ask));
+                self.call(attempt, clients.time_to_live(ask));
             }
-            Request::Leases => self.call(attempt, &clients, clients.clone().leases()),
+            Request::Leases => self.call(attempt, clients.leases()),
             Request::Watch(watch) => self.watch(attempt, clients, watch),
             // Handled above: it goes where its stream went.
             Request::OnWatch { .. } => {}
-            Request::Status => self.call(attempt, &clients, clients.clone().status()),
-            Request::Members => self.call(attempt, &clients, clients.clone().members()),
-            Request::Authenticate => self.authenticate(attempt, clients),
+            Request::Status => self.call(attempt, clients.status()),
+            Request::Members => self.call(attempt, clients.members()),
+            Request::Authenticate => self.call(attempt, clients.authenticate()),
         }
     }
 

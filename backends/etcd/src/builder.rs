@@ -131,7 +131,9 @@ impl Builder {
         self
     }
 
-    /// Who we are to the store. A token is fetched before the first request.
+    /// Who we are to the store. A token is fetched by
+    /// [`Authenticate`](portolan_core::waist::Request::Authenticate), and sent with all that comes
+    /// after; nothing is fetched without being asked for.
     pub fn credentials(mut self, user: impl Into<String>, password: SecretString) -> Self {
         let password = Password::Fixed(password);
         self.credentials = Some(Credentials { user: user.into(), password });

@@ -77,9 +77,6 @@ async fn stream(
     orders: &mut mpsc::UnboundedReceiver<Order>,
     waiting: &mut Waiting,
 ) -> End {
-    if let Err(error) = clients.ready().await {
-        return End::Failed(error);
-    }
     let (say, said) = mpsc::unbounded_channel();
     for renewal in &waiting.renewals {
         let _ = say.send(renewal.lease);

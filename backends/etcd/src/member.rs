@@ -31,7 +31,7 @@ pub(crate) struct Member {
 pub(crate) struct Clients {
     /// What errors call this member.
     pub(crate) name: String,
-    pub(crate) auth: Auth,
+    auth: Auth,
     /// Asks that the member has a leader, and is refused at once otherwise (row W17).
     strict: Client,
     /// For what a member may say without a leader. etcd-client sets the demand per client.
@@ -96,12 +96,7 @@ impl Clients {
         }
     }
 
-    /// Waits for the token, if one is needed. The first call of all fetches it.
-    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
-        self.auth.ready(self.strict.auth_client(), &self.name).await
-    }
-
-    pub(crate) async fn authenticate(&self) -> Result<Reply, StoreError> {
+    pub(crate) async fn authenticate(self: Arc<Self>) -> Result<Reply, StoreError> {
         self.auth.renew(self.strict.auth_client(), &self.name).await?;
         Ok(Reply::Authenticated)
     }
