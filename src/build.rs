@@ -26,7 +26,15 @@ pub struct RegistryBuilder {
     seed: Option<u64>,
     own_thread: bool,
     #[cfg(feature = "etcd")]
-    credentials: Option<(String, secrecy::SecretString)>,
+    login: Option<(String, Password)>,
+    #[cfg(feature = "etcd")]
+    tls: Option<portolan_etcd::Tls>,
+}
+
+#[cfg(feature = "etcd")]
+enum Password {
+    Fixed(secrecy::SecretString),
+    File(std::path::PathBuf),
 }
 
 enum Source {
@@ -56,7 +64,7 @@ pub enum BuildError {
         /// Which.
         what: &'static str,
     },
-    /// An address of etcd that is none, or too many.
+    /// An address of etcd that is none, too many, or TLS settings that cannot be used.
     #[cfg(feature = "etcd")]
     #[error(transparent)]
     Etcd(#[from] portolan_etcd::BuildError),
@@ -91,11 +99,15 @@ impl RegistryBuilder {
             seed: None,
             own_thread: false,
             #[cfg(feature = "etcd")]
-            credentials: None,
+            login: None,
+            #[cfg(feature = "etcd")]
+            tls: None,
         }
     }
 
-    /// etcd's members, each as `HOST:PORT` or `http://HOST:PORT`.
+    /// etcd's members, each as `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`. Without a
+    /// scheme it is `https` if [`tls`](Self::tls) is set. If it is not, the members of `https`
+    /// addresses are known by the authorities that the system trusts.
     #[cfg(feature = "etcd")]
     pub fn endpoints<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
         self.source = Source::Etcd(endpoints.into_iter().map(Into::into).collect());
@@ -106,7 +118,27 @@ impl RegistryBuilder {
     /// the first call, and again when etcd no longer knows it.
     #[cfg(feature = "etcd")]
     pub fn user(mut self, name: impl Into<String>, password: secrecy::SecretString) -> Self {
-        self.credentials = Some((name.into(), password));
+        self.login = Some((name.into(), Password::Fixed(password)));
+        self
+    }
+
+    /// As [`user`](Self::user), with a password that is read from the first line of a file each time
+    /// that a token is fetched, so that it may change while the process runs.
+    #[cfg(feature = "etcd")]
+    pub fn password_file(
+        mut self,
+        name: impl Into<String>,
+        path: impl Into<std::path::PathBuf>,
+    ) -> Self {
+        self.login = Some((name.into(), Password::File(path.into())));
+        self
+    }
+
+    /// Speaks TLS to etcd's members. Files are read by [`build`](Self::build), and again when they
+    /// change.
+    #[cfg(feature = "etcd")]
+    pub fn tls(mut self, tls: portolan_etcd::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -200,7 +232,7 @@ impl RegistryBuilder {
             Source::Embedded(_) => 1,
         };
         #[cfg(feature = "etcd")]
-        let authenticates = self.credentials.is_some();
+        let authenticates = self.login.is_some();
         #[cfg(not(feature = "etcd"))]
         let authenticates = false;
         let setup = Setup { layout, tuning: self.tuning, members, authenticates, seed };
@@ -213,8 +245,15 @@ impl RegistryBuilder {
                 for endpoint in endpoints {
                     etcd = etcd.address(endpoint);
                 }
-                if let Some((user, password)) = self.credentials {
-                    etcd = etcd.credentials(user, password);
+                match self.login {
+                    Some((user, Password::Fixed(password))) => {
+                        etcd = etcd.credentials(user, password);
+                    }
+                    Some((user, Password::File(path))) => etcd = etcd.password_file(user, path),
+                    None => {}
+                }
+                if let Some(tls) = self.tls {
+                    etcd = etcd.tls(tls);
                 }
                 start(apart, setup, limits, Clock::start, move || Ok(etcd.build()?))
             }

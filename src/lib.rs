@@ -86,7 +86,7 @@ pub use portolan_core::time::Time;
 pub use portolan_core::tuning::{Tuning, TuningError};
 pub use portolan_core::waist::{Key, LeaseId, Revision};
 #[cfg(feature = "etcd")]
-pub use portolan_etcd::BuildError as EtcdError;
+pub use portolan_etcd::{BuildError as EtcdError, Tls, TlsError, TlsPart};
 #[cfg(feature = "etcd")]
 pub use secrecy::SecretString;
 pub use semver::Version;
