@@ -6,7 +6,8 @@ use portolan_core::waist::{KeepAlive, Reply, Request, StoreError};
 use portolan_core::{Rng, Time};
 
 use super::leases::span;
-use super::{Backup, FIRST_TERM, Later, Model, Power, Waiting, Waits};
+use super::member::{Later, Power, Waiting, Waits};
+use super::{Backup, FIRST_TERM, Model};
 use crate::lessor::Lessor;
 use crate::log::LeaseStep;
 use crate::state::State;

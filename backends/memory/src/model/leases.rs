@@ -7,7 +7,8 @@ use portolan_core::waist::{
     TimeToLive, TimeToLiveReply,
 };
 
-use super::{Later, Model, Waiting, Waits};
+use super::Model;
+use super::member::{Later, Waiting, Waits};
 use crate::ClientId;
 use crate::log::{Cause, LeaseChange, LeaseStep};
 use crate::state::Command;

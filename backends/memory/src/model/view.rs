@@ -6,7 +6,8 @@ use portolan_core::Time;
 use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, Revision};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Power};
+use super::Model;
+use super::member::Power;
 use crate::{Config, Log};
 
 /// A lease as it is now.
