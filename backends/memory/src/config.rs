@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use portolan_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::Quirks;
@@ -11,9 +12,12 @@ use crate::Quirks;
 pub struct Config {
     /// The cluster's id, in every header.
     pub cluster_id: u64,
-    /// The member's id, in every header. Its lower 16 bits also go into every proposal, so they
+    /// The first member's id, in every header of its answers. Its lower 16 bits also go into every proposal, so they
     /// decide a byte of the limit of row E1.
     pub member_id: u64,
+    /// The ids of the members beside the first; empty: it is alone. Up to four, more are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_members: Vec<u64>,
     /// What status says the version is.
     pub version: String,
     /// How this release differs from the newest one.
@@ -53,6 +57,7 @@ impl Default for Config {
             // The ids of a member named "default" on the default ports.
             cluster_id: 0xcdf8_1818_e327_0a4e,
             member_id: 0x8e9e_05c5_2164_694d,
+            other_members: Vec::new(),
             version: "3.7.0".to_owned(),
             quirks: Quirks::default(),
             max_txn_ops: 128,
@@ -80,6 +85,19 @@ impl Config {
         Some(Self { version: version.to_owned(), quirks, ..Self::default() })
     }
 
+    /// With `count` members, from 1 to 5, whose ids are made up.
+    pub fn members(self, count: u16) -> Self {
+        let mut ids = Rng::new(self.member_id).fork("members");
+        let other_members = (1..count.min(MOST_MEMBERS)).map(|_| ids.bits()).collect();
+        Self { other_members, ..self }
+    }
+
+    /// The ids of all members, by their place.
+    pub fn member_ids(&self) -> impl Iterator<Item = u64> + use<'_> {
+        let others = self.other_members.iter().copied();
+        std::iter::once(self.member_id).chain(others).take(usize::from(MOST_MEMBERS))
+    }
+
     /// The longest message that gRPC takes, in bytes (row E1).
     pub const fn max_message_bytes(&self) -> u64 {
         self.max_request_bytes + (512 << 10)
@@ -102,3 +120,6 @@ impl Config {
         Duration::from_secs(5) + self.election_timeout.saturating_mul(2)
     }
 }
+
+/// More than five members only make a cluster slower.
+const MOST_MEMBERS: u16 = 5;

@@ -19,7 +19,7 @@ pub enum Input {
         from: ClientId,
         /// The attempt that the answer will carry.
         attempt: AttemptId,
-        /// Which member is asked.
+        /// Which member is asked, by its place.
         member: MemberId,
         /// What is asked.
         request: Request,
@@ -42,7 +42,7 @@ pub enum Input {
     Tick,
 }
 
-/// What may happen to the store.
+/// What may happen to the store. Of several members it happens to all, unless one is named.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub enum Fault {
     /// The process ends and starts again with its data: calls and streams break, the raft term
@@ -73,6 +73,36 @@ pub enum Fault {
     LeaderLost,
     /// There is a leader again: the term rises, and every countdown starts over (row L10).
     LeaderBack,
+    /// The leader hands over to this member, if that one hears of it.
+    LeaderTo(MemberId),
+    /// Something happens to one member alone.
+    Member(MemberId, MemberFault),
+}
+
+/// What may happen to one of several members.
+///
+/// Where a leader is stopped, held or cut off from a majority, the others elect another one between
+/// one and two election timeouts later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum MemberFault {
+    /// As [`Fault::Restart`].
+    Restart,
+    /// As [`Fault::Stop`].
+    Stop,
+    /// As [`Fault::Start`].
+    Start,
+    /// As [`Fault::Pause`]. What reaches it meanwhile is read when it goes on.
+    Pause,
+    /// As [`Fault::Resume`].
+    Resume,
+    /// The other members cannot reach it, nor it them; its clients can.
+    CutOff,
+    /// The others can reach it again.
+    Heal,
+    /// It applies nothing more, though it hears of it: what it serves by itself is from now.
+    Lag,
+    /// It applies all that it has to, and goes on doing so.
+    CatchUp,
 }
 
 /// What the store says to one client.

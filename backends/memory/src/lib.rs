@@ -1,6 +1,6 @@
 //! A deterministic in-memory model of etcd for the portolan service registry.
 //!
-//! [`Model`] is one etcd member as its clients see it: a plain machine that is handed every request
+//! [`Model`] is an etcd cluster of one to five members as its clients see it: a plain machine that is handed every request
 //! together with the time, and never looks at a clock, a socket or chance of its own. It stands in
 //! for etcd in tests, in the simulator and in a browser, so it has to be an honest double: what it
 //! answers, `docs/etcd.md` writes down row by row, and one conformance suite holds both the model and
@@ -55,8 +55,8 @@ mod txn;
 mod watch;
 
 pub use config::Config;
-pub use input::{ClientId, Fault, Input, Output};
+pub use input::{ClientId, Fault, Input, MemberFault, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
-pub use model::{LeaseView, Model};
+pub use model::{LeaseView, MemberView, Model};
 pub use quirks::Quirks;
 pub use size::reply_size;

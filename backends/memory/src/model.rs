@@ -1,15 +1,16 @@
-//! One etcd member as its clients see it.
+//! An etcd cluster as its clients see it.
 //!
 //! ```text
-//! request ─→ refused by gRPC, checks, limits ──────────────────────────────→ answer
-//!         ─→ read from the member's own state ─────────────────────────────→ answer
-//!         ─→ command ─→ (waits for a leader) ─→ applied ─→ log, watchers ──→ answer
-//! tick ────→ expired lease ─→ command ─↗
+//! request ─→ refused by gRPC, checks, limits ────────────────────────────────→ answer
+//!         ─→ read from the member's own state ───────────────────────────────→ answer
+//!         ─→ command ─→ (waits for a leader) ─→ agreed on ─→ log, watchers ──→ answer
+//! tick ────→ expired lease ─→ command ─↗        └─→ members that lag ─→ their watchers
 //! ```
 //!
-//! What one member has (`Member`) is apart from what the leader has (`Lessor`) and from what the
-//! whole cluster has (the log), so that members that lag can be added.
+//! What the whole cluster has agreed on (the log, and the state at its head) is apart from what
+//! its leader has (`Lessor`) and from what each member has (`Member`).
 
+mod cluster;
 mod commit;
 mod faults;
 mod leases;
@@ -20,35 +21,28 @@ mod view;
 use std::collections::VecDeque;
 
 use portolan_core::Time;
-use portolan_core::waist::{AttemptId, Header, Reply, Revision};
+use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Revision};
 
-use crate::lessor::Lessor;
 use crate::state::State;
 use crate::watch::{Said, Scene, Watches};
 use crate::{ClientId, Config, Input, Log, Output};
-use member::{Member, Power, Waiting, Waits};
+use cluster::Cluster;
+use member::{Member, Power};
 
-pub use view::LeaseView;
+pub use view::{LeaseView, MemberView};
 
 /// The in-memory model of etcd. See the crate's documentation.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub struct Model {
     config: Config,
     now: Time,
-    power: Power,
-    /// How often the history began anew: by a wipe, a restore, another cluster.
-    epoch: u64,
-    term: u64,
-    /// Since when there is no leader, if there is none.
-    leaderless_since: Option<Time>,
-    member: Member,
-    lessor: Lessor,
+    cluster: Cluster,
+    members: Vec<Member>,
+    /// The state at the head of the log.
+    head: State,
     log: Log,
     /// How many leases were granted with an id of our choice.
     chosen: u64,
-    waiting: Vec<Waiting>,
-    /// What has arrived while the process is held.
-    held: VecDeque<Input>,
     backup: Option<Box<Backup>>,
     outputs: VecDeque<Output>,
 }
@@ -61,21 +55,18 @@ struct Backup {
 }
 
 impl Model {
-    /// A fresh member that leads a cluster of its own, at time 0 with an empty store.
+    /// A fresh cluster at time 0, with an empty store, led by its first member.
     pub fn new(config: Config) -> Self {
+        let cluster = Cluster::new();
+        let members = config.member_ids().map(|id| Member::new(id, 0, cluster.term)).collect();
         Self {
             config,
             now: Time::ZERO,
-            power: Power::On,
-            epoch: 0,
-            term: FIRST_TERM,
-            leaderless_since: None,
-            member: Member::new(),
-            lessor: Lessor::default(),
+            cluster,
+            members,
+            head: State::new(),
             log: Log::default(),
             chosen: 0,
-            waiting: Vec::new(),
-            held: VecDeque::new(),
             backup: None,
             outputs: VecDeque::new(),
         }
@@ -86,28 +77,13 @@ impl Model {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.run_timers(now);
         self.now = self.now.max(now);
-        if self.power == Power::Held {
-            match input {
-                Input::Request { .. } | Input::Cancel { .. } | Input::Disconnect { .. } => {
-                    self.held.push_back(input);
-                    return;
-                }
-                Input::Fault(_) | Input::Tick => {}
-            }
-        }
         match input {
-            // One member stands for all of them so far.
-            Input::Request { from, attempt, member: _, request } => {
-                self.request(from, attempt, request);
-            }
-            Input::Cancel { from, attempt } => {
-                self.member.watches.close((from, attempt));
-                self.waiting.retain(|call| (call.from, call.attempt) != (from, attempt));
-            }
-            Input::Disconnect { from } => {
-                self.member.watches.close_client(from);
-                self.waiting.retain(|call| call.from != from);
-                self.outputs.retain(|output| output.to != from);
+            Input::Request { member, .. } => self.arrive(self.place(member), input),
+            // A client may have asked any of them.
+            Input::Cancel { .. } | Input::Disconnect { .. } => {
+                for m in 0..self.members.len() {
+                    self.arrive(m, input.clone());
+                }
             }
             Input::Fault(fault) => self.fault(fault),
             Input::Tick => {}
@@ -121,15 +97,19 @@ impl Model {
 
     /// When to pass [`Input::Tick`] if nothing else happens first.
     pub fn poll_timeout(&self) -> Option<Time> {
-        if self.power != Power::On {
+        let of_members = (0..self.members.len()).filter_map(|m| self.next_of_member(m));
+        let scan = self.works().then(|| self.cluster.lessor.next_scan(&self.config)).flatten();
+        of_members.chain([scan, self.cluster.elect_at].into_iter().flatten()).min()
+    }
+
+    /// When a member has something to do. A process that is held, or gone, has nothing.
+    fn next_of_member(&self, m: usize) -> Option<Time> {
+        let member = &self.members[m];
+        if member.power != Power::On {
             return None;
         }
-        let waits = self.waiting.iter().filter_map(|call| match &call.what {
-            Waits::Leader { until, .. } => Some(*until),
-            Waits::Revoke { .. } => None,
-        });
-        let timers =
-            [self.lessor.next_scan(&self.config), self.member.watches.next_tick(), self.cut_at()];
+        let waits = member.waiting.iter().filter_map(|call| call.what.until());
+        let timers = [member.watches.next_tick(), self.cut_at(m), member.sight.forget_at];
         timers.into_iter().flatten().chain(waits).min()
     }
 
@@ -138,40 +118,59 @@ impl Model {
             // After a hold timers run on waking, not when they were due.
             self.now = self.now.max(due);
             self.give_up_waiting();
+            self.run_elections();
             self.cut_streams();
             self.expire_leases();
-            self.on_watches(|watches, scene, said| watches.tick(scene, said));
+            for m in 0..self.members.len() {
+                if self.members[m].power == Power::On {
+                    self.on_watches(m, |watches, scene, said| watches.tick(scene, said));
+                }
+            }
         }
     }
 
-    fn header(&self) -> Header {
+    /// Which member stands at a place in the client's list; a model with fewer members takes the
+    /// rest of the list as further ways to them.
+    fn place(&self, member: MemberId) -> usize {
+        usize::from(member.0) % self.members.len()
+    }
+
+    /// What a member has applied.
+    fn state(&self, m: usize) -> &State {
+        self.members[m].behind.as_ref().map_or(&self.head, |behind| &behind.state)
+    }
+
+    fn header(&self, m: usize) -> Header {
         Header {
             cluster_id: self.config.cluster_id,
-            member_id: self.config.member_id,
-            revision: self.member.state.store.revision(),
-            raft_term: self.term,
+            member_id: self.members[m].id,
+            revision: self.state(m).store.revision(),
+            raft_term: self.members[m].term,
         }
     }
 
-    fn on_watches(&mut self, run: impl FnOnce(&mut Watches, Scene<'_>, &mut Said)) {
+    fn on_watches(&mut self, m: usize, run: impl FnOnce(&mut Watches, Scene<'_>, &mut Said)) {
         let mut said = Said::new();
-        let scene = Scene {
-            now: self.now,
-            config: &self.config,
-            store: &self.member.state.store,
-            header: self.header(),
-        };
-        run(&mut self.member.watches, scene, &mut said);
+        let header = self.header(m);
+        let member = &mut self.members[m];
+        let state = member.behind.as_ref().map_or(&self.head, |behind| &behind.state);
+        let scene = Scene { now: self.now, config: &self.config, store: &state.store, header };
+        run(&mut member.watches, scene, &mut said);
         for ((to, attempt), reply) in said {
             self.outputs.push_back(Output { to, attempt, reply: Reply::Watch(reply) });
         }
     }
 
-    fn reply(&mut self, to: ClientId, attempt: AttemptId, mut reply: Reply) {
+    /// Says something to a client, in the name of a member.
+    fn reply(&mut self, m: usize, to: ClientId, attempt: AttemptId, mut reply: Reply) {
         if let Some(header) = header_mut(&mut reply) {
-            let Header { cluster_id, member_id, revision, raft_term } = self.header();
+            let Header { cluster_id, member_id, revision, raft_term } = self.header(m);
             let own = if header.revision == Revision::ZERO { revision } else { header.revision };
             *header = Header { cluster_id, member_id, revision: own, raft_term };
+        }
+        if let Reply::Members(reply) = &mut reply {
+            // The one answer of etcd that leaves it out.
+            reply.header.revision = Revision::ZERO;
         }
         self.outputs.push_back(Output { to, attempt, reply });
     }
@@ -197,6 +196,3 @@ fn header_mut(reply: &mut Reply) -> Option<&mut Header> {
         }
     }
 }
-
-/// The raft term of a fresh cluster of one: its first election makes it 2.
-const FIRST_TERM: u64 = 2;

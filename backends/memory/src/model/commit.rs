@@ -1,14 +1,35 @@
 //! What consensus has agreed on is applied, written down, and told to those who watch.
 
-use portolan_core::waist::{Reply, StoreError};
+use portolan_core::waist::{AttemptId, Reply, StoreError};
 
+use super::member::{Behind, Then, Waiting, Waits};
 use super::{Model, leases};
+use crate::ClientId;
 use crate::log::{Cause, Change, LeaseStep};
 use crate::state::Command;
 use crate::store;
 
 impl Model {
-    /// Applies a command: the one place where anything changes.
+    /// Commits a request's command. Only for callers that hear of a leader.
+    pub(super) fn agree(
+        &mut self,
+        from: ClientId,
+        attempt: AttemptId,
+        command: Command,
+    ) -> Result<Reply, StoreError> {
+        let cause = match command {
+            Command::Revoke { lease } => Cause::Revoke { lease, from, attempt },
+            Command::Put(_)
+            | Command::Delete(_)
+            | Command::Txn(_)
+            | Command::Compact(_)
+            | Command::Grant { .. } => Cause::Request { from, attempt },
+        };
+        self.commit(command, cause)
+    }
+
+    /// Appends a command to the log: the one place where anything changes. Members in step apply
+    /// it at once, the others when they can.
     pub(super) fn commit(
         &mut self,
         mut command: Command,
@@ -22,8 +43,9 @@ impl Model {
             Command::Revoke { lease } => ended = Some(*lease),
             Command::Put(_) | Command::Delete(_) | Command::Txn(_) | Command::Compact(_) => {}
         }
-        let applied = self.member.state.apply(command, &self.config.quirks);
-        let revision = self.member.state.store.revision();
+        self.leave_behind(&command);
+        let applied = self.head.apply(command, &self.config.quirks);
+        let revision = self.head.store.revision();
         if self.config.keep_log {
             for (index, kv) in (0..).zip(&applied.changes) {
                 let kind = store::event_kind(kv);
@@ -32,12 +54,18 @@ impl Model {
             }
         }
         if !applied.changes.is_empty() {
-            self.on_watches(|watches, scene, said| watches.notify(scene, &applied.changes, said));
+            for m in 0..self.members.len() {
+                if self.members[m].behind.is_none() {
+                    self.on_watches(m, |watches, scene, said| {
+                        watches.notify(scene, &applied.changes, said);
+                    });
+                }
+            }
         }
         let reply = applied.reply?;
         if let Reply::Grant(granted) = &reply {
             let span = leases::span(granted.ttl_secs);
-            let expires = self.lessor.start(self.now, granted.lease, span);
+            let expires = self.cluster.lessor.start(self.now, granted.lease, span);
             if let Cause::Request { from, attempt } = cause {
                 let ttl_secs = granted.ttl_secs;
                 let step = LeaseStep::Granted { ttl_secs, expires, from, attempt };
@@ -48,5 +76,84 @@ impl Model {
             self.lease_ended(lease, cause);
         }
         Ok(reply)
+    }
+
+    /// Before a command is applied: members that cannot do so now keep the state they stand at, and
+    /// what they have to apply.
+    fn leave_behind(&mut self, command: &Command) {
+        for m in 0..self.members.len() {
+            let hears = self.hears(m);
+            let member = &mut self.members[m];
+            member.missed |= !hears;
+            if (!hears || member.lag) && member.behind.is_none() {
+                let state = self.head.clone();
+                member.behind = Some(Box::new(Behind { state, queue: Default::default() }));
+            }
+            if let Some(behind) = &mut member.behind {
+                behind.queue.push_back(command.clone());
+            }
+        }
+    }
+
+    /// A member applies all that it has to, and tells those who watch there.
+    pub(super) fn catch_up(&mut self, m: usize) {
+        while let Some(behind) = &mut self.members[m].behind {
+            let Some(command) = behind.queue.pop_front() else {
+                self.members[m].behind = None;
+                break;
+            };
+            let applied = behind.state.apply(command, &self.config.quirks);
+            if !applied.changes.is_empty() {
+                self.on_watches(m, |watches, scene, said| {
+                    watches.notify(scene, &applied.changes, said);
+                });
+            }
+        }
+        let count = self.state(m).applied;
+        let is_there =
+            |what: &Waits| matches!(what, Waits::Applied { count: wanted, .. } if *wanted <= count);
+        for Waiting { from, attempt, what } in self.members[m].take_waiting(is_there) {
+            match what {
+                Waits::Applied { then: Then::Say(result), .. } => {
+                    self.answered(m, from, attempt, result.map(Some));
+                }
+                Waits::Applied { then: Then::Ask(request), .. } => {
+                    self.request(m, from, attempt, request);
+                }
+                Waits::Leader { .. }
+                | Waits::Read { .. }
+                | Waits::Sent { .. }
+                | Waits::Revoke { .. } => {}
+            }
+        }
+    }
+
+    /// The answer to what was agreed on just now: a member gives it once it has applied it itself.
+    pub(super) fn when_applied(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        result: Result<Reply, StoreError>,
+    ) -> Result<Option<Reply>, StoreError> {
+        if self.members[m].behind.is_none() {
+            return result.map(Some);
+        }
+        let count = self.head.applied;
+        self.wait_applied(m, from, attempt, count, Then::Say(result));
+        Ok(None)
+    }
+
+    pub(super) fn wait_applied(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        count: u64,
+        then: Then,
+    ) {
+        let (since, until) = (self.now, self.now + self.config.request_timeout());
+        let what = Waits::Applied { count, then, since, until };
+        self.members[m].waiting.push(Waiting { from, attempt, what });
     }
 }

@@ -1,21 +1,58 @@
 //! What one member has, and the calls that it has not answered yet.
 
-use portolan_core::Time;
-use portolan_core::waist::{AttemptId, Header, LeaseId, Request, StoreError};
+use std::collections::VecDeque;
 
-use crate::ClientId;
+use portolan_core::Time;
+use portolan_core::waist::{AttemptId, Header, LeaseId, Reply, Request, StoreError};
+
 use crate::state::{Command, State};
 use crate::watch::Watches;
+use crate::{ClientId, Input};
 
-/// What one member has.
+/// What one member has of its own.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Member {
-    pub(super) state: State,
+    /// etcd's own id of it.
+    pub(super) id: u64,
+    pub(super) power: Power,
+    /// Whether no other member can be reached from it, nor it from them.
+    pub(super) cut: bool,
+    /// Whether it is kept from applying what it has received.
+    pub(super) lag: bool,
+    /// Whether something was agreed on without it: it cannot lead before it has that.
+    pub(super) missed: bool,
+    /// Its own older state, while it has not applied all; a member in step shares the cluster's.
+    pub(super) behind: Option<Box<Behind>>,
+    pub(super) sight: Sight,
+    /// The raft term when it last heard of a leader.
+    pub(super) term: u64,
     pub(super) watches: Watches,
+    pub(super) waiting: Vec<Waiting>,
+    /// What has arrived while the process is held.
+    pub(super) held: VecDeque<Input>,
+    /// Proposals that have reached it and were not agreed on: it leads without a majority, or is held.
+    pub(super) mail: Vec<Proposal>,
     /// The space alarm (row E2).
     pub(super) full: bool,
     /// Too far behind with applying to take proposals (row E3).
     pub(super) overloaded: bool,
+}
+
+/// What a member that lags stands at, and what it has still to apply.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) struct Behind {
+    pub(super) state: State,
+    pub(super) queue: VecDeque<Command>,
+}
+
+/// Which leader a member knows of. For a while this may be one that is gone.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+pub(super) struct Sight {
+    pub(super) leader: Option<usize>,
+    /// Since when it is this one, or none.
+    pub(super) since: Time,
+    /// When it gives up a leader that it does not hear of.
+    pub(super) forget_at: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -24,6 +61,16 @@ pub(super) enum Power {
     /// Held, as by SIGSTOP.
     Held,
     Off,
+}
+
+/// A command on its way to being agreed on, and whose it is.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) struct Proposal {
+    /// The member that was asked.
+    pub(super) asked: usize,
+    pub(super) from: ClientId,
+    pub(super) attempt: AttemptId,
+    pub(super) command: Command,
 }
 
 /// A call that is not answered yet.
@@ -38,6 +85,12 @@ pub(super) struct Waiting {
 pub(super) enum Waits {
     /// For a leader, until a time when this error is the answer.
     Leader { later: Later, until: Time, otherwise: StoreError },
+    /// A read, for a leader that it has asked how far the log is. A new one refuses it.
+    Read { request: Request, until: Time },
+    /// A proposal, for being agreed on. It may have been lost on the way.
+    Sent { since: Time, until: Time },
+    /// For the member to have applied so many commands.
+    Applied { count: u64, then: Then, since: Time, until: Time },
     /// For the revoke of a lease that is over (row L7). The header is from before (row R6).
     Revoke { lease: LeaseId, header: Header },
 }
@@ -46,12 +99,59 @@ pub(super) enum Waits {
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) enum Later {
     Request(Request),
-    /// Already proposed.
+    /// Ready to be proposed.
     Command(Command),
 }
 
+/// What is done once a member has applied what it waits for.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) enum Then {
+    Say(Result<Reply, StoreError>),
+    Ask(Request),
+}
+
+impl Waits {
+    /// When it is given up, if it ever is.
+    pub(super) fn until(&self) -> Option<Time> {
+        match self {
+            Self::Leader { until, .. }
+            | Self::Read { until, .. }
+            | Self::Sent { until, .. }
+            | Self::Applied { until, .. } => Some(*until),
+            Self::Revoke { .. } => None,
+        }
+    }
+}
+
 impl Member {
-    pub(super) fn new() -> Self {
-        Self { state: State::new(), watches: Watches::default(), full: false, overloaded: false }
+    /// A member that runs and knows a leader.
+    pub(super) fn new(id: u64, leader: usize, term: u64) -> Self {
+        Self {
+            id,
+            power: Power::On,
+            cut: false,
+            lag: false,
+            missed: false,
+            behind: None,
+            sight: Sight { leader: Some(leader), ..Sight::default() },
+            term,
+            watches: Watches::default(),
+            waiting: Vec::new(),
+            held: VecDeque::new(),
+            mail: Vec::new(),
+            full: false,
+            overloaded: false,
+        }
+    }
+
+    /// Takes the calls that `wanted` picks off the list, in order.
+    pub(super) fn take_waiting(&mut self, wanted: impl Fn(&Waits) -> bool) -> Vec<Waiting> {
+        if !self.waiting.iter().any(|call| wanted(&call.what)) {
+            return Vec::new();
+        }
+        let (taken, rest) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|call| wanted(&call.what));
+        self.waiting = rest;
+        taken
     }
 }

@@ -5,59 +5,78 @@ use portolan_core::waist::{
 };
 
 use super::Model;
-use super::member::{Later, Power, Waiting, Waits};
-use crate::log::Cause;
+use super::member::{Later, Power, Proposal, Then, Waiting, Waits};
 use crate::state::Command;
 use crate::{ClientId, check, range, size, txn};
 
 impl Model {
-    pub(super) fn request(&mut self, from: ClientId, attempt: AttemptId, request: Request) {
+    pub(super) fn request(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        request: Request,
+    ) {
         let stream =
             if let Request::OnWatch { stream, .. } = &request { Some(*stream) } else { None };
-        match (self.answer(from, attempt, request), stream) {
-            (Ok(None), _) => {}
-            (Ok(Some(reply)), _) => self.reply(from, attempt, reply),
-            (Err(error), None) => self.reply(from, attempt, Reply::Failed(error)),
+        match (self.answer(m, from, attempt, request), stream) {
             // What is said on a stream has no answer of its own: the stream ends.
             (Err(error), Some(stream)) => {
-                if self.member.watches.close((from, stream)) {
-                    self.reply(from, stream, Reply::Failed(error));
+                if self.members[m].watches.close((from, stream)) {
+                    self.reply(m, from, stream, Reply::Failed(error));
                 }
             }
+            (answer, _) => self.answered(m, from, attempt, answer),
+        }
+    }
+
+    /// Passes on the answer to a call, if there is one by now.
+    pub(super) fn answered(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        answer: Result<Option<Reply>, StoreError>,
+    ) {
+        match answer {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.reply(m, from, attempt, reply),
+            Err(error) => self.reply(m, from, attempt, Reply::Failed(error)),
         }
     }
 
     /// The answer to a request, if it has one at once.
-    pub(super) fn answer(
+    fn answer(
         &mut self,
+        m: usize,
         from: ClientId,
         attempt: AttemptId,
         request: Request,
     ) -> Result<Option<Reply>, StoreError> {
-        if self.power == Power::Off {
+        if self.members[m].power == Power::Off {
             return Err(StoreError::Refused { detail: "the store is stopped".to_owned() });
         }
         self.check_message(&request)?;
-        self.check_leader(&request)?;
-        self.check_space(&request)?;
+        self.check_leader(m, &request)?;
+        self.check_space(m, &request)?;
         let command = match request {
             Request::Range(request) => {
                 check::range(&request)?;
-                if !request.serializable && self.leaderless_since.is_some() {
-                    let later = Later::Request(Request::Range(request));
-                    return self.wait(from, attempt, later, StoreError::TimedOut);
+                if !request.serializable && !self.is_current(m) {
+                    self.wait_to_read(m, from, attempt, Request::Range(request));
+                    return Ok(None);
                 }
-                return self.range(&request).map(Some);
+                return self.range(m, &request).map(Some);
             }
             Request::Txn(request) => {
                 check::txn(&request, self.config.max_txn_ops)?;
                 if !txn::is_read_only(&request) {
                     Command::Txn(request)
-                } else if !txn::is_serializable(&request) && self.leaderless_since.is_some() {
-                    let later = Later::Request(Request::Txn(request));
-                    return self.wait(from, attempt, later, StoreError::TimedOut);
+                } else if !txn::is_serializable(&request) && !self.is_current(m) {
+                    self.wait_to_read(m, from, attempt, Request::Txn(request));
+                    return Ok(None);
                 } else {
-                    let reply = self.member.state.read_txn(&request, &self.config.quirks)?;
+                    let reply = self.state(m).read_txn(&request, &self.config.quirks)?;
                     return Ok(Some(reply));
                 }
             }
@@ -71,44 +90,45 @@ impl Model {
             }
             Request::Compact(request) => Command::Compact(request),
             Request::Grant(request) => {
-                let lease = request.lease.unwrap_or_else(|| self.choose_lease());
+                let lease = request.lease.unwrap_or_else(|| self.choose_lease(m));
                 Command::Grant { lease, ttl_secs: request.ttl_secs }
             }
             Request::Revoke(request) => Command::Revoke { lease: request.lease },
-            Request::KeepAlive(request) => return self.keep_alive(from, attempt, request),
-            Request::TimeToLive(request) => return self.time_to_live(from, attempt, request),
-            Request::Leases => return Ok(Some(Reply::Leases(self.all_leases()))),
+            Request::KeepAlive(request) => return self.keep_alive(m, from, attempt, request),
+            Request::TimeToLive(request) => return self.time_to_live(m, from, attempt, request),
+            Request::Leases => return Ok(Some(Reply::Leases(self.all_leases(m)))),
             Request::Watch(watch) => {
-                self.on_watches(|watches, scene, said| {
+                self.on_watches(m, |watches, scene, said| {
                     watches.open(scene, (from, attempt), watch, said);
                 });
                 return Ok(None);
             }
             Request::OnWatch { stream, say } => {
-                self.on_watches(|watches, scene, said| {
+                self.on_watches(m, |watches, scene, said| {
                     watches.say(scene, (from, stream), say, said);
                 });
                 return Ok(None);
             }
-            Request::Status => return Ok(Some(Reply::Status(self.status()))),
-            Request::Members => return Ok(Some(Reply::Members(self.members()))),
+            Request::Status => return Ok(Some(Reply::Status(self.status(m)))),
+            Request::Members => return Ok(Some(Reply::Members(self.list_members(m)))),
             Request::Authenticate => return Err(StoreError::AuthNotEnabled),
         };
-        self.propose(from, attempt, command)
+        self.propose(m, from, attempt, command)
     }
 
     /// What gRPC lets through at all (row E1).
-    pub(super) fn check_message(&self, request: &Request) -> Result<(), StoreError> {
+    fn check_message(&self, request: &Request) -> Result<(), StoreError> {
         let size = size::request(request);
         let limit = self.config.max_message_bytes();
         if size > limit { Err(StoreError::MessageTooLarge { size, limit }) } else { Ok(()) }
     }
 
-    /// Row W17: clients ask for a leader on everything but stale reads and status.
-    pub(super) fn check_leader(&self, request: &Request) -> Result<(), StoreError> {
+    /// Row W17: clients ask for a leader on everything but stale reads and questions about
+    /// the members.
+    fn check_leader(&self, m: usize, request: &Request) -> Result<(), StoreError> {
         let asked = match request {
             Request::Range(range) => !range.serializable,
-            Request::Status | Request::OnWatch { .. } => false,
+            Request::Status | Request::Members | Request::OnWatch { .. } => false,
             Request::Put(_)
             | Request::Delete(_)
             | Request::Txn(_)
@@ -119,17 +139,16 @@ impl Model {
             | Request::TimeToLive(_)
             | Request::Leases
             | Request::Watch(_)
-            | Request::Members
             | Request::Authenticate => true,
         };
-        if asked && self.config.require_leader && self.leaderless_since.is_some() {
+        if asked && self.config.require_leader && self.members[m].sight.leader.is_none() {
             return Err(StoreError::NoLeader);
         }
         Ok(())
     }
 
     /// Row E2: asked before anything else is looked at.
-    pub(super) fn check_space(&self, request: &Request) -> Result<(), StoreError> {
+    fn check_space(&self, m: usize, request: &Request) -> Result<(), StoreError> {
         let needs_space = match request {
             Request::Put(_) | Request::Grant(_) => true,
             Request::Txn(request) => txn::needs_space(request),
@@ -146,78 +165,129 @@ impl Model {
             | Request::Members
             | Request::Authenticate => false,
         };
-        if needs_space && self.member.full { Err(StoreError::NoSpace) } else { Ok(()) }
+        if needs_space && self.members[m].full { Err(StoreError::NoSpace) } else { Ok(()) }
     }
 
     /// Puts a command through consensus.
     pub(super) fn propose(
         &mut self,
+        m: usize,
         from: ClientId,
         attempt: AttemptId,
         command: Command,
     ) -> Result<Option<Reply>, StoreError> {
-        if self.member.overloaded {
+        let member = &self.members[m];
+        if member.overloaded {
             return Err(StoreError::TooManyRequests);
         }
-        if size::proposal(&command, self.config.member_id) > self.config.max_request_bytes {
+        if size::proposal(&command, member.id) > self.config.max_request_bytes {
             return Err(StoreError::RequestTooLarge);
         }
-        if self.leaderless_since.is_some() {
-            return self.wait(from, attempt, Later::Command(command), StoreError::ServerDeadline);
+        if member.sight.leader.is_none() {
+            let later = Later::Command(command);
+            self.wait_for_leader(m, from, attempt, later, StoreError::ServerDeadline);
+            return Ok(None);
         }
-        let cause = match command {
-            Command::Revoke { lease } => Cause::Revoke { lease, from, attempt },
-            Command::Put(_)
-            | Command::Delete(_)
-            | Command::Txn(_)
-            | Command::Compact(_)
-            | Command::Grant { .. } => Cause::Request { from, attempt },
-        };
-        self.commit(command, cause).map(Some)
+        if self.hears(m) {
+            let result = self.agree(from, attempt, command);
+            return self.when_applied(m, from, attempt, result);
+        }
+        self.send(Proposal { asked: m, from, attempt, command });
+        let (since, until) = (self.now, self.now + self.config.request_timeout());
+        let what = Waits::Sent { since, until };
+        self.members[m].waiting.push(Waiting { from, attempt, what });
+        Ok(None)
     }
 
-    pub(super) fn range(&self, request: &Range) -> Result<Reply, StoreError> {
-        let store = &self.member.state.store;
+    /// Whether a member can answer a linearizable read at once: a leader has told it how far the
+    /// log is, and it has applied all of that.
+    fn is_current(&self, m: usize) -> bool {
+        self.hears(m) && self.members[m].behind.is_none()
+    }
+
+    fn wait_to_read(&mut self, m: usize, from: ClientId, attempt: AttemptId, request: Request) {
+        if self.hears(m) {
+            let count = self.head.applied;
+            self.wait_applied(m, from, attempt, count, Then::Ask(request));
+        } else {
+            let until = self.now + self.config.request_timeout();
+            let what = Waits::Read { request, until };
+            self.members[m].waiting.push(Waiting { from, attempt, what });
+        }
+    }
+
+    pub(super) fn wait_for_leader(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        later: Later,
+        otherwise: StoreError,
+    ) {
+        let until = self.now + self.config.request_timeout();
+        let what = Waits::Leader { later, until, otherwise };
+        self.members[m].waiting.push(Waiting { from, attempt, what });
+    }
+
+    /// Answers the calls that have waited too long (rows G7, L8).
+    pub(super) fn give_up_waiting(&mut self) {
+        let now = self.now;
+        for m in 0..self.members.len() {
+            if self.members[m].power != Power::On {
+                continue;
+            }
+            let is_over = |what: &Waits| what.until().is_some_and(|until| until <= now);
+            for Waiting { from, attempt, what } in self.members[m].take_waiting(is_over) {
+                let error = match what {
+                    // A lease's question was on its way to a leader that is silent.
+                    Waits::Leader { otherwise: StoreError::NoLeader, .. }
+                        if self.members[m].sight.leader.is_some() =>
+                    {
+                        StoreError::TimedOut
+                    }
+                    Waits::Leader { otherwise, .. } => otherwise,
+                    Waits::Sent { since, .. }
+                    | Waits::Applied { then: Then::Say(_), since, .. } => self.too_late(m, since),
+                    Waits::Read { .. }
+                    | Waits::Applied { then: Then::Ask(_), .. }
+                    | Waits::Revoke { .. } => StoreError::TimedOut,
+                };
+                self.reply(m, from, attempt, Reply::Failed(error));
+            }
+        }
+    }
+
+    fn range(&self, m: usize, request: &Range) -> Result<Reply, StoreError> {
+        let store = &self.state(m).store;
         range::range(store, store.revision(), request).map(Reply::Range)
     }
 
-    pub(super) fn status(&self) -> StatusReply {
-        let member_id = self.config.member_id;
+    fn status(&self, m: usize) -> StatusReply {
+        let member = &self.members[m];
+        let leader = member.sight.leader.map_or(0, |leader| self.members[leader].id);
         let mut errors = Vec::new();
-        if self.leaderless_since.is_some() {
+        if leader == 0 {
             errors.push(StoreError::NoLeader.to_string());
         }
-        if self.member.full {
-            errors.push(format!("memberID:{member_id} alarm:NOSPACE "));
+        if member.full {
+            errors.push(format!("memberID:{} alarm:NOSPACE ", member.id));
         }
         StatusReply {
-            header: self.header(),
+            header: self.header(m),
             version: self.config.version.clone(),
-            leader: if self.leaderless_since.is_some() { 0 } else { member_id },
-            raft_index: self.member.state.applied,
-            db_size: i64::try_from(self.member.state.store.bytes()).unwrap_or(i64::MAX),
+            leader,
+            // What it has received counts, applied or not.
+            raft_index: if member.missed { self.state(m).applied } else { self.head.applied },
+            db_size: i64::try_from(self.state(m).store.bytes()).unwrap_or(i64::MAX),
             is_learner: false,
             errors,
         }
     }
 
-    pub(super) fn members(&self) -> MembersReply {
-        let id = self.config.member_id;
-        // A model has no address.
-        let member = MemberInfo { id, client_urls: Vec::new(), is_learner: false };
-        MembersReply { header: self.header(), members: vec![member] }
-    }
-
-    pub(super) fn wait(
-        &mut self,
-        from: ClientId,
-        attempt: AttemptId,
-        later: Later,
-        otherwise: StoreError,
-    ) -> Result<Option<Reply>, StoreError> {
-        let until = self.now + self.config.request_timeout();
-        let what = Waits::Leader { later, until, otherwise };
-        self.waiting.push(Waiting { from, attempt, what });
-        Ok(None)
+    /// A model has no addresses.
+    fn list_members(&self, m: usize) -> MembersReply {
+        let member = |id| MemberInfo { id, client_urls: Vec::new(), is_learner: false };
+        let members = self.members.iter().map(|each| member(each.id)).collect();
+        MembersReply { header: self.header(m), members }
     }
 }

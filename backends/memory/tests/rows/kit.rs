@@ -8,7 +8,7 @@ use portolan_core::waist::{
     MemberId, Op, Put, Range, RangeReply, Reply, Request, Revision, StoreError, Txn, TxnReply,
     Watch, WatchReply, WatchSay,
 };
-use portolan_memory::{ClientId, Config, Fault, Input, Model, Output};
+use portolan_memory::{ClientId, Config, Fault, Input, MemberFault, Model, Output};
 
 pub(crate) const ME: ClientId = ClientId(1);
 
@@ -39,6 +39,33 @@ impl Bench {
         let attempt = AttemptId(self.attempts);
         self.input(Input::Request { from, attempt, member: MemberId(0), request });
         attempt
+    }
+
+    /// Asks one of several members, without looking for the answer.
+    pub(crate) fn send_to(&mut self, member: u16, request: Request) -> AttemptId {
+        self.attempts += 1;
+        let attempt = AttemptId(self.attempts);
+        self.input(Input::Request { from: ME, attempt, member: MemberId(member), request });
+        attempt
+    }
+
+    /// Asks one of several members, and expects an answer at once.
+    pub(crate) fn ask_at(&mut self, member: u16, request: Request) -> Reply {
+        let attempt = self.send_to(member, request.clone());
+        self.answer(attempt).unwrap_or_else(|| panic!("no answer of m{member} to {request:?}"))
+    }
+
+    /// The error that an attempt was answered with, if it was.
+    pub(crate) fn failed(&mut self, attempt: AttemptId) -> Option<StoreError> {
+        match self.answer(attempt) {
+            Some(Reply::Failed(error)) => Some(error),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn member_fault(&mut self, member: u16, fault: MemberFault) {
+        self.fault(Fault::Member(MemberId(member), fault));
     }
 
     pub(crate) fn input(&mut self, input: Input) {
