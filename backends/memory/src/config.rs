@@ -42,12 +42,14 @@ pub struct Config {
     pub sync_revisions: usize,
     /// `--watch-progress-notify-interval`; up to a tenth is added for each stream (row W12).
     pub progress_interval: Duration,
+    /// `--auth-token-ttl`: how long a token that is not used is good (row A6).
+    pub token_ttl: Duration,
     /// Whether clients ask for a leader on everything but stale reads (row W17), as this
     /// project's etcd backend does.
     pub require_leader: bool,
     /// Whether [`Log`](crate::Log) is kept. Turn it off for a long-lived store.
     pub keep_log: bool,
-    /// Where chance comes from: so far only the tenth of the progress interval.
+    /// Where chance comes from: the tenth of the progress interval, elections, tokens.
     pub seed: u64,
 }
 
@@ -70,6 +72,7 @@ impl Default for Config {
             sync_watchers: 512,
             sync_revisions: 1000,
             progress_interval: Duration::from_secs(600),
+            token_ttl: Duration::from_secs(300),
             require_leader: true,
             keep_log: true,
             seed: 0,

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::{Admin, Pass, Token};
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub enum Input {
         member: MemberId,
         /// What is asked.
         request: Request,
+        /// What the carrier has added, to say who asks.
+        #[serde(default)]
+        pass: Pass,
     },
     /// The client has given up a call or ended a stream. What was applied stays applied.
     Cancel {
@@ -36,6 +40,8 @@ pub enum Input {
         /// Whose.
         from: ClientId,
     },
+    /// An operator changes users and roles.
+    Admin(Admin),
     /// Something happens to the store itself.
     Fault(Fault),
     /// Time has passed.
@@ -114,6 +120,9 @@ pub struct Output {
     pub attempt: AttemptId,
     /// What is said.
     pub reply: Reply,
+    /// The token that [`Reply::Authenticated`] brings.
+    #[serde(default)]
+    pub(crate) token: Option<Token>,
 }
 
 impl fmt::Display for ClientId {
@@ -125,11 +134,12 @@ impl fmt::Display for ClientId {
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Request { from, attempt, member, request } => {
+            Self::Request { from, attempt, member, request, pass: _ } => {
                 write!(f, "{from} {attempt} > {member} {request:?}")
             }
             Self::Cancel { from, attempt } => write!(f, "{from} {attempt} cancelled"),
             Self::Disconnect { from } => write!(f, "{from} disconnected"),
+            Self::Admin(admin) => write!(f, "admin {admin:?}"),
             Self::Fault(fault) => write!(f, "fault {fault:?}"),
             Self::Tick => write!(f, "tick"),
         }

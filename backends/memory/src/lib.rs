@@ -9,7 +9,7 @@
 //! ```
 //! use portolan_core::Time;
 //! use portolan_core::waist::{AttemptId, MemberId, Put, Reply, Request};
-//! use portolan_memory::{ClientId, Config, Input, Model};
+//! use portolan_memory::{ClientId, Config, Input, Model, Pass};
 //!
 //! let mut model = Model::new(Config::default());
 //! let put = Put { key: "k".into(), value: "v".into(), ..Put::default() };
@@ -20,6 +20,7 @@
 //!         attempt: AttemptId(1),
 //!         member: MemberId(0),
 //!         request: Request::Put(put),
+//!         pass: Pass::Nobody,
 //!     },
 //! );
 //! let output = model.poll_output().expect("every request is answered");
@@ -33,6 +34,8 @@
 //! | `txn`, `check` | what a transaction does; what is refused before anything runs |
 //! | `state` | what the members agree on: the store and the leases, changed by `apply` alone |
 //! | `lessor` | the leader's countdowns |
+//! | `auth` | users, roles, and who may do what |
+//! | [`Pass`], [`Identity`] | how a client says who it is, and what its carrier keeps for that |
 //! | `watch` | streams, watchers in step and behind, batches, fragments, progress |
 //! | `size` | how long a message is on the wire |
 //! | [`Log`] | the truth: all that ever happened in this epoch |
@@ -40,12 +43,14 @@
 
 #![warn(clippy::float_arithmetic)]
 
+mod auth;
 mod check;
 mod config;
 mod input;
 mod lessor;
 mod log;
 mod model;
+mod pass;
 mod quirks;
 mod range;
 mod size;
@@ -58,5 +63,6 @@ pub use config::Config;
 pub use input::{ClientId, Fault, Input, MemberFault, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
 pub use model::{LeaseView, MemberView, Model};
+pub use pass::{Access, Admin, Credentials, Identity, Pass, Password, Permission, Token};
 pub use quirks::Quirks;
 pub use size::reply_size;

@@ -16,16 +16,17 @@ mod faults;
 mod leases;
 mod member;
 mod requests;
+mod users;
 mod view;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Revision};
 
 use crate::state::State;
 use crate::watch::{Said, Scene, Watches};
-use crate::{ClientId, Config, Input, Log, Output};
+use crate::{ClientId, Config, Input, Log, Output, Token};
 use cluster::Cluster;
 use member::{Member, Power};
 
@@ -43,6 +44,10 @@ pub struct Model {
     log: Log,
     /// How many leases were granted with an id of our choice.
     chosen: u64,
+    /// How many tokens were ever issued: the address of their chance.
+    tokens_issued: u64,
+    /// Tokens that are on their way to who has asked for them.
+    issued: BTreeMap<(ClientId, AttemptId), Token>,
     backup: Option<Box<Backup>>,
     outputs: VecDeque<Output>,
 }
@@ -67,6 +72,8 @@ impl Model {
             head: State::new(),
             log: Log::default(),
             chosen: 0,
+            tokens_issued: 0,
+            issued: BTreeMap::new(),
             backup: None,
             outputs: VecDeque::new(),
         }
@@ -81,10 +88,12 @@ impl Model {
             Input::Request { member, .. } => self.arrive(self.place(member), input),
             // A client may have asked any of them.
             Input::Cancel { .. } | Input::Disconnect { .. } => {
+                self.forget_issued(&input);
                 for m in 0..self.members.len() {
                     self.arrive(m, input.clone());
                 }
             }
+            Input::Admin(admin) => self.administer(admin),
             Input::Fault(fault) => self.fault(fault),
             Input::Tick => {}
         }
@@ -100,6 +109,17 @@ impl Model {
         let of_members = (0..self.members.len()).filter_map(|m| self.next_of_member(m));
         let scan = self.works().then(|| self.cluster.lessor.next_scan(&self.config)).flatten();
         of_members.chain([scan, self.cluster.elect_at].into_iter().flatten()).min()
+    }
+
+    /// Whoever asked for a token does not wait for it any more.
+    fn forget_issued(&mut self, input: &Input) {
+        match input {
+            Input::Cancel { from, attempt } => {
+                self.issued.remove(&(*from, *attempt));
+            }
+            Input::Disconnect { from } => self.issued.retain(|(to, _), _| to != from),
+            Input::Request { .. } | Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
+        }
     }
 
     /// When a member has something to do. A process that is held, or gone, has nothing.
@@ -157,7 +177,7 @@ impl Model {
         let scene = Scene { now: self.now, config: &self.config, store: &state.store, header };
         run(&mut member.watches, scene, &mut said);
         for ((to, attempt), reply) in said {
-            self.outputs.push_back(Output { to, attempt, reply: Reply::Watch(reply) });
+            self.outputs.push_back(Output { to, attempt, reply: Reply::Watch(reply), token: None });
         }
     }
 
@@ -172,7 +192,9 @@ impl Model {
             // The one answer of etcd that leaves it out.
             reply.header.revision = Revision::ZERO;
         }
-        self.outputs.push_back(Output { to, attempt, reply });
+        let issued = self.issued.remove(&(to, attempt));
+        let token = issued.filter(|_| reply == Reply::Authenticated);
+        self.outputs.push_back(Output { to, attempt, reply, token });
     }
 }
 

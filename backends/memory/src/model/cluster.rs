@@ -179,9 +179,11 @@ impl Model {
         self.cluster.lessor = Lessor::default();
         let until = self.now + self.config.request_timeout();
         for call in self.members.iter_mut().flat_map(|member| &mut member.waiting) {
-            if let Waits::Revoke { lease, .. } = call.what {
-                let later = Later::Request(Request::KeepAlive(KeepAlive { lease }));
-                call.what = Waits::Leader { later, until, otherwise: StoreError::NoLeader };
+            if let Waits::Revoke { lease, pass, .. } = &call.what {
+                let request = Request::KeepAlive(KeepAlive { lease: *lease });
+                let later = Later::Request(request, pass.clone());
+                let otherwise = StoreError::NoLeader;
+                call.what = Waits::Leader { later, silent: None, until, otherwise };
             }
         }
     }
@@ -204,13 +206,22 @@ impl Model {
                 self.reply(m, call.from, call.attempt, Reply::Failed(error));
             }
         }
-        let goes_on = |what: &Waits| matches!(what, Waits::Leader { .. } | Waits::Read { .. });
+        let silent: Vec<bool> = (0..self.members.len())
+            .map(|other| self.members[other].power != Power::Off && !self.reach(m, other))
+            .collect();
+        let goes_on = |what: &Waits| match what {
+            Waits::Leader { silent: Some(other), .. } => !silent[*other],
+            Waits::Leader { silent: None, .. } | Waits::Read { .. } => true,
+            Waits::Sent { .. } | Waits::Applied { .. } | Waits::Revoke { .. } => false,
+        };
         for Waiting { from, attempt, what } in self.members[m].take_waiting(goes_on) {
             match what {
-                Waits::Leader { later: Later::Request(request), .. }
-                | Waits::Read { request, .. } => self.request(m, from, attempt, request),
-                Waits::Leader { later: Later::Command(command), .. } => {
-                    let answer = self.propose(m, from, attempt, command);
+                Waits::Leader { later: Later::Request(request, pass), .. }
+                | Waits::Read { request, pass, .. } => {
+                    self.request(m, from, attempt, request, pass);
+                }
+                Waits::Leader { later: Later::Entry(entry), .. } => {
+                    let answer = self.propose(m, from, attempt, entry);
                     self.answered(m, from, attempt, answer);
                 }
                 Waits::Sent { .. } | Waits::Applied { .. } | Waits::Revoke { .. } => {
@@ -228,8 +239,8 @@ impl Model {
                 continue;
             }
             for proposal in std::mem::take(&mut self.members[m].mail) {
-                let Proposal { asked, from, attempt, command } = proposal;
-                let result = self.agree(from, attempt, command);
+                let Proposal { asked, from, attempt, entry } = proposal;
+                let result = self.agree(from, attempt, entry);
                 let place = self.members[asked].waiting.iter().position(|call| {
                     let sent = matches!(call.what, Waits::Sent { .. });
                     sent && (call.from, call.attempt) == (from, attempt)
@@ -293,8 +304,8 @@ impl Model {
             return;
         }
         match input {
-            Input::Request { from, attempt, member: _, request } => {
-                self.request(m, from, attempt, request);
+            Input::Request { from, attempt, member: _, request, pass } => {
+                self.request(m, from, attempt, request, pass);
             }
             Input::Cancel { from, attempt } => {
                 let member = &mut self.members[m];
@@ -307,7 +318,7 @@ impl Model {
                 member.waiting.retain(|call| call.from != from);
                 self.outputs.retain(|output| output.to != from);
             }
-            Input::Fault(_) | Input::Tick => {}
+            Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
         }
     }
 }

@@ -3,11 +3,13 @@
 use portolan_core::waist::{AttemptId, Reply, StoreError};
 
 use super::member::{Behind, Then, Waiting, Waits};
+use super::users::TokenStep;
 use super::{Model, leases};
-use crate::ClientId;
+use crate::auth::Who;
 use crate::log::{Cause, Change, LeaseStep};
-use crate::state::Command;
+use crate::state::{Command, Entry};
 use crate::store;
+use crate::{Admin, ClientId};
 
 impl Model {
     /// Commits a request's command. Only for callers that hear of a leader.
@@ -15,36 +17,50 @@ impl Model {
         &mut self,
         from: ClientId,
         attempt: AttemptId,
-        command: Command,
+        entry: Entry,
     ) -> Result<Reply, StoreError> {
-        let cause = match command {
+        let cause = match entry.command {
             Command::Revoke { lease } => Cause::Revoke { lease, from, attempt },
             Command::Put(_)
             | Command::Delete(_)
             | Command::Txn(_)
             | Command::Compact(_)
-            | Command::Grant { .. } => Cause::Request { from, attempt },
+            | Command::Grant { .. }
+            | Command::Authenticate { .. }
+            | Command::Admin(_) => Cause::Request { from, attempt },
         };
-        self.commit(command, cause)
+        self.commit(entry, cause)
+    }
+
+    /// An operator changes users and roles. Without a leader nothing comes of it.
+    pub(super) fn administer(&mut self, admin: Admin) {
+        if self.works() {
+            let entry = Entry { command: Command::Admin(admin), who: Who::Store };
+            let cause = Cause::Request { from: ClientId(0), attempt: AttemptId::NEWS };
+            // It answers nobody, and changes no key.
+            let _ = self.commit(entry, cause);
+        }
     }
 
     /// Appends a command to the log: the one place where anything changes. Members in step apply
     /// it at once, the others when they can.
-    pub(super) fn commit(
-        &mut self,
-        mut command: Command,
-        cause: Cause,
-    ) -> Result<Reply, StoreError> {
+    pub(super) fn commit(&mut self, mut entry: Entry, cause: Cause) -> Result<Reply, StoreError> {
         let mut ended = None;
-        match &mut command {
+        match &mut entry.command {
             Command::Grant { ttl_secs, .. } => {
                 *ttl_secs = (*ttl_secs).max(self.config.min_lease_ttl());
             }
             Command::Revoke { lease } => ended = Some(*lease),
-            Command::Put(_) | Command::Delete(_) | Command::Txn(_) | Command::Compact(_) => {}
+            Command::Put(_)
+            | Command::Delete(_)
+            | Command::Txn(_)
+            | Command::Compact(_)
+            | Command::Authenticate { .. }
+            | Command::Admin(_) => {}
         }
-        self.leave_behind(&command);
-        let applied = self.head.apply(command, &self.config.quirks);
+        self.leave_behind(&entry);
+        let tokens = TokenStep::of(&entry.command);
+        let applied = self.head.apply(entry, &self.config.quirks);
         let revision = self.head.store.revision();
         if self.config.keep_log {
             for (index, kv) in (0..).zip(&applied.changes) {
@@ -53,15 +69,18 @@ impl Model {
                 self.log.push(Change { at: self.now, revision, index, kind, kv, cause });
             }
         }
-        if !applied.changes.is_empty() {
-            for m in 0..self.members.len() {
-                if self.members[m].behind.is_none() {
-                    self.on_watches(m, |watches, scene, said| {
-                        watches.notify(scene, &applied.changes, said);
-                    });
-                }
+        for m in 0..self.members.len() {
+            if self.members[m].behind.is_some() {
+                continue;
+            }
+            self.keep_tokens(m, &tokens);
+            if !applied.changes.is_empty() {
+                self.on_watches(m, |watches, scene, said| {
+                    watches.notify(scene, &applied.changes, said);
+                });
             }
         }
+        self.settle();
         let reply = applied.reply?;
         if let Reply::Grant(granted) = &reply {
             let span = leases::span(granted.ttl_secs);
@@ -78,9 +97,20 @@ impl Model {
         Ok(reply)
     }
 
+    /// Requests whose token a member in step knows by now go on.
+    fn settle(&mut self) {
+        for m in 0..self.members.len() {
+            let member = &self.members[m];
+            let waits = |call: &Waiting| matches!(call.what, Waits::Applied { .. });
+            if member.behind.is_none() && member.waiting.iter().any(waits) {
+                self.catch_up(m);
+            }
+        }
+    }
+
     /// Before a command is applied: members that cannot do so now keep the state they stand at, and
     /// what they have to apply.
-    fn leave_behind(&mut self, command: &Command) {
+    fn leave_behind(&mut self, entry: &Entry) {
         for m in 0..self.members.len() {
             let hears = self.hears(m);
             let member = &mut self.members[m];
@@ -90,7 +120,7 @@ impl Model {
                 member.behind = Some(Box::new(Behind { state, queue: Default::default() }));
             }
             if let Some(behind) = &mut member.behind {
-                behind.queue.push_back(command.clone());
+                behind.queue.push_back(entry.clone());
             }
         }
     }
@@ -98,11 +128,13 @@ impl Model {
     /// A member applies all that it has to, and tells those who watch there.
     pub(super) fn catch_up(&mut self, m: usize) {
         while let Some(behind) = &mut self.members[m].behind {
-            let Some(command) = behind.queue.pop_front() else {
+            let Some(entry) = behind.queue.pop_front() else {
                 self.members[m].behind = None;
                 break;
             };
-            let applied = behind.state.apply(command, &self.config.quirks);
+            let tokens = TokenStep::of(&entry.command);
+            let applied = behind.state.apply(entry, &self.config.quirks);
+            self.keep_tokens(m, &tokens);
             if !applied.changes.is_empty() {
                 self.on_watches(m, |watches, scene, said| {
                     watches.notify(scene, &applied.changes, said);
@@ -117,8 +149,8 @@ impl Model {
                 Waits::Applied { then: Then::Say(result), .. } => {
                     self.answered(m, from, attempt, result.map(Some));
                 }
-                Waits::Applied { then: Then::Ask(request), .. } => {
-                    self.request(m, from, attempt, request);
+                Waits::Applied { then: Then::Ask(request, pass), .. } => {
+                    self.request(m, from, attempt, request, pass);
                 }
                 Waits::Leader { .. }
                 | Waits::Read { .. }
@@ -152,7 +184,7 @@ impl Model {
         count: u64,
         then: Then,
     ) {
-        let (since, until) = (self.now, self.now + self.config.request_timeout());
+        let (since, until) = (self.now, Some(self.now + self.config.request_timeout()));
         let what = Waits::Applied { count, then, since, until };
         self.members[m].waiting.push(Waiting { from, attempt, what });
     }

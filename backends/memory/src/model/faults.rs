@@ -184,6 +184,7 @@ impl Model {
                 member.lag = false;
                 member.sight = Sight { since: self.now, ..Sight::default() };
                 any = true;
+                self.recover_tokens(m);
             }
         }
         if any && self.members.len() == 1 {
@@ -205,6 +206,8 @@ impl Model {
             member.behind = None;
             member.missed = false;
             member.full = false;
+            member.tokens.clear();
+            member.written = 0;
         }
         self.cluster.epoch += 1;
         // The election makes it the first term.

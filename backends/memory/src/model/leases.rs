@@ -9,9 +9,10 @@ use portolan_core::waist::{
 
 use super::Model;
 use super::member::{Later, Waiting, Waits};
-use crate::ClientId;
+use crate::auth::Who;
 use crate::log::{Cause, LeaseChange, LeaseStep};
-use crate::state::Command;
+use crate::state::{Command, Entry};
+use crate::{ClientId, Pass};
 
 impl Model {
     /// Rows R6 and L7.
@@ -21,9 +22,10 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         request: KeepAlive,
+        pass: Pass,
     ) -> Result<Option<Reply>, StoreError> {
         if !self.lessor_answers(m) {
-            let later = Later::Request(Request::KeepAlive(request));
+            let later = Later::Request(Request::KeepAlive(request), pass);
             self.wait_for_leader(m, from, attempt, later, StoreError::NoLeader);
             return Ok(None);
         }
@@ -34,7 +36,7 @@ impl Model {
         let Some(known) = self.head.leases.get(&lease) else { return reply(0) };
         let ttl_secs = known.ttl_secs;
         if self.cluster.lessor.is_over(self.now, lease) {
-            let what = Waits::Revoke { lease, header };
+            let what = Waits::Revoke { lease, header, pass };
             self.members[m].waiting.push(Waiting { from, attempt, what });
             return Ok(None);
         }
@@ -50,9 +52,10 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         request: TimeToLive,
+        pass: Pass,
     ) -> Result<Option<Reply>, StoreError> {
         if !self.lessor_answers(m) {
-            let later = Later::Request(Request::TimeToLive(request));
+            let later = Later::Request(Request::TimeToLive(request), pass);
             self.wait_for_leader(m, from, attempt, later, StoreError::NoLeader);
             return Ok(None);
         }
@@ -107,7 +110,7 @@ impl Model {
             |what: &Waits| matches!(what, Waits::Revoke { lease: waits, .. } if *waits == lease);
         for m in 0..self.members.len() {
             for Waiting { from, attempt, what } in self.members[m].take_waiting(waits) {
-                if let Waits::Revoke { lease, header } = what {
+                if let Waits::Revoke { lease, header, .. } = what {
                     let reply = KeepAliveReply { header, lease, ttl_secs: 0 };
                     self.reply(m, from, attempt, Reply::KeepAlive(reply));
                 }
@@ -128,7 +131,8 @@ impl Model {
                 continue;
             }
             // It fails only if the lease is gone, and then there is nothing left to do.
-            let _ = self.commit(Command::Revoke { lease }, Cause::Expiry { lease });
+            let entry = Entry { command: Command::Revoke { lease }, who: Who::Store };
+            let _ = self.commit(entry, Cause::Expiry { lease });
         }
     }
 

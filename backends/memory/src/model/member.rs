@@ -1,13 +1,13 @@
 //! What one member has, and the calls that it has not answered yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, Header, LeaseId, Reply, Request, StoreError};
 
-use crate::state::{Command, State};
+use crate::state::{Entry, State};
 use crate::watch::Watches;
-use crate::{ClientId, Input};
+use crate::{ClientId, Input, Pass, Token};
 
 /// What one member has of its own.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -32,6 +32,9 @@ pub(super) struct Member {
     pub(super) held: VecDeque<Input>,
     /// Proposals that have reached it and were not agreed on: it leads without a majority, or is held.
     pub(super) mail: Vec<Proposal>,
+    pub(super) tokens: BTreeMap<Token, Session>,
+    /// What it had applied when it last wrote to disk: older tokens do not outlive the process.
+    pub(super) written: u64,
     /// The space alarm (row E2).
     pub(super) full: bool,
     /// Too far behind with applying to take proposals (row E3).
@@ -42,7 +45,16 @@ pub(super) struct Member {
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Behind {
     pub(super) state: State,
-    pub(super) queue: VecDeque<Command>,
+    pub(super) queue: VecDeque<Entry>,
+}
+
+/// What a member knows of a token. Each member counts for itself, from when it was used there.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(super) struct Session {
+    pub(super) user: String,
+    pub(super) expires: Time,
+    /// The place in the log where it was issued.
+    pub(super) issued: u64,
 }
 
 /// Which leader a member knows of. For a while this may be one that is gone.
@@ -70,7 +82,7 @@ pub(super) struct Proposal {
     pub(super) asked: usize,
     pub(super) from: ClientId,
     pub(super) attempt: AttemptId,
-    pub(super) command: Command,
+    pub(super) entry: Entry,
 }
 
 /// A call that is not answered yet.
@@ -83,41 +95,42 @@ pub(super) struct Waiting {
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) enum Waits {
-    /// For a leader, until a time when this error is the answer.
-    Leader { later: Later, until: Time, otherwise: StoreError },
+    /// For a leader, until a time when this error is the answer. What was sent to one that is silent
+    /// waits for that one, whoever leads by then.
+    Leader { later: Later, silent: Option<usize>, until: Time, otherwise: StoreError },
     /// A read, for a leader that it has asked how far the log is. A new one refuses it.
-    Read { request: Request, until: Time },
+    Read { request: Request, pass: Pass, until: Time },
     /// A proposal, for being agreed on. It may have been lost on the way.
     Sent { since: Time, until: Time },
-    /// For the member to have applied so many commands.
-    Applied { count: u64, then: Then, since: Time, until: Time },
+    /// For the member to have applied so many commands; for ever, where a token waits.
+    Applied { count: u64, then: Then, since: Time, until: Option<Time> },
     /// For the revoke of a lease that is over (row L7). The header is from before (row R6).
-    Revoke { lease: LeaseId, header: Header },
+    Revoke { lease: LeaseId, header: Header, pass: Pass },
 }
 
 /// What is taken up again once there is a leader.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) enum Later {
-    Request(Request),
+    Request(Request, Pass),
     /// Ready to be proposed.
-    Command(Command),
+    Entry(Entry),
 }
 
 /// What is done once a member has applied what it waits for.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) enum Then {
     Say(Result<Reply, StoreError>),
-    Ask(Request),
+    Ask(Request, Pass),
 }
 
 impl Waits {
     /// When it is given up, if it ever is.
     pub(super) fn until(&self) -> Option<Time> {
         match self {
-            Self::Leader { until, .. }
-            | Self::Read { until, .. }
-            | Self::Sent { until, .. }
-            | Self::Applied { until, .. } => Some(*until),
+            Self::Leader { until, .. } | Self::Read { until, .. } | Self::Sent { until, .. } => {
+                Some(*until)
+            }
+            Self::Applied { until, .. } => *until,
             Self::Revoke { .. } => None,
         }
     }
@@ -139,6 +152,8 @@ impl Member {
             waiting: Vec::new(),
             held: VecDeque::new(),
             mail: Vec::new(),
+            tokens: BTreeMap::new(),
+            written: 0,
             full: false,
             overloaded: false,
         }

@@ -1,13 +1,13 @@
 //! What becomes of a request: refused, answered from the member's own state, or proposed.
 
 use portolan_core::waist::{
-    AttemptId, MemberInfo, MembersReply, Range, Reply, Request, StatusReply, StoreError,
+    AttemptId, MemberInfo, MembersReply, Range, Reply, Request, StatusReply, StoreError, WatchSay,
 };
 
 use super::Model;
 use super::member::{Later, Power, Proposal, Then, Waiting, Waits};
-use crate::state::Command;
-use crate::{ClientId, check, range, size, txn};
+use crate::state::{Command, Entry};
+use crate::{ClientId, Pass, check, range, size, txn};
 
 impl Model {
     pub(super) fn request(
@@ -16,10 +16,11 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         request: Request,
+        pass: Pass,
     ) {
         let stream =
             if let Request::OnWatch { stream, .. } = &request { Some(*stream) } else { None };
-        match (self.answer(m, from, attempt, request), stream) {
+        match (self.answer(m, from, attempt, request, pass), stream) {
             // What is said on a stream has no answer of its own: the stream ends.
             (Err(error), Some(stream)) => {
                 if self.members[m].watches.close((from, stream)) {
@@ -52,6 +53,7 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         request: Request,
+        pass: Pass,
     ) -> Result<Option<Reply>, StoreError> {
         if self.members[m].power == Power::Off {
             return Err(StoreError::Refused { detail: "the store is stopped".to_owned() });
@@ -59,13 +61,19 @@ impl Model {
         self.check_message(&request)?;
         self.check_leader(m, &request)?;
         self.check_space(m, &request)?;
+        if self.waits_for_token(m, from, attempt, &request, &pass) {
+            return Ok(None);
+        }
+        self.check_who(m, &request, &pass)?;
         let command = match request {
             Request::Range(request) => {
                 check::range(&request)?;
                 if !request.serializable && !self.is_current(m) {
-                    self.wait_to_read(m, from, attempt, Request::Range(request));
+                    self.wait_to_read(m, from, attempt, Request::Range(request), pass);
                     return Ok(None);
                 }
+                let who = self.identify(m, &pass)?;
+                self.judge(m, &who).read(&request.keys)?;
                 return self.range(m, &request).map(Some);
             }
             Request::Txn(request) => {
@@ -73,9 +81,11 @@ impl Model {
                 if !txn::is_read_only(&request) {
                     Command::Txn(request)
                 } else if !txn::is_serializable(&request) && !self.is_current(m) {
-                    self.wait_to_read(m, from, attempt, Request::Txn(request));
+                    self.wait_to_read(m, from, attempt, Request::Txn(request), pass);
                     return Ok(None);
                 } else {
+                    let who = self.identify(m, &pass)?;
+                    self.judge(m, &who).txn(&request)?;
                     let reply = self.state(m).read_txn(&request, &self.config.quirks)?;
                     return Ok(Some(reply));
                 }
@@ -94,26 +104,38 @@ impl Model {
                 Command::Grant { lease, ttl_secs: request.ttl_secs }
             }
             Request::Revoke(request) => Command::Revoke { lease: request.lease },
-            Request::KeepAlive(request) => return self.keep_alive(m, from, attempt, request),
-            Request::TimeToLive(request) => return self.time_to_live(m, from, attempt, request),
+            Request::KeepAlive(request) => return self.keep_alive(m, from, attempt, request, pass),
+            Request::TimeToLive(request) => {
+                return self.time_to_live(m, from, attempt, request, pass);
+            }
             Request::Leases => return Ok(Some(Reply::Leases(self.all_leases(m)))),
             Request::Watch(watch) => {
+                let permit = self.check_watch(m, &watch, &pass);
                 self.on_watches(m, |watches, scene, said| {
-                    watches.open(scene, (from, attempt), watch, said);
+                    watches.open(scene, (from, attempt), (watch, permit), pass, said);
                 });
                 return Ok(None);
             }
             Request::OnWatch { stream, say } => {
+                // The token is that of the stream, as old as it may be.
+                let pass = self.members[m].watches.pass_of((from, stream));
+                let permit = match (&say, pass) {
+                    (WatchSay::Create(watch), Some(pass)) => self.check_watch(m, watch, &pass),
+                    (WatchSay::Create(_) | WatchSay::Cancel { .. } | WatchSay::Progress, _) => {
+                        Ok(())
+                    }
+                };
                 self.on_watches(m, |watches, scene, said| {
-                    watches.say(scene, (from, stream), say, said);
+                    watches.say(scene, (from, stream), say, permit, said);
                 });
                 return Ok(None);
             }
             Request::Status => return Ok(Some(Reply::Status(self.status(m)))),
             Request::Members => return Ok(Some(Reply::Members(self.list_members(m)))),
-            Request::Authenticate => return Err(StoreError::AuthNotEnabled),
+            Request::Authenticate => return self.authenticate(m, from, attempt, pass),
         };
-        self.propose(m, from, attempt, command)
+        let who = self.identify(m, &pass)?;
+        self.propose(m, from, attempt, Entry { command, who })
     }
 
     /// What gRPC lets through at all (row E1).
@@ -174,25 +196,25 @@ impl Model {
         m: usize,
         from: ClientId,
         attempt: AttemptId,
-        command: Command,
+        entry: Entry,
     ) -> Result<Option<Reply>, StoreError> {
         let member = &self.members[m];
         if member.overloaded {
             return Err(StoreError::TooManyRequests);
         }
-        if size::proposal(&command, member.id) > self.config.max_request_bytes {
+        if size::proposal(&entry.command, member.id) > self.config.max_request_bytes {
             return Err(StoreError::RequestTooLarge);
         }
         if member.sight.leader.is_none() {
-            let later = Later::Command(command);
+            let later = Later::Entry(entry);
             self.wait_for_leader(m, from, attempt, later, StoreError::ServerDeadline);
             return Ok(None);
         }
         if self.hears(m) {
-            let result = self.agree(from, attempt, command);
+            let result = self.agree(from, attempt, entry);
             return self.when_applied(m, from, attempt, result);
         }
-        self.send(Proposal { asked: m, from, attempt, command });
+        self.send(Proposal { asked: m, from, attempt, entry });
         let (since, until) = (self.now, self.now + self.config.request_timeout());
         let what = Waits::Sent { since, until };
         self.members[m].waiting.push(Waiting { from, attempt, what });
@@ -201,17 +223,24 @@ impl Model {
 
     /// Whether a member can answer a linearizable read at once: a leader has told it how far the
     /// log is, and it has applied all of that.
-    fn is_current(&self, m: usize) -> bool {
+    pub(super) fn is_current(&self, m: usize) -> bool {
         self.hears(m) && self.members[m].behind.is_none()
     }
 
-    fn wait_to_read(&mut self, m: usize, from: ClientId, attempt: AttemptId, request: Request) {
+    pub(super) fn wait_to_read(
+        &mut self,
+        m: usize,
+        from: ClientId,
+        attempt: AttemptId,
+        request: Request,
+        pass: Pass,
+    ) {
         if self.hears(m) {
             let count = self.head.applied;
-            self.wait_applied(m, from, attempt, count, Then::Ask(request));
+            self.wait_applied(m, from, attempt, count, Then::Ask(request, pass));
         } else {
             let until = self.now + self.config.request_timeout();
-            let what = Waits::Read { request, until };
+            let what = Waits::Read { request, pass, until };
             self.members[m].waiting.push(Waiting { from, attempt, what });
         }
     }
@@ -225,7 +254,9 @@ impl Model {
         otherwise: StoreError,
     ) {
         let until = self.now + self.config.request_timeout();
-        let what = Waits::Leader { later, until, otherwise };
+        let there = self.members[m].sight.leader;
+        let silent = there.filter(|&leader| self.members[leader].power != Power::Off);
+        let what = Waits::Leader { later, silent, until, otherwise };
         self.members[m].waiting.push(Waiting { from, attempt, what });
     }
 
@@ -249,7 +280,7 @@ impl Model {
                     Waits::Sent { since, .. }
                     | Waits::Applied { then: Then::Say(_), since, .. } => self.too_late(m, since),
                     Waits::Read { .. }
-                    | Waits::Applied { then: Then::Ask(_), .. }
+                    | Waits::Applied { then: Then::Ask(..), .. }
                     | Waits::Revoke { .. } => StoreError::TimedOut,
                 };
                 self.reply(m, from, attempt, Reply::Failed(error));

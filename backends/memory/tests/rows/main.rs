@@ -11,6 +11,7 @@
 //! | `faults` | R8, R9, G7, L8, L10, L11, W17; what the log says |
 //! | `members` | G7, T9, L8, L10, W2, W17, W18 where several members see different things |
 //! | `quirks` | released servers |
+//! | `users` | A1 to A8 |
 //! | `laws` | any sequence |
 
 mod faults;
@@ -22,4 +23,5 @@ mod limits;
 mod members;
 mod quirks;
 mod txn;
+mod users;
 mod watch;
