@@ -143,6 +143,20 @@ fn another_member_leads_when_the_leader_is_gone() {
 }
 
 #[test]
+fn nobody_leads_who_has_missed_something() {
+    for seed in 0..8 {
+        let mut bench = Bench::with(Config { seed, ..Config::default().members(3) });
+        bench.member_fault(1, MemberFault::CutOff);
+        bench.put("k", "");
+        bench.member_fault(0, MemberFault::Stop);
+        bench.member_fault(1, MemberFault::Heal);
+        bench.wait_ms(2000);
+        assert_eq!(leader(&bench), Some(2), "seed {seed}");
+        assert_eq!(found(&bench.ask_at(1, read("k"))), (1, 2));
+    }
+}
+
+#[test]
 fn l10_whoever_leads_starts_every_countdown_over() {
     let mut bench = three();
     bench.grant(1, 6);

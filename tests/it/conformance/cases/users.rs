@@ -137,6 +137,7 @@ fn a3_what_keys_decide(client: &mut Client<'_>) {
         let compares = vec![Compare::mod_revision(client.key(name), Revision(1 << 40))];
         Request::Txn(Txn { compares, then, or_else: Vec::new() })
     };
+    let otherwise = |op: Op| Request::Txn(Txn { or_else: vec![op], ..Txn::default() });
     let nested = |ops: Vec<Op>| Request::Txn(always([Op::Txn(always(ops))]));
     let denied = Some(StoreError::PermissionDenied);
     // What earlier releases let pass.
@@ -172,6 +173,9 @@ fn a3_what_keys_decide(client: &mut Client<'_>) {
         // The branch that does not run counts, too.
         (when(client, "a", vec![client.op_put("x", "1")]), denied.clone()),
         (when(client, "a", vec![client.op_get("x")]), denied.clone()),
+        (otherwise(client.op_put("x", "1")), denied.clone()),
+        (otherwise(client.op_get("x")), denied.clone()),
+        (otherwise(client.op_put("w", "1")), None),
         (Request::Txn(always([client.op_put("w", "1"), client.op_get("a")])), None),
         (Request::Txn(always([Op::Delete(delete(client, "w", true))])), denied.clone()),
         (Request::Txn(always([Op::Put(with_prev(client, "w"))])), gap.clone()),
