@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use portolan_core::time::Time;
 use portolan_core::waist::{AttemptId, Backend, MemberId, Reply, Request};
-use portolan_memory::{ClientId, Config, Fault, Input, Model};
+use portolan_memory::{ClientId, Config, Fault, Identity, Input, Model};
 use tokio::time::{Instant, Sleep};
 
 use crate::driver::Store;
@@ -32,6 +32,7 @@ struct Inner {
 #[derive(Default)]
 struct Mailbox {
     replies: VecDeque<(AttemptId, Reply)>,
+    identity: Identity,
     waker: Option<Waker>,
 }
 
@@ -98,8 +99,9 @@ impl Inner {
     fn handle(&mut self, input: Input) {
         let now = Time::ZERO + self.started.elapsed();
         self.model.handle(now, input);
-        while let Some(output) = self.model.poll_output() {
+        while let Some(mut output) = self.model.poll_output() {
             if let Some(mailbox) = self.clients.get_mut(&output.to) {
+                mailbox.identity.hear(output.take_token());
                 mailbox.replies.push_back((output.attempt, output.reply));
                 if let Some(waker) = mailbox.waker.take() {
                     waker.wake();
@@ -120,8 +122,11 @@ pub(crate) struct Connection {
 
 impl Backend for Connection {
     fn submit(&mut self, attempt: AttemptId, member: MemberId, request: Request) {
-        let input = Input::Request { from: self.client, attempt, member, request };
-        self.store.lock().handle(input);
+        let mut inner = self.store.lock();
+        let from = self.client;
+        let pass = inner.clients.get(&from).map(|mailbox| mailbox.identity.pass(&request));
+        let pass = pass.unwrap_or_default();
+        inner.handle(Input::Request { from, attempt, member, request, pass });
     }
 
     fn cancel(&mut self, attempt: AttemptId) {

@@ -12,7 +12,7 @@ use portolan_core::layout::Decoded;
 use portolan_core::rng::{Rng, hash};
 use portolan_core::time::Time;
 use portolan_core::waist::{AttemptId, Key, KeyValue, MemberId, Put, Reply, Request, Value};
-use portolan_memory::{ClientId, Config, Input, Model};
+use portolan_memory::{ClientId, Config, Input, Model, Pass};
 
 use super::{median, micros, ratio, time};
 use crate::Row;
@@ -182,6 +182,7 @@ fn model() -> Row {
                         attempt: AttemptId(attempt),
                         member: MemberId(0),
                         request: Request::Put(put),
+                        pass: Pass::Nobody,
                     },
                 );
                 assert!(model.poll_output().is_some(), "every put is answered");

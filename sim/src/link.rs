@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request, StoreError};
-use portolan_memory::{ClientId, Input};
+use portolan_memory::{ClientId, Identity, Input, Pass, Token};
 
 use crate::chance::{Chance, Purpose};
 use crate::plan::{Cut, Kind, Way, WireSetup};
@@ -32,6 +32,8 @@ pub(crate) struct Wire {
     chance: Chance,
     links: BTreeMap<(u16, MemberId), Link>,
     connections: BTreeMap<ClientId, Connection>,
+    /// Who each process is to the store.
+    identities: BTreeMap<Run, Identity>,
     /// Which connection carries an attempt that its engine still waits for.
     routes: BTreeMap<(Run, AttemptId), ClientId>,
     last_client: u32,
@@ -76,7 +78,7 @@ struct Connection {
     /// What its client still waits for.
     waiting: BTreeMap<AttemptId, Asked>,
     up: BTreeMap<AttemptId, VecDeque<Up>>,
-    down: BTreeMap<AttemptId, VecDeque<Reply>>,
+    down: BTreeMap<AttemptId, VecDeque<(Reply, Option<Token>)>>,
     /// What has come to a cut: an attempt's next message.
     held: Vec<(Way, AttemptId)>,
     /// No message of a stream arrives before the one before it.
@@ -90,7 +92,7 @@ struct Asked {
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 enum Up {
-    Request(AttemptId, Request),
+    Request(AttemptId, Request, Pass),
     Cancel,
 }
 
@@ -107,6 +109,7 @@ impl Wire {
             chance,
             links: BTreeMap::new(),
             connections: BTreeMap::new(),
+            identities: BTreeMap::new(),
             routes: BTreeMap::new(),
             last_client: 0,
             last_silence: 0,
@@ -129,11 +132,13 @@ impl Wire {
         attempt: AttemptId,
         request: Request,
     ) {
+        let pass = self.identities.get(&run).map(|identity| identity.pass(&request));
+        let pass = pass.unwrap_or_default();
         if let Request::OnWatch { stream, .. } = &request {
             // What is said on a stream travels in its order; if the stream is gone, nowhere.
             let stream = *stream;
             if let Some(&client) = self.routes.get(&(run, stream)) {
-                self.write(now, queue, client, stream, Up::Request(attempt, request));
+                self.write(now, queue, client, stream, Up::Request(attempt, request, pass));
             }
             return;
         }
@@ -142,7 +147,7 @@ impl Wire {
         if let Some(connection) = self.connections.get_mut(&client) {
             connection.waiting.insert(attempt, Asked { kind: kind(&request) });
         }
-        self.write(now, queue, client, attempt, Up::Request(attempt, request));
+        self.write(now, queue, client, attempt, Up::Request(attempt, request, pass));
     }
 
     /// An engine stops waiting.
@@ -154,7 +159,7 @@ impl Wire {
             return;
         }
         let first = connection.up.get(&attempt).and_then(VecDeque::front);
-        if matches!(first, Some(Up::Request(first, _)) if *first == attempt) {
+        if matches!(first, Some(Up::Request(first, ..)) if *first == attempt) {
             let percent = self.setup.late_percent;
             let late = self.chance.percent(Purpose::Late, client.0.into(), attempt.0, percent);
             if !late || !connection.established {
@@ -176,7 +181,7 @@ impl Wire {
         queue: &mut Queue,
         client: ClientId,
         attempt: AttemptId,
-        reply: Reply,
+        (reply, token): (Reply, Option<Token>),
     ) {
         let Some(connection) = self.connections.get_mut(&client) else { return };
         if !connection.open {
@@ -193,7 +198,7 @@ impl Wire {
         for _ in 0..copies {
             self.put(now, queue, client, Way::Down, attempt);
             let connection = self.connections.get_mut(&client).expect("it was there");
-            connection.down.entry(attempt).or_default().push_back(reply.clone());
+            connection.down.entry(attempt).or_default().push_back((reply.clone(), token.clone()));
         }
     }
 
@@ -230,8 +235,15 @@ impl Wire {
                 }
             }
             Way::Down => {
-                let reply = pop(&mut connection.down, attempt)?;
-                if lost.is_some() { None } else { Some(self.deliver(client, attempt, reply)?) }
+                let (reply, token) = pop(&mut connection.down, attempt)?;
+                if lost.is_some() {
+                    None
+                } else {
+                    if token.is_some() {
+                        self.identities.entry(connection.run).or_default().hear(token);
+                    }
+                    Some(self.deliver(client, attempt, reply)?)
+                }
             }
         };
         let Some(told) = lost else { return arrival };
@@ -565,7 +577,9 @@ impl Link {
 
 fn input(client: ClientId, member: MemberId, attempt: AttemptId, message: Up) -> Input {
     match message {
-        Up::Request(attempt, request) => Input::Request { from: client, attempt, member, request },
+        Up::Request(attempt, request, pass) => {
+            Input::Request { from: client, attempt, member, request, pass }
+        }
         Up::Cancel => Input::Cancel { from: client, attempt },
     }
 }

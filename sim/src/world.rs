@@ -446,8 +446,10 @@ impl World {
         if let Some(compacted) = after.filter(|_| after != before) {
             self.note(What::Compacted(compacted));
         }
-        while let Some(memory::Output { to, attempt, reply }) = self.store.poll_output() {
-            self.wire.answer(self.now, &mut self.queue, to, attempt, reply);
+        while let Some(mut output) = self.store.poll_output() {
+            let token = output.take_token();
+            let memory::Output { to, attempt, reply, .. } = output;
+            self.wire.answer(self.now, &mut self.queue, to, attempt, (reply, token));
         }
         self.note_wire();
     }
@@ -508,7 +510,8 @@ impl World {
         self.stranger.attempts += 1;
         let attempt = AttemptId(self.stranger.attempts);
         let (from, member) = (STRANGER, MemberId(0));
-        self.tell_store(memory::Input::Request { from, attempt, member, request });
+        let pass = memory::Pass::Nobody;
+        self.tell_store(memory::Input::Request { from, attempt, member, request, pass });
     }
 
     fn ends(&self, process: u16, member: Option<u16>) -> Vec<(u16, MemberId)> {

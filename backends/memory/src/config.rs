@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use portolan_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::Quirks;
@@ -11,9 +12,12 @@ use crate::Quirks;
 pub struct Config {
     /// The cluster's id, in every header.
     pub cluster_id: u64,
-    /// The member's id, in every header. Its lower 16 bits also go into every proposal, so they
+    /// The first member's id, in every header of its answers. Its lower 16 bits also go into every proposal, so they
     /// decide a byte of the limit of row E1.
     pub member_id: u64,
+    /// The ids of the members beside the first; empty: it is alone. Up to four, more are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_members: Vec<u64>,
     /// What status says the version is.
     pub version: String,
     /// How this release differs from the newest one.
@@ -38,12 +42,14 @@ pub struct Config {
     pub sync_revisions: usize,
     /// `--watch-progress-notify-interval`; up to a tenth is added for each stream (row W12).
     pub progress_interval: Duration,
+    /// `--auth-token-ttl`: how long a token that is not used is good (row A6).
+    pub token_ttl: Duration,
     /// Whether clients ask for a leader on everything but stale reads (row W17), as this
     /// project's etcd backend does.
     pub require_leader: bool,
     /// Whether [`Log`](crate::Log) is kept. Turn it off for a long-lived store.
     pub keep_log: bool,
-    /// Where chance comes from: so far only the tenth of the progress interval.
+    /// Where chance comes from: the tenth of the progress interval, elections, tokens.
     pub seed: u64,
 }
 
@@ -53,6 +59,7 @@ impl Default for Config {
             // The ids of a member named "default" on the default ports.
             cluster_id: 0xcdf8_1818_e327_0a4e,
             member_id: 0x8e9e_05c5_2164_694d,
+            other_members: Vec::new(),
             version: "3.7.0".to_owned(),
             quirks: Quirks::default(),
             max_txn_ops: 128,
@@ -65,6 +72,7 @@ impl Default for Config {
             sync_watchers: 512,
             sync_revisions: 1000,
             progress_interval: Duration::from_secs(600),
+            token_ttl: Duration::from_secs(300),
             require_leader: true,
             keep_log: true,
             seed: 0,
@@ -78,6 +86,19 @@ impl Config {
     pub fn of_version(version: &str) -> Option<Self> {
         let quirks = Quirks::of_version(version)?;
         Some(Self { version: version.to_owned(), quirks, ..Self::default() })
+    }
+
+    /// With `count` members, from 1 to 5, whose ids are made up.
+    pub fn members(self, count: u16) -> Self {
+        let mut ids = Rng::new(self.member_id).fork("members");
+        let other_members = (1..count.min(MOST_MEMBERS)).map(|_| ids.bits()).collect();
+        Self { other_members, ..self }
+    }
+
+    /// The ids of all members, by their place.
+    pub fn member_ids(&self) -> impl Iterator<Item = u64> + use<'_> {
+        let others = self.other_members.iter().copied();
+        std::iter::once(self.member_id).chain(others).take(usize::from(MOST_MEMBERS))
     }
 
     /// The longest message that gRPC takes, in bytes (row E1).
@@ -102,3 +123,6 @@ impl Config {
         Duration::from_secs(5) + self.election_timeout.saturating_mul(2)
     }
 }
+
+/// More than five members only make a cluster slower.
+const MOST_MEMBERS: u16 = 5;

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use crate::{Admin, Pass, Token};
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,13 @@ pub enum Input {
         from: ClientId,
         /// The attempt that the answer will carry.
         attempt: AttemptId,
-        /// Which member is asked.
+        /// Which member is asked, by its place.
         member: MemberId,
         /// What is asked.
         request: Request,
+        /// What the carrier has added, to say who asks.
+        #[serde(default)]
+        pass: Pass,
     },
     /// The client has given up a call or ended a stream. What was applied stays applied.
     Cancel {
@@ -36,13 +40,15 @@ pub enum Input {
         /// Whose.
         from: ClientId,
     },
+    /// An operator changes users and roles.
+    Admin(Admin),
     /// Something happens to the store itself.
     Fault(Fault),
     /// Time has passed.
     Tick,
 }
 
-/// What may happen to the store.
+/// What may happen to the store. Of several members it happens to all, unless one is named.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub enum Fault {
     /// The process ends and starts again with its data: calls and streams break, the raft term
@@ -73,6 +79,36 @@ pub enum Fault {
     LeaderLost,
     /// There is a leader again: the term rises, and every countdown starts over (row L10).
     LeaderBack,
+    /// The leader hands over to this member, if that one hears of it.
+    LeaderTo(MemberId),
+    /// Something happens to one member alone.
+    Member(MemberId, MemberFault),
+}
+
+/// What may happen to one of several members.
+///
+/// Where a leader is stopped, held or cut off from a majority, the others elect another one between
+/// one and two election timeouts later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum MemberFault {
+    /// As [`Fault::Restart`].
+    Restart,
+    /// As [`Fault::Stop`].
+    Stop,
+    /// As [`Fault::Start`].
+    Start,
+    /// As [`Fault::Pause`]. What reaches it meanwhile is read when it goes on.
+    Pause,
+    /// As [`Fault::Resume`].
+    Resume,
+    /// The other members cannot reach it, nor it them; its clients can.
+    CutOff,
+    /// The others can reach it again.
+    Heal,
+    /// It applies nothing more, though it hears of it: what it serves by itself is from now.
+    Lag,
+    /// It applies all that it has to, and goes on doing so.
+    CatchUp,
 }
 
 /// What the store says to one client.
@@ -84,6 +120,9 @@ pub struct Output {
     pub attempt: AttemptId,
     /// What is said.
     pub reply: Reply,
+    /// The token that [`Reply::Authenticated`] brings.
+    #[serde(default)]
+    pub(crate) token: Option<Token>,
 }
 
 impl fmt::Display for ClientId {
@@ -95,11 +134,12 @@ impl fmt::Display for ClientId {
 impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Request { from, attempt, member, request } => {
+            Self::Request { from, attempt, member, request, pass: _ } => {
                 write!(f, "{from} {attempt} > {member} {request:?}")
             }
             Self::Cancel { from, attempt } => write!(f, "{from} {attempt} cancelled"),
             Self::Disconnect { from } => write!(f, "{from} disconnected"),
+            Self::Admin(admin) => write!(f, "admin {admin:?}"),
             Self::Fault(fault) => write!(f, "fault {fault:?}"),
             Self::Tick => write!(f, "tick"),
         }

@@ -31,6 +31,15 @@ pub struct Quirks {
     /// An overloaded store also refuses to revoke expired leases, so dead keys linger (row E3).
     /// Mended in 3.7.0.
     pub overload_stops_expiry: bool,
+    /// Much is asked of no user at all: leases, but for their revocation, compaction, status, the
+    /// members, and whatever a nested transaction does (rows A3, A4).
+    /// Mended in 3.4.42, 3.5.28, 3.6.9.
+    pub auth_gaps: bool,
+    /// The keys of a lease are told to whoever asks (row A4). Mended in 3.4.26, 3.5.9.
+    pub lease_keys_told: bool,
+    /// Who may read a key may watch all that come after it (row A5).
+    /// Mended in 3.5.33, 3.6.14, 3.7.1.
+    pub open_watch_unchecked: bool,
 }
 
 impl Quirks {
@@ -52,6 +61,9 @@ impl Quirks {
             progress_owed: before([31, 13, 0]) && !before([25, 8, 0]),
             puts_checked_first: before([u64::MAX, u64::MAX, 0]),
             overload_stops_expiry: before([u64::MAX; 3]),
+            auth_gaps: before([42, 28, 9]),
+            lease_keys_told: before([26, 9, 0]),
+            open_watch_unchecked: before([u64::MAX, 33, 14]),
         })
     }
 }

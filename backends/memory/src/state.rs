@@ -11,14 +11,16 @@ use portolan_core::waist::{
     LeaseId, Put, PutReply, Reply, Revision, RevokeReply, StoreError, Txn,
 };
 
+use crate::auth::{Auth, Judge, Who};
 use crate::store::Store;
-use crate::{Quirks, txn};
+use crate::{Admin, Quirks, Token, txn};
 
 /// The replicated state of one member.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    pub(crate) auth: Auth,
     /// How many commands were applied.
     pub(crate) applied: u64,
 }
@@ -45,6 +47,19 @@ pub(crate) enum Command {
     Revoke {
         lease: LeaseId,
     },
+    /// A user has shown the password; each member will know the token.
+    Authenticate {
+        user: String,
+        token: Token,
+    },
+    Admin(Admin),
+}
+
+/// A command, and whose it is.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Entry {
+    pub(crate) command: Command,
+    pub(crate) who: Who,
 }
 
 /// What a command did.
@@ -57,12 +72,16 @@ pub(crate) struct Applied {
 
 impl State {
     pub(crate) fn new() -> Self {
-        Self { store: Store::new(), leases: BTreeMap::new(), applied: 0 }
+        Self { store: Store::new(), leases: BTreeMap::new(), auth: Auth::new(), applied: 0 }
     }
 
-    /// Applies one command.
-    pub(crate) fn apply(&mut self, command: Command, quirks: &Quirks) -> Applied {
+    /// Applies one command, if whoever asks may do it.
+    pub(crate) fn apply(&mut self, entry: Entry, quirks: &Quirks) -> Applied {
         self.applied += 1;
+        let Entry { command, who } = entry;
+        if let Err(error) = self.judge(&who, quirks).command(&command) {
+            return Applied { reply: Err(error), changes: Vec::new() };
+        }
         match command {
             Command::Put(put) => self.write(|writer| {
                 writer.check_put(&put)?;
@@ -83,7 +102,19 @@ impl State {
                 Applied { reply, changes: Vec::new() }
             }
             Command::Revoke { lease } => self.revoke(lease),
+            Command::Authenticate { .. } => {
+                Applied { reply: Ok(Reply::Authenticated), changes: Vec::new() }
+            }
+            Command::Admin(admin) => {
+                self.auth.administer(&admin);
+                Applied { reply: Ok(Reply::Authenticated), changes: Vec::new() }
+            }
         }
+    }
+
+    /// What a request is judged by, as things are now.
+    pub(crate) fn judge<'a>(&'a self, who: &'a Who, quirks: &'a Quirks) -> Judge<'a> {
+        Judge { auth: &self.auth, leases: &self.leases, who, quirks }
     }
 
     /// Runs a transaction that writes nothing; it needs no consensus (row T9).

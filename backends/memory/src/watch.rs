@@ -18,14 +18,14 @@ mod index;
 use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_core::waist::{
-    AttemptId, Header, Key, KeyEvent, KeyRange, KeyValue, Revision, Watch, WatchFilter, WatchReply,
-    WatchSay,
+    AttemptId, Header, Key, KeyEvent, KeyRange, KeyValue, Revision, StoreError, Watch, WatchFilter,
+    WatchReply, WatchSay,
 };
 use portolan_core::{Rng, Time};
 
 use crate::lessor::next_beat;
 use crate::store::{Store, event};
-use crate::{ClientId, Config};
+use crate::{ClientId, Config, Pass};
 use batch::Refusal;
 use index::Index;
 
@@ -33,6 +33,9 @@ use index::Index;
 pub(crate) type StreamId = (ClientId, AttemptId);
 
 type WatcherId = (StreamId, i64);
+
+/// Whether whoever asks for a watch may have it.
+pub(crate) type Permit = Result<(), StoreError>;
 
 /// What the streams of one member say, in order.
 pub(crate) type Said = Vec<(StreamId, WatchReply)>;
@@ -62,6 +65,8 @@ struct Stream {
     next_progress: Option<Time>,
     /// Whether a progress request still waits for an event, as some releases have it.
     owes_progress: bool,
+    /// What it was opened with: it goes for all that is said on it.
+    pass: Pass,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -98,7 +103,14 @@ pub(crate) struct Scene<'a> {
 
 impl Watches {
     /// Opens a stream, with its first watch. An open one is left alone.
-    pub(crate) fn open(&mut self, scene: Scene<'_>, id: StreamId, watch: Watch, said: &mut Said) {
+    pub(crate) fn open(
+        &mut self,
+        scene: Scene<'_>,
+        id: StreamId,
+        watch: (Watch, Permit),
+        pass: Pass,
+        said: &mut Said,
+    ) {
         if self.streams.contains_key(&id) {
             return;
         }
@@ -114,21 +126,34 @@ impl Watches {
             interval: interval + jitter,
             next_progress: None,
             owes_progress: false,
+            pass,
         };
         self.streams.insert(id, stream);
         self.create(scene, id, watch, said);
     }
 
     /// Takes what the client says on an open stream. Nothing happens if there is no such stream.
-    pub(crate) fn say(&mut self, scene: Scene<'_>, id: StreamId, say: WatchSay, said: &mut Said) {
+    pub(crate) fn say(
+        &mut self,
+        scene: Scene<'_>,
+        id: StreamId,
+        say: WatchSay,
+        permit: Permit,
+        said: &mut Said,
+    ) {
         if !self.streams.contains_key(&id) {
             return;
         }
         match say {
-            WatchSay::Create(watch) => self.create(scene, id, watch, said),
+            WatchSay::Create(watch) => self.create(scene, id, (watch, permit), said),
             WatchSay::Cancel { id: watch } => self.cancel(scene, id, watch, said),
             WatchSay::Progress => self.progress(scene, id, said),
         }
+    }
+
+    /// What an open stream was opened with.
+    pub(crate) fn pass_of(&self, id: StreamId) -> Option<Pass> {
+        self.streams.get(&id).map(|stream| stream.pass.clone())
     }
 
     /// Ends a stream. Whether there was one.
@@ -213,8 +238,14 @@ impl Watches {
         }
     }
 
-    /// Rows W1 to W5.
-    fn create(&mut self, scene: Scene<'_>, id: StreamId, watch: Watch, said: &mut Said) {
+    /// Rows W1 to W5, and A5.
+    fn create(
+        &mut self,
+        scene: Scene<'_>,
+        id: StreamId,
+        (watch, permit): (Watch, Permit),
+        said: &mut Said,
+    ) {
         let current = scene.store.revision();
         let stream = self.streams.get_mut(&id).expect("only called for open streams");
         let mut reply = WatchReply {
@@ -228,6 +259,8 @@ impl Watches {
         }
         let refusal = if watch.start.0 < 0 && !scene.config.quirks.negative_start_accepted {
             Some(Refusal::NegativeStart)
+        } else if let Err(error) = permit {
+            Some(Refusal::Denied(error))
         } else if keys.is_void() {
             Some(Refusal::EmptyRange)
         } else if watch.id != 0 && stream.watchers.contains_key(&watch.id) {

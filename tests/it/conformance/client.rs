@@ -10,7 +10,9 @@ use portolan_core::waist::{
     Watch, WatchReply, WatchSay,
 };
 
-use super::store::{Happening, Store};
+use portolan_memory::Admin;
+
+use super::store::{Happening, PASS, ROOT, Store};
 
 /// One case's way to its store. Every key that it names lies below a prefix of its own.
 pub struct Client<'a> {
@@ -74,6 +76,36 @@ impl Client<'_> {
 
     pub fn wait(&mut self, span: Duration) {
         self.store.wait(span);
+    }
+
+    pub fn release(&self) -> &str {
+        self.store.release()
+    }
+
+    pub fn turn_to(&mut self, member: u16) {
+        self.store.turn_to(member);
+    }
+
+    pub fn leader(&mut self) -> u16 {
+        self.store.leader()
+    }
+
+    /// Asks as a user whose password is [`PASS`], or as root, or as nobody.
+    pub fn act_as(&mut self, user: &str) {
+        match user {
+            "" => self.store.act_as(None),
+            "root" => self.store.act_as(Some((user, ROOT))),
+            _ => self.store.act_as(Some((user, PASS))),
+        }
+    }
+
+    /// Asks as somebody with a password that may be wrong.
+    pub fn act_with(&mut self, user: &str, password: &str) {
+        self.store.act_as(Some((user, password)));
+    }
+
+    pub fn administer(&mut self, admin: Admin) {
+        self.store.administer(&admin);
     }
 
     pub fn happen(&mut self, event: Happening) {

@@ -1,10 +1,13 @@
 //! The model under test, on virtual time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
-use portolan_memory::{ClientId, Config, Fault, Input, Model};
+use portolan_memory::{
+    Admin, ClientId, Config, Credentials, Fault, Identity, Input, MemberFault, Model,
+};
 
 use super::store::{Happening, Setup, Store};
 
@@ -14,6 +17,12 @@ pub struct ModelStore {
     model: Model,
     now: Time,
     next: u64,
+    member: MemberId,
+    /// Who asks, and who has asked.
+    user: String,
+    users: BTreeMap<String, (ClientId, Identity)>,
+    /// What was said to others than who asks now.
+    aside: Vec<(ClientId, AttemptId, Reply)>,
 }
 
 impl ModelStore {
@@ -24,6 +33,10 @@ impl ModelStore {
             None => Config::default(),
         };
         config.require_leader = setup.require_leader;
+        config = config.members(u16::try_from(setup.members).expect("there are few members"));
+        if let Some(ttl) = setup.token_ttl {
+            config.token_ttl = ttl;
+        }
         if let Some(interval) = setup.progress {
             config.progress_interval = interval;
         }
@@ -35,7 +48,25 @@ impl ModelStore {
         let config = Config { keep_log: false, ..config };
         let release = config.version.clone();
         let name = format!("model as {release}");
-        Self { name, release, model: Model::new(config), now: Time::ZERO, next: 1 }
+        Self {
+            name,
+            release,
+            model: Model::new(config),
+            now: Time::ZERO,
+            next: 1,
+            member: MemberId(0),
+            user: String::new(),
+            users: BTreeMap::from([(String::new(), (ClientId(1), Identity::default()))]),
+            aside: Vec::new(),
+        }
+    }
+
+    fn us(&self) -> ClientId {
+        self.users[&self.user].0
+    }
+
+    fn member_fault(&mut self, member: u16, fault: MemberFault) {
+        self.handle(Input::Fault(Fault::Member(MemberId(member), fault)));
     }
 
     fn handle(&mut self, input: Input) {
@@ -55,18 +86,33 @@ impl Store for ModelStore {
     fn submit(&mut self, request: Request) -> AttemptId {
         let attempt = AttemptId(self.next);
         self.next += 1;
-        self.handle(Input::Request { from: US, attempt, member: MemberId(0), request });
+        let (from, identity) = &self.users[&self.user];
+        let (from, pass, member) = (*from, identity.pass(&request), self.member);
+        self.handle(Input::Request { from, attempt, member, request, pass });
         attempt
     }
 
     fn cancel(&mut self, attempt: AttemptId) {
-        self.handle(Input::Cancel { from: US, attempt });
+        self.handle(Input::Cancel { from: self.us(), attempt });
     }
 
     fn poll(&mut self, within: Duration) -> Option<(AttemptId, Reply)> {
         let limit = self.now + within;
+        let asking = self.us();
+        if let Some(place) = self.aside.iter().position(|(client, ..)| *client == asking) {
+            let (_, attempt, reply) = self.aside.remove(place);
+            return Some((attempt, reply));
+        }
         loop {
-            if let Some(output) = self.model.poll_output() {
+            if let Some(mut output) = self.model.poll_output() {
+                let token = output.take_token();
+                let known = self.users.values_mut().find(|(client, _)| *client == output.to);
+                let (client, identity) = known.expect("it has asked");
+                identity.hear(token);
+                if *client != asking {
+                    self.aside.push((*client, output.attempt, output.reply));
+                    continue;
+                }
                 return Some((output.attempt, output.reply));
             }
             match self.model.poll_timeout() {
@@ -87,6 +133,37 @@ impl Store for ModelStore {
         self.handle(Input::Tick);
     }
 
+    fn turn_to(&mut self, member: u16) {
+        self.member = MemberId(member);
+    }
+
+    fn leader(&mut self) -> u16 {
+        loop {
+            let leader = self.model.leader();
+            let is_up = |place: MemberId| {
+                self.model.members().any(|view| view.member == place && view.is_up)
+            };
+            match leader.filter(|&place| is_up(place)) {
+                Some(MemberId(place)) => return place,
+                None => self.wait(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn act_as(&mut self, user: Option<(&str, &str)>) {
+        let key = user.map_or(String::new(), |(user, password)| format!("{user}:{password}"));
+        let next = ClientId(u32::try_from(self.users.len()).expect("there are few users") + 1);
+        self.users.entry(key.clone()).or_insert_with(|| {
+            let credentials = user.map(|(user, password)| Credentials::new(user, password));
+            (next, Identity::of(credentials))
+        });
+        self.user = key;
+    }
+
+    fn administer(&mut self, admin: &Admin) {
+        self.handle(Input::Admin(admin.clone()));
+    }
+
     fn happen(&mut self, event: Happening) {
         let fault = match event {
             Happening::Restart => Fault::Restart,
@@ -94,11 +171,26 @@ impl Store for ModelStore {
             Happening::Pause => Fault::Pause,
             Happening::Resume => Fault::Resume,
             Happening::Fill => Fault::SpaceAlarm(true),
-            Happening::LoseLeader => Fault::LeaderLost,
-            Happening::FindLeader => Fault::LeaderBack,
+            Happening::LoseLeader | Happening::FindLeader => {
+                let lost = event == Happening::LoseLeader;
+                let others: Vec<_> = self.model.members().skip(1).map(|view| view.member).collect();
+                for member in others {
+                    let fault = if lost { MemberFault::Stop } else { MemberFault::Start };
+                    self.handle(Input::Fault(Fault::Member(member, fault)));
+                }
+                return;
+            }
+            Happening::PauseMember(member) => {
+                return self.member_fault(member, MemberFault::Pause);
+            }
+            Happening::ResumeMember(member) => {
+                return self.member_fault(member, MemberFault::Resume);
+            }
+            Happening::KillMember(member) => return self.member_fault(member, MemberFault::Stop),
+            Happening::StartMember(member) => {
+                return self.member_fault(member, MemberFault::Start);
+            }
         };
         self.handle(Input::Fault(fault));
     }
 }
-
-const US: ClientId = ClientId(1);

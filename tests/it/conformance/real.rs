@@ -1,21 +1,33 @@
 //! Real etcd under test, through the carrier.
+#![expect(clippy::wildcard_enum_match_arm, reason = "it looks for few of many kinds")]
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
-use portolan_core::waist::{AttemptId, Backend, MemberId, Put, Reply, Request, StoreError};
+use portolan_core::waist::{
+    AttemptId, Backend, Key, KeyRange, MemberId, Put, Reply, Request, StoreError,
+};
 use portolan_etcd::EtcdBackend;
 use portolan_kit::{Cluster, Etcd, Programs, Release};
+use portolan_memory::{Access, Admin, Credentials, Permission};
 use tokio::runtime::Runtime;
 
 use super::codes::Codes;
-use super::store::{Happening, Setup, Store};
+use super::store::{Happening, PASS, ROOT, Setup, Store};
 
 pub struct RealStore {
     name: String,
     release: String,
     // Before the runtime: its tasks want to be ended there.
     backend: EtcdBackend,
+    /// Those of other users, and whose is in use.
+    others: BTreeMap<String, EtcdBackend>,
+    user: String,
+    /// Whether the operator has to show a password by now.
+    auth: bool,
+    member: MemberId,
+    require_leader: bool,
     runtime: Runtime,
     servers: Servers,
     codes: Codes,
@@ -35,6 +47,9 @@ impl RealStore {
         let mut builder = Etcd::builder(release);
         if let Some(interval) = setup.progress {
             builder = builder.progress_every(interval);
+        }
+        if let Some(ttl) = setup.token_ttl {
+            builder = builder.auth_token_ttl(ttl);
         }
         if setup.small {
             builder = builder.flag(format!("--quota-backend-bytes={SMALL_QUOTA}"));
@@ -56,17 +71,26 @@ impl RealStore {
             .build()
             .expect("a runtime starts");
         let codes = Codes::default();
-        let backend = {
-            let _inside = runtime.enter();
-            let url = servers.asked().client_url();
-            let (calls, streams) = (codes.channel(&url), codes.channel(&url));
-            let builder = EtcdBackend::builder().channels(url, calls, streams);
-            builder.require_leader(setup.require_leader).build().expect("there is one member")
-        };
+        let require_leader = setup.require_leader;
+        let backend = connect(&runtime, &servers, &codes, require_leader, None);
         let release = servers.asked().version().to_owned();
         let name = format!("etcd {release}");
         let started = Instant::now();
-        Self { name, release, backend, runtime, servers, codes, started, next: 1 }
+        Self {
+            name,
+            release,
+            backend,
+            others: BTreeMap::new(),
+            user: String::new(),
+            auth: false,
+            member: MemberId(0),
+            require_leader,
+            runtime,
+            servers,
+            codes,
+            started,
+            next: 1,
+        }
     }
 
     /// Writes until the store says that it is full: large values at first, then the smallest, so
@@ -97,8 +121,86 @@ impl RealStore {
     }
 }
 
+/// A client of all members, as a user or as nobody.
+fn connect(
+    runtime: &Runtime,
+    servers: &Servers,
+    codes: &Codes,
+    require_leader: bool,
+    user: Option<(&str, &str)>,
+) -> EtcdBackend {
+    let _inside = runtime.enter();
+    let mut builder = EtcdBackend::builder();
+    for url in servers.urls() {
+        let (calls, streams) = (codes.channel(&url), codes.channel(&url));
+        builder = builder.channels(url, calls, streams);
+    }
+    if let Some((user, password)) = user {
+        builder = builder.credentials(user, password.into());
+    }
+    builder.require_leader(require_leader).build().expect("there is a member")
+}
+
+/// What etcdctl is asked for a change of users and roles.
+fn words(admin: &Admin) -> Vec<String> {
+    let of = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let text = |key: &Key| String::from_utf8_lossy(key).into_owned();
+    match admin {
+        Admin::Enable => of(&["auth", "enable"]),
+        Admin::Disable => of(&["auth", "disable"]),
+        Admin::AddUser(Credentials { user, .. }) if user == "root" => {
+            of(&["user", "add", &format!("root:{ROOT}")])
+        }
+        Admin::AddUser(Credentials { user, .. }) => of(&["user", "add", &format!("{user}:{PASS}")]),
+        Admin::DeleteUser { user } => of(&["user", "delete", user]),
+        Admin::AddRole { role } => of(&["role", "add", role]),
+        Admin::DeleteRole { role } => of(&["role", "delete", role]),
+        Admin::GrantRole { user, role } => of(&["user", "grant-role", user, role]),
+        Admin::RevokeRole { user, role } => of(&["user", "revoke-role", user, role]),
+        Admin::GrantPermission { role, permission: Permission { keys, access } } => {
+            let access = match access {
+                Access::Read => "read",
+                Access::Write => "write",
+                Access::ReadWrite => "readwrite",
+            };
+            let mut words = of(&["role", "grant-permission", role, access, &text(&keys.key)]);
+            words.extend(end(keys));
+            words
+        }
+        Admin::RevokePermission { role, keys } => {
+            let mut words = of(&["role", "revoke-permission", role, &text(&keys.key)]);
+            words.extend(end(keys));
+            words
+        }
+        Admin::ChangePassword(_) => panic!("etcdctl wants to be typed to"),
+    }
+}
+
+/// The end of a range, as etcdctl wants it.
+fn end(keys: &KeyRange) -> Option<String> {
+    match &*keys.end {
+        [] => None,
+        [0] => Some("--from-key".to_owned()),
+        end => Some(String::from_utf8_lossy(end).into_owned()),
+    }
+}
+
 impl Servers {
-    /// The member that the client is connected to.
+    fn urls(&self) -> Vec<String> {
+        match self {
+            Self::One(etcd) => vec![etcd.client_url()],
+            Self::Many(cluster) => cluster.client_urls(),
+        }
+    }
+
+    fn member_mut(&mut self, member: u16) -> &mut Etcd {
+        match self {
+            Self::One(etcd) => etcd,
+            Self::Many(cluster) => &mut cluster.members_mut()[usize::from(member)],
+        }
+    }
+
+    /// The first member, which is asked unless another one is named.
     fn asked(&self) -> &Etcd {
         match self {
             Self::One(etcd) => etcd,
@@ -134,7 +236,7 @@ impl Store for RealStore {
         let attempt = AttemptId(self.next);
         self.next += 1;
         let _inside = self.runtime.enter();
-        self.backend.submit(attempt, MemberId(0), request);
+        self.backend.submit(attempt, self.member, request);
         attempt
     }
 
@@ -164,13 +266,61 @@ impl Store for RealStore {
         self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
+    fn turn_to(&mut self, member: u16) {
+        self.member = MemberId(member);
+    }
+
+    fn leader(&mut self) -> u16 {
+        match &self.servers {
+            Servers::One(_) => 0,
+            Servers::Many(cluster) => {
+                let leader = cluster.leader(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+                u16::try_from(leader).expect("there are few members")
+            }
+        }
+    }
+
+    fn act_as(&mut self, user: Option<(&str, &str)>) {
+        let key = user.map_or(String::new(), |(user, password)| format!("{user}:{password}"));
+        if key == self.user {
+            return;
+        }
+        let next = self.others.remove(&key).unwrap_or_else(|| {
+            connect(&self.runtime, &self.servers, &self.codes, self.require_leader, user)
+        });
+        let former = std::mem::replace(&mut self.backend, next);
+        self.others.insert(std::mem::replace(&mut self.user, key), former);
+    }
+
+    fn administer(&mut self, admin: &Admin) {
+        let mut words = words(admin);
+        if self.auth {
+            words.insert(0, format!("--user=root:{ROOT}"));
+        }
+        let said = self.servers.asked().etcdctl(words);
+        said.unwrap_or_else(|error| panic!("{admin:?}: {error}"));
+        match admin {
+            Admin::Enable => self.auth = true,
+            Admin::Disable => self.auth = false,
+            _ => {}
+        }
+    }
+
     fn happen(&mut self, event: Happening) {
-        let etcd = self.servers.asked_mut();
+        let etcd = match event {
+            Happening::PauseMember(member)
+            | Happening::ResumeMember(member)
+            | Happening::KillMember(member)
+            | Happening::StartMember(member) => self.servers.member_mut(member),
+            _ => self.servers.asked_mut(),
+        };
         let done = match event {
             Happening::Restart => etcd.restart(),
             Happening::Wipe => etcd.wipe().and_then(|()| etcd.restart()),
-            Happening::Pause => etcd.pause(),
-            Happening::Resume => etcd.resume(),
+            Happening::Pause | Happening::PauseMember(_) => etcd.pause(),
+            Happening::Resume | Happening::ResumeMember(_) => etcd.resume(),
+            Happening::KillMember(_) => etcd.kill(),
+            Happening::StartMember(_) => etcd.launch().and_then(|()| etcd.wait_healthy(PATIENCE)),
             Happening::Fill => {
                 self.fill();
                 Ok(())

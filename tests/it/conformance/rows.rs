@@ -103,6 +103,16 @@ macro_rules! on_etcd {
             }
 
             #[test]
+            fn members() {
+                run(ETCD, chapter('M', true));
+            }
+
+            #[test]
+            fn users() {
+                run(ETCD, chapter('A', false));
+            }
+
+            #[test]
             fn clusters_read_without_a_leader() {
                 run(ETCD, chapter('G', true));
             }
@@ -184,6 +194,6 @@ fn every_row_is_answered_for() {
 fn row_id(line: &str) -> Option<String> {
     let id = line.strip_prefix("| ")?.split(' ').next()?;
     let (letter, number) = id.split_at_checked(1)?;
-    let is_row = "RKGTLWCE".contains(letter) && number.parse::<u8>().is_ok();
+    let is_row = "RKGTLWCEMA".contains(letter) && number.parse::<u8>().is_ok();
     is_row.then(|| id.to_owned())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portolan_core::waist::{AttemptId, Reply, Request};
 use portolan_kit::Release;
+use portolan_memory::Admin;
 
 use super::model::ModelStore;
 use super::real::RealStore;
@@ -14,7 +15,7 @@ pub trait Store {
     fn name(&self) -> &str;
     /// Which release it is, or stands in for: `3.4.23`.
     fn release(&self) -> &str;
-    /// Sends a request to the one member that is asked.
+    /// Sends a request to the member that is asked.
     fn submit(&mut self, request: Request) -> AttemptId;
     /// Gives an attempt up.
     fn cancel(&mut self, attempt: AttemptId);
@@ -24,6 +25,14 @@ pub trait Store {
     fn now(&self) -> Duration;
     /// Lets time pass.
     fn wait(&mut self, span: Duration);
+    /// Asks another member from now on, by its place. The first one is asked at the beginning.
+    fn turn_to(&mut self, member: u16);
+    /// Who leads, by its place; waited for, if nobody does.
+    fn leader(&mut self) -> u16;
+    /// Asks as another user from now on, with this password, or as nobody.
+    fn act_as(&mut self, user: Option<(&str, &str)>);
+    /// Changes users and roles, as an operator who knows [`ROOT`].
+    fn administer(&mut self, admin: &Admin);
     /// Does something to the store itself.
     fn happen(&mut self, event: Happening);
 }
@@ -45,7 +54,20 @@ pub enum Happening {
     LoseLeader,
     /// The others are back.
     FindLeader,
+    /// The process of one member is held.
+    PauseMember(u16),
+    /// It goes on.
+    ResumeMember(u16),
+    /// The process of one member is killed.
+    KillMember(u16),
+    /// It is started again with its data.
+    StartMember(u16),
 }
+
+/// The password of the user `root`.
+pub const ROOT: &str = "r00t";
+/// That of every other user.
+pub const PASS: &str = "pass";
 
 /// What kind of store a case wants.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +76,8 @@ pub struct Setup {
     pub fresh: bool,
     /// How many members the cluster has.
     pub members: usize,
+    /// How long a token is good that is not used.
+    pub token_ttl: Option<Duration>,
     /// How often quiet watches are told the revision.
     pub progress: Option<Duration>,
     /// Whether the database may be full after a few megabytes.
@@ -68,6 +92,7 @@ impl Setup {
     pub const SHARED: Self = Self {
         fresh: false,
         members: 1,
+        token_ttl: None,
         progress: None,
         small: false,
         slow_compactions: false,
@@ -78,6 +103,7 @@ impl Setup {
     pub const SLOW: Self = Self { slow_compactions: true, ..Self::FRESH };
     pub const CLUSTER: Self = Self { members: 3, ..Self::FRESH };
     pub const LENIENT_CLUSTER: Self = Self { require_leader: false, ..Self::CLUSTER };
+    pub const SHORT_TOKENS: Self = Self { token_ttl: Some(Duration::from_secs(3)), ..Self::FRESH };
     pub const TELLING: Self = Self { progress: Some(Duration::from_secs(1)), ..Self::FRESH };
 }
 

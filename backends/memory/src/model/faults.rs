@@ -1,39 +1,27 @@
-//! What may happen to the store itself.
+//! What may happen to the store itself, or to one of its members.
 
-use std::time::Duration;
+use portolan_core::Rng;
+use portolan_core::waist::{Reply, Request, StoreError};
 
-use portolan_core::waist::{KeepAlive, Reply, Request, StoreError};
-use portolan_core::{Rng, Time};
-
-use super::leases::span;
-use super::{Backup, FIRST_TERM, Later, Model, Power, Waiting, Waits};
+use super::cluster::FIRST_TERM;
+use super::member::{Power, Sight, Waiting};
+use super::{Backup, Model};
 use crate::lessor::Lessor;
-use crate::log::LeaseStep;
 use crate::state::State;
-use crate::{Fault, Input, Log};
+use crate::{Fault, Input, Log, MemberFault};
 
 impl Model {
     pub(super) fn fault(&mut self, fault: Fault) {
+        let all: Vec<usize> = (0..self.members.len()).collect();
         match fault {
-            Fault::Restart => {
-                self.stop();
-                self.start();
-            }
-            Fault::Stop => self.stop(),
-            Fault::Start => {
-                if self.power == Power::Off {
-                    self.start();
-                }
-            }
-            Fault::Pause => {
-                if self.power == Power::On {
-                    self.power = Power::Held;
-                }
-            }
-            Fault::Resume => self.resume(),
+            Fault::Restart => self.restart(&all),
+            Fault::Stop => self.stop(&all),
+            Fault::Start => self.start(&all),
+            Fault::Pause => self.pause(&all),
+            Fault::Resume => self.resume(&all),
             Fault::Wipe => self.replace(State::new(), Log::default()),
             Fault::Snapshot => {
-                let state = self.member.state.clone();
+                let state = self.head.clone();
                 self.backup = Some(Box::new(Backup { state, log: self.log.clone() }));
             }
             Fault::Restore => {
@@ -45,157 +33,186 @@ impl Model {
                 let mut chance = Rng::new(self.config.cluster_id).fork("cluster");
                 self.config.cluster_id = chance.bits();
                 self.config.member_id = chance.bits();
+                for id in &mut self.config.other_members {
+                    *id = chance.bits();
+                }
+                for (member, id) in self.members.iter_mut().zip(self.config.member_ids()) {
+                    member.id = id;
+                }
                 self.replace(State::new(), Log::default());
             }
-            Fault::SpaceAlarm(on) => self.member.full = on,
-            Fault::Overload(on) => self.member.overloaded = on,
-            Fault::LeaderLost => {
-                if self.leaderless_since.is_none() {
-                    self.leaderless_since = Some(self.now);
-                    self.step_down();
+            Fault::SpaceAlarm(on) => {
+                for member in &mut self.members {
+                    member.full = on;
                 }
             }
+            Fault::Overload(on) => {
+                for member in &mut self.members {
+                    member.overloaded = on;
+                }
+            }
+            Fault::LeaderLost => self.lose_leader(),
             Fault::LeaderBack => {
-                if self.leaderless_since.take().is_some() {
-                    self.term += 1;
-                    self.lead();
-                    self.take_up_waiting();
+                if self.cluster.barred {
+                    self.cluster.barred = false;
+                    if self.members.len() == 1 { self.crown(0) } else { self.elect() }
+                }
+            }
+            Fault::LeaderTo(member) => {
+                let m = self.place(member);
+                let is_able = self.hears(m) && !self.members[m].missed;
+                if is_able && self.cluster.leader != Some(m) {
+                    self.crown(m);
+                }
+            }
+            Fault::Member(member, fault) => self.member_fault(self.place(member), fault),
+        }
+        // What a leader that has its majority again has to do may be overdue.
+        self.run_timers(self.now);
+    }
+
+    fn member_fault(&mut self, m: usize, fault: MemberFault) {
+        match fault {
+            MemberFault::Restart => self.restart(&[m]),
+            MemberFault::Stop => self.stop(&[m]),
+            MemberFault::Start => self.start(&[m]),
+            MemberFault::Pause => self.pause(&[m]),
+            MemberFault::Resume => self.resume(&[m]),
+            MemberFault::CutOff => self.members[m].cut = true,
+            MemberFault::Heal => self.members[m].cut = false,
+            MemberFault::Lag => self.members[m].lag = true,
+            MemberFault::CatchUp => {
+                self.members[m].lag = false;
+                if self.hears(m) {
+                    self.catch_up(m);
                 }
             }
         }
+        self.review();
     }
 
-    /// When streams that asked for a leader are ended for want of one (row W17).
-    pub(super) fn cut_at(&self) -> Option<Time> {
-        let since = self.leaderless_since.filter(|_| self.config.require_leader)?;
-        (!self.member.watches.is_empty()).then(|| since + self.config.election_timeout * 3)
+    /// When a member's streams that asked for a leader are ended for want of one (row W17).
+    pub(super) fn cut_at(&self, m: usize) -> Option<portolan_core::Time> {
+        let member = &self.members[m];
+        let wanted = self.config.require_leader && member.sight.leader.is_none();
+        (wanted && !member.watches.is_empty())
+            .then(|| member.sight.since + self.config.election_timeout * 3)
     }
 
     pub(super) fn cut_streams(&mut self) {
-        if self.cut_at().is_some_and(|at| at <= self.now) {
-            for (to, attempt) in self.member.watches.close_all() {
-                self.reply(to, attempt, Reply::Failed(StoreError::NoLeader));
+        for m in 0..self.members.len() {
+            let is_on = self.members[m].power == Power::On;
+            if is_on && self.cut_at(m).is_some_and(|at| at <= self.now) {
+                for (to, attempt) in self.members[m].watches.close_all() {
+                    self.reply(m, to, attempt, Reply::Failed(StoreError::NoLeader));
+                }
             }
         }
     }
 
-    /// Answers the calls that have waited for a leader too long (rows G7, L8).
-    pub(super) fn give_up_waiting(&mut self) {
-        let now = self.now;
-        let is_over =
-            |call: &Waiting| matches!(call.what, Waits::Leader { until, .. } if until <= now);
-        if !self.waiting.iter().any(is_over) {
+    /// Every member loses sight of its leader, and there will be none.
+    fn lose_leader(&mut self) {
+        if self.cluster.barred {
             return;
         }
-        let (over, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(is_over);
-        self.waiting = rest;
-        for Waiting { from, attempt, what } in over {
-            if let Waits::Leader { otherwise, .. } = what {
-                self.reply(from, attempt, Reply::Failed(otherwise));
-            }
+        self.cluster.barred = true;
+        self.cluster.elect_at = None;
+        self.step_down();
+        for member in &mut self.members {
+            member.sight = Sight { since: self.now, ..Sight::default() };
+            member.mail.clear();
         }
     }
 
-    /// Goes on with the calls that have waited for a leader, in order.
-    fn take_up_waiting(&mut self) {
-        for Waiting { from, attempt, what } in std::mem::take(&mut self.waiting) {
-            match what {
-                Waits::Leader { later: Later::Request(request), .. } => {
-                    self.request(from, attempt, request);
-                }
-                Waits::Leader { later: Later::Command(command), .. } => {
-                    match self.propose(from, attempt, command) {
-                        Ok(None) => {}
-                        Ok(Some(reply)) => self.reply(from, attempt, reply),
-                        Err(error) => self.reply(from, attempt, Reply::Failed(error)),
-                    }
-                }
-                Waits::Revoke { .. } => self.waiting.push(Waiting { from, attempt, what }),
+    fn restart(&mut self, chosen: &[usize]) {
+        self.stop(chosen);
+        self.start(chosen);
+    }
+
+    fn pause(&mut self, chosen: &[usize]) {
+        for &m in chosen {
+            if self.members[m].power == Power::On {
+                self.members[m].power = Power::Held;
             }
+        }
+        if self.members.len() > 1 {
+            self.review();
         }
     }
 
-    /// The countdowns belong to the leader. A renewal that waited for a revoke is sent to the next
-    /// leader instead (`LeaseRenew` in `server/etcdserver/v3_server.go`).
-    fn step_down(&mut self) {
-        self.lessor.clear();
-        let until = self.now + self.config.request_timeout();
-        for call in &mut self.waiting {
-            if let Waits::Revoke { lease, .. } = call.what {
-                let later = Later::Request(Request::KeepAlive(KeepAlive { lease }));
-                call.what = Waits::Leader { later, until, otherwise: StoreError::NoLeader };
-            }
-        }
-    }
-
-    /// All connections break. Of calls under way nobody learns what became of them.
-    fn stop(&mut self) {
-        self.power = Power::Off;
+    /// Their connections break. Of calls under way nobody learns what became of them.
+    fn stop(&mut self, chosen: &[usize]) {
         let broken = || {
             let detail = "the store has stopped".to_owned();
             Reply::Failed(StoreError::ConnectionLost { detail })
         };
-        for (to, attempt) in self.member.watches.close_all() {
-            self.reply(to, attempt, broken());
-        }
-        for Waiting { from, attempt, .. } in std::mem::take(&mut self.waiting) {
-            self.reply(from, attempt, broken());
-        }
-        for input in std::mem::take(&mut self.held) {
-            if let Input::Request { from, attempt, request, .. } = input
-                && !matches!(request, Request::OnWatch { .. })
-            {
-                self.reply(from, attempt, broken());
+        for &m in chosen {
+            self.members[m].power = Power::Off;
+            for (to, attempt) in self.members[m].watches.close_all() {
+                self.reply(m, to, attempt, broken());
+            }
+            for Waiting { from, attempt, .. } in std::mem::take(&mut self.members[m].waiting) {
+                self.reply(m, from, attempt, broken());
+            }
+            for input in std::mem::take(&mut self.members[m].held) {
+                if let Input::Request { from, attempt, request, .. } = input
+                    && !matches!(request, Request::OnWatch { .. })
+                {
+                    self.reply(m, from, attempt, broken());
+                }
+            }
+            self.members[m].mail.clear();
+            if self.members.len() == 1 {
+                self.cluster.lessor.clear();
+            } else if self.cluster.leader == Some(m) {
+                self.step_down();
             }
         }
-        self.lessor.clear();
+        if self.members.len() > 1 {
+            self.review();
+        }
     }
 
-    /// A stopped process starts with the data it has, and leads again (row R9).
-    fn start(&mut self) {
-        self.power = Power::On;
-        self.leaderless_since = None;
-        self.member.overloaded = false;
-        self.term += 1;
-        self.lead();
+    /// Stopped processes start with the data they have. One alone leads again at once (row R9).
+    fn start(&mut self, chosen: &[usize]) {
+        let mut any = false;
+        for &m in chosen {
+            let member = &mut self.members[m];
+            if member.power == Power::Off {
+                member.power = Power::On;
+                member.overloaded = false;
+                member.lag = false;
+                member.sight = Sight { since: self.now, ..Sight::default() };
+                any = true;
+                self.recover_tokens(m);
+            }
+        }
+        if any && self.members.len() == 1 {
+            self.crown(0);
+        } else if any {
+            self.review();
+        }
     }
 
-    /// Other data take the place of these: a new epoch. A stopped process stays stopped.
+    /// Other data take the place of these: a new epoch. Stopped processes stay stopped.
     fn replace(&mut self, state: State, log: Log) {
-        let was_off = self.power == Power::Off;
-        self.stop();
-        self.member.state = state;
+        let on: Vec<usize> =
+            (0..self.members.len()).filter(|&m| self.members[m].power != Power::Off).collect();
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        self.stop(&all);
+        self.head = state;
         self.log = log;
-        self.member.full = false;
-        self.epoch += 1;
-        // The start makes it the first term.
-        self.term = FIRST_TERM - 1;
-        if !was_off {
-            self.start();
+        for member in &mut self.members {
+            member.behind = None;
+            member.missed = false;
+            member.full = false;
+            member.tokens.clear();
+            member.written = 0;
         }
-    }
-
-    /// A new leader starts every countdown over, a little longer than granted (row L10).
-    fn lead(&mut self) {
-        self.lessor = Lessor::default();
-        let leases: Vec<_> =
-            self.member.state.leases.iter().map(|(&id, lease)| (id, lease.ttl_secs)).collect();
-        for (lease, ttl_secs) in leases {
-            let longer: Duration = span(ttl_secs).saturating_add(self.config.election_timeout);
-            let expires = self.lessor.start(self.now, lease, longer);
-            self.log_lease(lease, LeaseStep::Prolonged { expires });
-        }
-    }
-
-    fn resume(&mut self) {
-        if self.power != Power::Held {
-            return;
-        }
-        self.power = Power::On;
-        self.run_timers(self.now);
-        for input in std::mem::take(&mut self.held) {
-            self.handle(self.now, input);
-        }
+        self.cluster.epoch += 1;
+        // The election makes it the first term.
+        self.cluster.term = FIRST_TERM - 1;
+        self.cluster.lessor = Lessor::default();
+        self.start(&on);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use portolan_core::Time;
-use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, Revision};
+use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, MemberId, Revision};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Power};
+use super::Model;
+use super::member::Power;
 use crate::{Config, Log};
 
 /// A lease as it is now.
@@ -22,6 +23,21 @@ pub struct LeaseView {
     pub keys: Vec<Key>,
 }
 
+/// A member as it is now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its place.
+    pub member: MemberId,
+    /// etcd's own id of it.
+    pub id: u64,
+    /// Whether its process runs and is not held.
+    pub is_up: bool,
+    /// The leader that it knows of, who may be gone.
+    pub leader: Option<MemberId>,
+    /// How far it has applied the log.
+    pub revision: Revision,
+}
+
 impl Model {
     /// The truth: everything that was ever applied in this epoch. Empty if the configuration says
     /// not to keep it.
@@ -31,17 +47,17 @@ impl Model {
 
     /// How often the history began anew: by a wipe, a restore, another cluster. From 0.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.cluster.epoch
     }
 
-    /// The revision of the last change.
+    /// The revision of the last change that was agreed on; members may lag behind it.
     pub fn revision(&self) -> Revision {
-        self.member.state.store.revision()
+        self.head.store.revision()
     }
 
     /// The oldest revision that clients can read; `None` before the first compaction.
     pub fn compacted(&self) -> Option<Revision> {
-        let compacted = self.member.state.store.compacted();
+        let compacted = self.head.store.compacted();
         (compacted.0 >= 0).then_some(compacted)
     }
 
@@ -52,17 +68,33 @@ impl Model {
 
     /// The raft term.
     pub fn term(&self) -> u64 {
-        self.term
+        self.cluster.term
     }
 
-    /// Whether the process runs and is not held.
+    /// Whether a member's process runs and is not held; of several members, any.
     pub fn is_up(&self) -> bool {
-        self.power == Power::On
+        self.members.iter().any(|member| member.power == Power::On)
     }
 
-    /// Whether there is a leader.
+    /// Whether there is a leader, though it may be held or cut off.
     pub fn has_leader(&self) -> bool {
-        self.leaderless_since.is_none()
+        self.cluster.leader.is_some()
+    }
+
+    /// Which member leads, though it may be held or cut off.
+    pub fn leader(&self) -> Option<MemberId> {
+        self.cluster.leader.map(place)
+    }
+
+    /// How each member is, by its place.
+    pub fn members(&self) -> impl Iterator<Item = MemberView> + use<'_> {
+        self.members.iter().enumerate().map(|(m, member)| MemberView {
+            member: place(m),
+            id: member.id,
+            is_up: member.power == Power::On,
+            leader: member.sight.leader.map(place),
+            revision: self.state(m).store.revision(),
+        })
     }
 
     /// The latest time that the model has heard of.
@@ -73,7 +105,7 @@ impl Model {
     /// All records at `revision`, whatever was compacted since. `None` for a revision that has not
     /// come yet, or that was compacted while no log is kept.
     pub fn store_at(&self, revision: Revision) -> Option<BTreeMap<Key, KeyValue>> {
-        let store = &self.member.state.store;
+        let store = &self.head.store;
         if revision > store.revision() {
             return None;
         }
@@ -96,16 +128,20 @@ impl Model {
 
     /// One record as it is now.
     pub fn record(&self, key: &[u8]) -> Option<&KeyValue> {
-        self.member.state.store.latest(key)
+        self.head.store.latest(key)
     }
 
     /// All leases, by id.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + use<'_> {
-        self.member.state.leases.iter().map(|(&lease, known)| LeaseView {
+        self.head.leases.iter().map(|(&lease, known)| LeaseView {
             lease,
             ttl_secs: known.ttl_secs,
-            expires: self.lessor.expires(lease),
+            expires: self.cluster.lessor.expires(lease),
             keys: known.keys.iter().cloned().collect(),
         })
     }
+}
+
+fn place(m: usize) -> MemberId {
+    MemberId(u16::try_from(m).expect("there are few members"))
 }

@@ -85,6 +85,8 @@ pub(super) enum Refusal {
     EmptyRange,
     DuplicateId,
     NegativeStart,
+    /// The user may not watch that, or is nobody.
+    Denied(StoreError),
 }
 
 impl Refusal {
@@ -93,6 +95,8 @@ impl Refusal {
             Self::EmptyRange => "mvcc: watcher range is empty".to_owned(),
             Self::DuplicateId => "mvcc: duplicate watch ID provided on the WatchStream".to_owned(),
             Self::NegativeStart => StoreError::Compacted.to_string(),
+            // As Go prints a gRPC status.
+            Self::Denied(error) => format!("rpc error: code = {:?} desc = {error}", error.code()),
         }
     }
 }

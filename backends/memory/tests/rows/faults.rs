@@ -3,7 +3,7 @@ use portolan_core::waist::{
     AttemptId, KeepAlive, KeyRange, MemberId, Range, Reply, Request, Revision, StoreError, Txn,
     Watch,
 };
-use portolan_memory::{Cause, ClientId, Config, Fault, Input};
+use portolan_memory::{Cause, ClientId, Config, Fault, Input, Pass};
 
 use crate::kit::{Bench, ME, lease, put, put_op};
 
@@ -95,7 +95,10 @@ fn what_was_not_delivered_dies_with_the_connection() {
     for from in [ME, ClientId(2)] {
         let (attempt, member) = (AttemptId(1), MemberId(0));
         let request = Request::Status;
-        model.handle(Time::ZERO, Input::Request { from, attempt, member, request });
+        model.handle(
+            Time::ZERO,
+            Input::Request { from, attempt, member, request, pass: Pass::Nobody },
+        );
     }
     model.handle(Time::ZERO, Input::Disconnect { from: ME });
     assert_eq!(model.poll_output().map(|output| output.to), Some(ClientId(2)));
@@ -318,7 +321,13 @@ fn a_copy_goes_on_alike() {
     let mut copy = bench.model.clone();
     assert_eq!(copy, bench.model);
     let request = Request::Put(put("k", "2"));
-    let input = Input::Request { from: ME, attempt: AttemptId(9), member: MemberId(0), request };
+    let input = Input::Request {
+        from: ME,
+        attempt: AttemptId(9),
+        member: MemberId(0),
+        request,
+        pass: Pass::Nobody,
+    };
     copy.handle(bench.now, input.clone());
     assert_ne!(copy, bench.model);
     bench.model.handle(bench.now, input);

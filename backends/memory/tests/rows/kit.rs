@@ -8,13 +8,15 @@ use portolan_core::waist::{
     MemberId, Op, Put, Range, RangeReply, Reply, Request, Revision, StoreError, Txn, TxnReply,
     Watch, WatchReply, WatchSay,
 };
-use portolan_memory::{ClientId, Config, Fault, Input, Model, Output};
+use portolan_memory::{ClientId, Config, Fault, Input, MemberFault, Model, Output, Pass};
 
 pub(crate) const ME: ClientId = ClientId(1);
 
 pub(crate) struct Bench {
     pub(crate) model: Model,
     pub(crate) now: Time,
+    /// What requests are sent with.
+    pub(crate) pass: Pass,
     attempts: u64,
     /// What was said and not asked for yet.
     said: Vec<Output>,
@@ -26,7 +28,13 @@ impl Bench {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        Self { model: Model::new(config), now: Time::ZERO, attempts: 0, said: Vec::new() }
+        Self {
+            model: Model::new(config),
+            now: Time::ZERO,
+            pass: Pass::Nobody,
+            attempts: 0,
+            said: Vec::new(),
+        }
     }
 
     /// Sends a request, without looking for its answer.
@@ -37,8 +45,47 @@ impl Bench {
     pub(crate) fn send_as(&mut self, from: ClientId, request: Request) -> AttemptId {
         self.attempts += 1;
         let attempt = AttemptId(self.attempts);
-        self.input(Input::Request { from, attempt, member: MemberId(0), request });
+        self.input(Input::Request {
+            from,
+            attempt,
+            member: MemberId(0),
+            request,
+            pass: self.pass.clone(),
+        });
         attempt
+    }
+
+    /// Asks one of several members, without looking for the answer.
+    pub(crate) fn send_to(&mut self, member: u16, request: Request) -> AttemptId {
+        self.attempts += 1;
+        let attempt = AttemptId(self.attempts);
+        self.input(Input::Request {
+            from: ME,
+            attempt,
+            member: MemberId(member),
+            request,
+            pass: self.pass.clone(),
+        });
+        attempt
+    }
+
+    /// Asks one of several members, and expects an answer at once.
+    pub(crate) fn ask_at(&mut self, member: u16, request: Request) -> Reply {
+        let attempt = self.send_to(member, request.clone());
+        self.answer(attempt).unwrap_or_else(|| panic!("no answer of m{member} to {request:?}"))
+    }
+
+    /// The error that an attempt was answered with, if it was.
+    pub(crate) fn failed(&mut self, attempt: AttemptId) -> Option<StoreError> {
+        match self.answer(attempt) {
+            Some(Reply::Failed(error)) => Some(error),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn member_fault(&mut self, member: u16, fault: MemberFault) {
+        self.fault(Fault::Member(MemberId(member), fault));
     }
 
     pub(crate) fn input(&mut self, input: Input) {

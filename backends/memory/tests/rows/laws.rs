@@ -8,7 +8,7 @@ use portolan_core::waist::{
     KeyValue, LeaseId, MemberId, Op, Put, Range, Reply, Request, Revision, Revoke, Txn, Watch,
     WatchReply,
 };
-use portolan_memory::{Cause, Change, Config, Fault, Input, Model, Output};
+use portolan_memory::{Cause, Change, Config, Fault, Input, Model, Output, Pass};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -299,7 +299,7 @@ proptest! {
                 Step::Restart => None,
             };
             let input = match request {
-                Some(request) => Input::Request { from: ME, attempt, member: MemberId(0), request },
+                Some(request) => Input::Request { from: ME, attempt, member: MemberId(0), request, pass: Pass::Nobody },
                 None => Input::Fault(Fault::Restart),
             };
             plain.handle(now, input.clone());
@@ -343,7 +343,7 @@ proptest! {
             if !streams.contains(&attempt) {
                 calls.insert(attempt);
             }
-            model.handle(now, Input::Request { from: ME, attempt, member: MemberId(0), request });
+            model.handle(now, Input::Request { from: ME, attempt, member: MemberId(0), request, pass: Pass::Nobody });
             drain(&mut model, &mut said);
         }
         model.handle(now + Duration::from_secs(10), Input::Tick);

@@ -9,7 +9,9 @@
 //! | `watch` | W1 to W13, W16, W18 |
 //! | `limits` | W14, E1 to E3, C1, C2 |
 //! | `faults` | R8, R9, G7, L8, L10, L11, W17; what the log says |
+//! | `members` | G7, T9, L8, L10, W2, W17, W18 where several members see different things |
 //! | `quirks` | released servers |
+//! | `users` | A1 to A8 |
 //! | `laws` | any sequence |
 
 mod faults;
@@ -18,6 +20,8 @@ mod kv;
 mod laws;
 mod lease;
 mod limits;
+mod members;
 mod quirks;
 mod txn;
+mod users;
 mod watch;
