@@ -227,6 +227,7 @@ impl<S: Store> Driver<S> {
             Event::Registration { id, event } => self.handles.registration(id, event),
             Event::Stepped { id, step } => self.shown |= self.handles.show(id, step.snapshot),
             Event::Freshness { id, snapshot } => self.shown |= self.handles.show(id, snapshot),
+            Event::Guard { id, snapshot, .. } => self.shown |= self.handles.show(id, snapshot),
             Event::Propose { id, base } => self.propose(id, base.as_ref()),
             Event::Updated { id, outcome } => {
                 if let Some(update) = self.handles.updates.remove(&id) {

@@ -56,6 +56,7 @@ struct Shown {
     view: Arc<View>,
     freshness: Freshness,
     unreadable: usize,
+    suspects: usize,
 }
 
 impl Handles {
@@ -117,7 +118,7 @@ impl Handles {
     }
 
     pub fn opened(&mut self, id: DirectoryId, view: Arc<View>) {
-        let shown = Shown { view, freshness: Freshness::Unsynced, unreadable: 0 };
+        let shown = Shown { view, freshness: Freshness::Unsynced, unreadable: 0, suspects: 0 };
         self.directories.insert(id, shown);
     }
 
@@ -126,6 +127,7 @@ impl Handles {
         let Some(shown) = self.directories.get_mut(&id) else { return false };
         shown.freshness = snapshot.freshness;
         shown.unreadable = snapshot.bad.len();
+        shown.suspects = snapshot.suspects.len();
         shown.view.show(snapshot);
         true
     }
@@ -145,6 +147,7 @@ impl Handles {
             live: self.fresh(Freshness::Live),
             unsynced: self.fresh(Freshness::Unsynced),
             unreadable: self.directories.values().map(|shown| shown.unreadable).sum(),
+            suspects: self.directories.values().map(|shown| shown.suspects).sum(),
             in_flight,
             ..self.told.clone()
         };

@@ -70,7 +70,9 @@ pub use registration::{Registration, RegistrationState};
 pub use registry::Registry;
 pub use status::Status;
 
-pub use portolan_core::engine::{Change, Conflict, Content, Freshness, Gone, LossReason, Record};
+pub use portolan_core::engine::{
+    Change, Conflict, Content, Freshness, Gone, LossReason, Record, Suspect,
+};
 pub use portolan_core::instance::{
     Builder as InstanceBuilder, Data, DataError, Endpoint, EndpointError, GroupConfig, Instance,
     InstanceError, LabelError, Stamp, State,
@@ -79,7 +81,7 @@ pub use portolan_core::layout::{BadRecord, EncodeError, Layout, RootError, Scope
 pub use portolan_core::map::Map;
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
 pub use portolan_core::time::Time;
-pub use portolan_core::tuning::{Tuning, TuningError};
+pub use portolan_core::tuning::{Guard, Tuning, TuningError};
 pub use portolan_core::waist::{Key, LeaseId, Revision};
 #[cfg(feature = "etcd")]
 pub use portolan_etcd::BuildError as EtcdError;

@@ -19,6 +19,8 @@ pub struct Status {
     pub unsynced: usize,
     /// Unreadable records in all directories.
     pub unreadable: usize,
+    /// Suspects in all directories: instances that an outage seems to have taken away.
+    pub suspects: usize,
     /// Requests in flight, watches not counted.
     pub in_flight: usize,
     /// The last answer of the store, as [`Registry::uptime`](crate::Registry::uptime) then;
