@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_core::engine::{Engine, Setup};
 use portolan_core::layout::{Layout, RootError};
 use portolan_core::time::Time;
-use portolan_core::tuning::{Tuning, TuningError};
+use portolan_core::tuning::{Guard, Tuning, TuningError};
 
 use crate::clock::Clock;
 use crate::driver::{Driver, Store};
@@ -168,6 +168,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Which directories keep what an outage seems to have taken away, as
+    /// [suspects](crate::Snapshot::suspects): by layout if not set, which is those of portolan's own.
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.tuning.guard = guard;
+        self
+    }
+
     /// How long calls, updates and removals are tried: 10 s if not set.
     pub fn call_within(mut self, limit: Duration) -> Self {
         self.limits.call = limit;
@@ -187,7 +194,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// All other constants. Sets the time to live too.
+    /// All other constants. Sets the time to live and the guard too.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
         self

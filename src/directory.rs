@@ -8,12 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_core::Stream;
 use portolan_core::engine::{
-    Change, Command, Content, DirectoryId, Freshness, Record, Snapshot as Content_,
+    Change, Command, Content, DirectoryId, Freshness, Record, Snapshot as Content_, Suspect,
 };
 use portolan_core::instance::{Data, Instance, State};
 use portolan_core::layout::BadRecord;
 use portolan_core::map::Map;
-use portolan_core::picker::round_robin;
+use portolan_core::picker::{Either, round_robin, round_robin_both};
 use portolan_core::time::Time;
 use portolan_core::waist::{Key, Revision};
 use tokio::sync::watch;
@@ -25,6 +25,9 @@ use crate::registry::Registry;
 ///
 /// It is always the store's content at some revision, never goes back within an epoch, and says
 /// how fresh it is. An error never changes it.
+///
+/// What vanishes together with most of its group is kept apart for a while and goes on being
+/// picked, since the store may have lost it, and not the world: see [`Snapshot::suspects`].
 #[derive(Clone)]
 pub struct Directory {
     state: Arc<DirectoryState>,
@@ -69,7 +72,8 @@ type Waiting = Pin<Box<dyn Future<Output = Option<watch::Receiver<u64>>> + Send>
 /// From one snapshot to a later one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Difference {
-    /// What changed, in the order of keys; empty when only the freshness did.
+    /// What changed, in the order of keys; empty when only the freshness did, or what the guard
+    /// keeps. What was removed may be among the suspects of the snapshot.
     pub changes: Vec<Change>,
     /// Whether the store turned out to be another one, or to have lost what it had.
     pub new_epoch: bool,
@@ -92,8 +96,8 @@ impl Directory {
         read(&self.state.view.now.load().records)
     }
 
-    /// The next instance to call: all that are ready in turn, shared by every handle of this
-    /// directory. `None` if none is ready. Takes no lock, never waits, allocates nothing.
+    /// The next instance to call: all that are ready in turn, suspects among them, shared by every
+    /// handle of this directory. `None` if none is ready. Takes no lock, never waits, allocates nothing.
     pub fn pick(&self) -> Option<Arc<Record>> {
         let content = self.state.view.now.load();
         let cursor = self.state.cursor.load(Relaxed);
@@ -101,9 +105,30 @@ impl Directory {
             Content::Instance(instance) => instance.state() == State::Ready,
             Content::Config(_) => false,
         };
-        let pick = round_robin(&content.records, cursor, ready)?;
-        self.state.cursor.store(pick.next, Relaxed);
-        Some(pick.value.clone())
+        let (record, next) = if content.suspects.is_empty() {
+            let pick = round_robin(&content.records, cursor, ready)?;
+            (pick.value, pick.next)
+        } else {
+            let suspect = |suspect: &Arc<Suspect>| ready(&suspect.record);
+            let (records, suspects) = (&content.records, &content.suspects);
+            match round_robin_both(records, suspects, cursor, ready, suspect)? {
+                Either::First(pick) => (pick.value, pick.next),
+                Either::Second(pick) => (&pick.value.record, pick.next),
+            }
+        };
+        self.state.cursor.store(next, Relaxed);
+        Some(record.clone())
+    }
+
+    /// Says that this instance refused a connection or did not answer. If it is a suspect, it is
+    /// gone indeed, and is kept no more; of an instance that the store has, the store decides.
+    /// Takes effect soon after, for every handle of this directory.
+    pub fn refused(&self, instance: &Instance) {
+        let registry = &self.state.registry;
+        let keys = registry.layout().instance_keys(&instance.group_name(), &instance.instance_id());
+        for key in keys.unwrap_or_default() {
+            registry.command(Command::Refused { id: self.state.id, key });
+        }
     }
 
     /// How long ago the store last vouched for what [`snapshot`](Self::snapshot) shows: zero while
@@ -212,6 +237,8 @@ fn nothing() -> Content_ {
         freshness: Freshness::Unsynced,
         records: Map::new(),
         bad: Map::new(),
+        suspects: Map::new(),
+        guarded: false,
     }
 }
 
@@ -275,6 +302,22 @@ impl Snapshot {
     /// The readable records with all that etcd says of them, by key.
     pub fn records(&self) -> &Map<Key, Arc<Record>> {
         &self.content.records
+    }
+
+    /// Instances that the store does not have any more, by key, and that an outage may have taken
+    /// away: at least three leases of their group ended within one time to live, and more than half
+    /// of all it had. They are in neither [`records`](Self::records) nor
+    /// [`instances`](Self::instances), and leave when they are back there, when they are
+    /// [refused](Directory::refused), when the store says that they were removed on purpose, or
+    /// after five minutes.
+    pub fn suspects(&self) -> &Map<Key, Arc<Suspect>> {
+        &self.content.suspects
+    }
+
+    /// Whether there are suspects that the guard has found to be lost to an outage. Those that it
+    /// still asks the store about do not count.
+    pub fn is_guarded(&self) -> bool {
+        self.content.guarded
     }
 
     /// The records that should be readable and are not, and why.

@@ -240,6 +240,9 @@ impl<S: Store> Driver<S> {
             Event::Registration { id, event } => self.handles.registration(id, event),
             Event::Stepped { id, step } => self.shown |= self.handles.step(id, step),
             Event::Freshness { id, snapshot } => self.shown |= self.handles.show(id, snapshot),
+            Event::Guard { id, news, snapshot } => {
+                self.shown |= self.handles.guard(id, &news, snapshot);
+            }
             Event::Propose { id, base } => self.propose(id, base.as_ref()),
             Event::Updated { id, outcome } => {
                 if let Some(update) = self.handles.updates.remove(&id) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_core::engine::{
-    CallError as Refusal, DirectoryId, Engine, Freshness, Gone, OpId, RegistrationEvent,
+    CallError as Refusal, DirectoryId, Engine, Freshness, Gone, GuardNews, OpId, RegistrationEvent,
     RegistrationId, Snapshot, Standing, Step,
 };
 use portolan_core::instance::Instance;
@@ -67,6 +67,7 @@ struct Shown {
     view: Arc<View>,
     freshness: Freshness,
     unreadable: usize,
+    suspects: usize,
 }
 
 impl Handles {
@@ -136,7 +137,8 @@ impl Handles {
     }
 
     pub fn opened(&mut self, id: DirectoryId, scope: Scope, view: Arc<View>) {
-        let shown = Shown { scope, view, freshness: Freshness::Unsynced, unreadable: 0 };
+        let shown =
+            Shown { scope, view, freshness: Freshness::Unsynced, unreadable: 0, suspects: 0 };
         self.directories.insert(id, shown);
     }
 
@@ -147,6 +149,7 @@ impl Handles {
         self.telemetry.freshness(&shown.scope, before, after, snapshot.records.len());
         shown.freshness = after;
         shown.unreadable = snapshot.bad.len();
+        shown.suspects = snapshot.suspects.len();
         shown.view.show(snapshot);
         true
     }
@@ -157,6 +160,14 @@ impl Handles {
             self.telemetry.stepped(&shown.scope, &step);
         }
         self.show(id, step.snapshot)
+    }
+
+    /// A directory's guard did something.
+    pub fn guard(&mut self, id: DirectoryId, news: &GuardNews, snapshot: Snapshot) -> bool {
+        if let Some(shown) = self.directories.get(&id) {
+            self.telemetry.guard(&shown.scope, news);
+        }
+        self.show(id, snapshot)
     }
 
     pub fn closed(&mut self, id: DirectoryId) {
@@ -190,6 +201,7 @@ impl Handles {
             live: self.fresh(Freshness::Live),
             unsynced: self.fresh(Freshness::Unsynced),
             unreadable: self.directories.values().map(|shown| shown.unreadable).sum(),
+            suspects: self.directories.values().map(|shown| shown.suspects).sum(),
             ..status
         };
         if status != self.told || *self.status.borrow() != status {

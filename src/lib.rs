@@ -73,7 +73,7 @@ pub use registry::Registry;
 pub use status::{Status, StatusChanges};
 
 pub use portolan_core::engine::{
-    Change, Conflict, Content, Freshness, Gone, Login, LossReason, Record,
+    Change, Conflict, Content, Freshness, Gone, Login, LossReason, Record, Suspect,
 };
 pub use portolan_core::instance::{
     Builder as InstanceBuilder, Data, DataError, Endpoint, EndpointError, GroupConfig, Instance,
@@ -83,7 +83,7 @@ pub use portolan_core::layout::{BadRecord, EncodeError, Layout, RootError, Scope
 pub use portolan_core::map::Map;
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
 pub use portolan_core::time::Time;
-pub use portolan_core::tuning::{Tuning, TuningError};
+pub use portolan_core::tuning::{Guard, Tuning, TuningError};
 pub use portolan_core::waist::{Key, LeaseId, Revision};
 #[cfg(feature = "etcd")]
 pub use portolan_etcd::{BuildError as EtcdError, Tls, TlsError, TlsPart};

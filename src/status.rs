@@ -21,6 +21,8 @@ pub struct Status {
     pub unsynced: usize,
     /// Unreadable records in all directories.
     pub unreadable: usize,
+    /// Suspects in all directories: instances that an outage seems to have taken away.
+    pub suspects: usize,
     /// Requests in flight, watches not counted.
     pub in_flight: usize,
     /// Bytes of keys and values in what is in flight.

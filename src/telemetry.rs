@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use portolan_core::engine::{
-    Freshness, Gap, Login, LossReason, RegistrationEvent, Standing, Step, StepCause,
+    Freshness, Gap, GuardNews, GuardRule, Login, LossReason, RegistrationEvent, Standing, Step,
+    StepCause,
 };
 use portolan_core::layout::Scope;
 use portolan_core::time::Time;
@@ -129,6 +130,7 @@ impl Telemetry {
             Gap::NewEpoch => "new_epoch",
             Gap::Garbled => "garbled",
             Gap::Differs => "differs",
+            Gap::Audited => "audited",
         });
         tracing::info!(
             target: "portolan::directory",
@@ -138,6 +140,38 @@ impl Telemetry {
             revision = step.snapshot.revision.0,
             "listed anew, since continuity was broken"
         );
+    }
+
+    pub fn guard(&self, scope: &Scope, news: &GuardNews) {
+        match news {
+            GuardNews::Tripped { group, rule: GuardRule { leases_gone, of, within } } => {
+                figures::guard_tripped();
+                tracing::warn!(
+                    target: "portolan::directory",
+                    directory = %Name(scope),
+                    group,
+                    leases_gone,
+                    of,
+                    within_secs = within.as_secs(),
+                    "the guard holds: more than half of the group's leases ended within one time to \
+                     live, which looks like an outage, so its instances are kept apart as suspects"
+                );
+            }
+            GuardNews::Dropped { group, keys, why } => tracing::info!(
+                target: "portolan::directory",
+                directory = %Name(scope),
+                group,
+                suspects = keys.len(),
+                ?why,
+                "suspects are dropped"
+            ),
+            GuardNews::Ended { group } => tracing::info!(
+                target: "portolan::directory",
+                directory = %Name(scope),
+                group,
+                "the guard is done"
+            ),
+        }
     }
 
     /// The store answered, or failed.
@@ -239,6 +273,10 @@ mod figures {
         counter!("portolan_answers_total", "outcome" => outcome).increment(1);
     }
 
+    pub fn guard_tripped() {
+        counter!("portolan_guard_trips_total").increment(1);
+    }
+
     pub fn member_changed() {
         counter!("portolan_member_changes_total").increment(1);
     }
@@ -250,6 +288,7 @@ mod figures {
             ("portolan_directories_open", status.directories),
             ("portolan_directories_live", status.live),
             ("portolan_records_unreadable", status.unreadable),
+            ("portolan_suspects", status.suspects),
             ("portolan_requests_in_flight", status.in_flight),
             ("portolan_bytes_in_flight", status.bytes_in_flight),
             ("portolan_store_away", usize::from(status.store_away)),
@@ -271,6 +310,7 @@ mod figures {
     pub fn lost(_: &'static str) {}
     pub fn relisted(_: &'static str) {}
     pub fn answered(_: &'static str) {}
+    pub fn guard_tripped() {}
     pub fn member_changed() {}
     pub fn status(_: &Status) {}
 }

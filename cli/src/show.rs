@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan::{Data, Instance, Record, Snapshot, State};
+use portolan::{Data, Instance, Record, Snapshot, State, Suspect};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -24,6 +24,9 @@ pub struct Found {
     lease: Option<String>,
     /// Of the last change.
     revision: i64,
+    /// Whether the store does not have it any more, and an outage may be why.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    suspect: bool,
 }
 
 /// A group's configuration.
@@ -49,13 +52,20 @@ impl Found {
             created_millis: instance.created_millis(),
             lease: record.lease.map(|lease| lease.to_string()),
             revision: record.mod_revision.0,
+            suspect: false,
         }
     }
 
-    /// All instances of a snapshot, in the order of their keys.
+    pub fn suspect(suspect: &Suspect) -> Option<Self> {
+        let record = &suspect.record;
+        Some(Self { suspect: true, ..Self::new(record, record.instance()?) })
+    }
+
+    /// All instances of a snapshot, in the order of their keys; suspects behind the others.
     pub fn all(snapshot: &Snapshot) -> Vec<Self> {
         let records = snapshot.records().values();
-        records.filter_map(|record| Some(Self::new(record, record.instance()?))).collect()
+        let there = records.filter_map(|record| Some(Self::new(record, record.instance()?)));
+        there.chain(snapshot.suspects().values().filter_map(|kept| Self::suspect(kept))).collect()
     }
 
     /// Group and id.
@@ -80,7 +90,7 @@ impl Row for Found {
         };
         vec![
             self.id.clone(),
-            self.state.to_string(),
+            if self.suspect { format!("{} (suspect)", self.state) } else { self.state.to_string() },
             pairs(&self.endpoints),
             self.version.clone().unwrap_or_default(),
             self.weight.map(|weight| weight.to_string()).unwrap_or_default(),

@@ -1,10 +1,11 @@
 //! What is registered now, and each change from then on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use portolan::{
-    BadRecord, Change, Content, Difference, GroupName, Key, Record, Registry, Revision, Scope,
-    Snapshot,
+    BadRecord, Change, Content, Difference, GroupName, Key, Map, Record, Registry, Revision, Scope,
+    Snapshot, Suspect,
 };
 use serde::Serialize;
 
@@ -56,7 +57,7 @@ async fn follow(
     store.listed(registry, &instances).await?;
     store.listed(registry, &configs).await?;
     let (mut of_instances, mut of_configs) = (instances.changes(), configs.changes());
-    let mut watch = Watch { out, live: true, unreadable: BTreeMap::new() };
+    let mut watch = Watch::new(out);
     for changes in [&mut of_instances, &mut of_configs] {
         let first = changes.next().await;
         watch.tell(&first.ok_or_else(ended)?)?;
@@ -69,6 +70,7 @@ async fn follow(
             difference = of_configs.next() => difference,
         };
         watch.tell(&difference.ok_or_else(ended)?)?;
+        watch.guard(of_instances.seen())?;
         watch.freshness(of_instances.seen(), of_configs.seen())?;
     }
 }
@@ -81,11 +83,19 @@ struct Watch {
     out: Out,
     /// Whether both directories were fresh when last told.
     live: bool,
+    /// What was told of suspects, and whether the directory was guarded.
+    suspects: Map<Key, Arc<Suspect>>,
+    guarded: bool,
     /// What was told of unreadable records.
     unreadable: BTreeMap<Key, BadRecord>,
 }
 
 impl Watch {
+    fn new(out: Out) -> Self {
+        let (suspects, unreadable) = (Map::new(), BTreeMap::new());
+        Self { out, live: true, suspects, guarded: false, unreadable }
+    }
+
     fn tell(&mut self, difference: &Difference) -> Result<(), Failure> {
         let at = difference.snapshot.revision();
         if difference.new_epoch {
@@ -96,6 +106,10 @@ impl Watch {
             let (event, record) = match change {
                 Change::Added { record, .. } => ("added", record),
                 Change::Updated { record, .. } => ("updated", record),
+                // Told as a suspect, as long as it is one.
+                Change::Removed { key, .. } if difference.snapshot.suspects().contains_key(key) => {
+                    continue;
+                }
                 Change::Removed { before, .. } => ("removed", before),
             };
             self.record(event, at, record)?;
@@ -127,6 +141,31 @@ impl Watch {
         let counts = (instances.len(), configs.len());
         (line.instances, line.configs) = (Some(counts.0), Some(counts.1));
         self.line(&format!("instances: {}, configurations: {}", counts.0, counts.1), line)
+    }
+
+    /// Tells what is kept though the store does not have it any more, and what of that is gone.
+    fn guard(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
+        let at = snapshot.revision();
+        let before = std::mem::replace(&mut self.suspects, snapshot.suspects().clone());
+        for (key, old, new) in before.diff(snapshot.suspects()) {
+            match (old, new) {
+                (None, Some(new)) => self.record("suspect", at, &new.record)?,
+                (Some(old), None) if !snapshot.records().contains_key(key) => {
+                    self.record("removed", at, &old.record)?;
+                }
+                (Some(_), _) | (None, None) => {}
+            }
+        }
+        let guarded = snapshot.is_guarded();
+        if std::mem::replace(&mut self.guarded, guarded) == guarded {
+            return Ok(());
+        }
+        if guarded {
+            let text = "most of a group vanished at once: what did is kept for a while";
+            self.line(text, Line::new("guarded", at))
+        } else {
+            self.line("nothing is kept any more", Line::new("unguarded", at))
+        }
     }
 
     /// Tells when the two stop, or begin again, to be what the store has.

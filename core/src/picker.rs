@@ -71,5 +71,60 @@ pub fn round_robin<'m, K, V>(
     after.chain(before).find(|((_, value), _)| fits(value)).map(|(entry, index)| pick(index, entry))
 }
 
+/// As [`round_robin`], of two maps as if the second one stood behind the first.
+///
+/// Allocates nothing, and costs as much as there.
+pub fn round_robin_both<'m, K, V, W>(
+    first: &'m Map<K, V>,
+    second: &'m Map<K, W>,
+    cursor: u64,
+    mut fits_first: impl FnMut(&V) -> bool,
+    mut fits_second: impl FnMut(&W) -> bool,
+) -> Option<Either<Pick<'m, K, V>, Pick<'m, K, W>>> {
+    let total = first.len() + second.len();
+    let place = usize::try_from(cursor.checked_rem(total as u64)?).ok()?;
+    let mut of_first = |from: usize, to: usize| {
+        let (key, value, next) = found(first, from, to, 0, &mut fits_first)?;
+        Some(Either::First(Pick { key, value, next }))
+    };
+    let mut of_second = |from: usize, to: usize| {
+        let (key, value, next) = found(second, from, to, first.len(), &mut fits_second)?;
+        Some(Either::Second(Pick { key, value, next }))
+    };
+    if let Some(behind) = place.checked_sub(first.len()) {
+        let after = of_second(behind, second.len());
+        return after.or_else(|| of_first(0, first.len())).or_else(|| of_second(0, behind));
+    }
+    let after = of_first(place, first.len());
+    after.or_else(|| of_second(0, second.len())).or_else(|| of_first(0, place))
+}
+
+/// One of two.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Either<A, B> {
+    /// Of the first.
+    First(A),
+    /// Of the second.
+    Second(B),
+}
+
+/// The first entry that fits among those from one index to before another, and the cursor behind
+/// it, where `before` others stand before the map.
+fn found<'m, K, V>(
+    entries: &'m Map<K, V>,
+    from: usize,
+    to: usize,
+    before: usize,
+    fits: &mut impl FnMut(&V) -> bool,
+) -> Option<(&'m K, &'m V, u64)> {
+    let mut after = entries.iter();
+    if let Some(skipped) = from.checked_sub(1) {
+        after.nth(skipped);
+    }
+    let mut among = after.zip(from..to);
+    let ((key, value), index) = among.find(|((_, value), _)| fits(value))?;
+    Some((key, value, (before + index) as u64 + 1))
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,13 @@ pub struct Tuning {
     pub probe_after: Duration,
     /// How long a probe, or the confirmation of a new watch, waits.
     pub probe_timeout: Duration,
+    /// How often a directory that is being followed is held against a whole list, at the longest;
+    /// drawn from two thirds of it to all.
+    pub audit_every: Duration,
+    /// Which directories are guarded against mass expiry.
+    pub guard: Guard,
+    /// How long suspects are kept at most.
+    pub guard_hold: Duration,
     /// Keys in one batched transaction at most; etcd takes 126 nested ones (row T5).
     pub batch_keys: u32,
     /// Bytes of keys and values in one batch at most; etcd takes 1.5 MiB (row E1).
@@ -78,6 +85,9 @@ impl Default for Tuning {
             page_limit: 10_000,
             probe_after: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(3),
+            audit_every: Duration::from_secs(900),
+            guard: Guard::ByLayout,
+            guard_hold: Duration::from_secs(300),
             batch_keys: 126,
             batch_bytes: 1 << 20,
             own_watches: 200,
@@ -88,6 +98,20 @@ impl Default for Tuning {
             max_in_flight_bytes: 64 << 20,
         }
     }
+}
+
+/// Which directories keep what an outage seems to have taken away.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// Those of layouts whose records say `Draining`. Elsewhere a fleet that is shut down looks
+    /// like one that was cut off.
+    #[default]
+    ByLayout,
+    /// All of them.
+    On,
+    /// None.
+    Off,
 }
 
 /// A constant that makes no sense.
@@ -131,6 +155,9 @@ impl Tuning {
             page_limit,
             probe_after,
             probe_timeout,
+            audit_every,
+            guard: _,
+            guard_hold,
             batch_keys,
             batch_bytes,
             own_watches: _,
@@ -158,6 +185,8 @@ impl Tuning {
         if let Some(every) = member_list_every {
             time("member_list_every", every, Duration::from_secs(1)..=DAY)?;
         }
+        time("audit_every", audit_every, Duration::from_secs(1)..=DAY)?;
+        time("guard_hold", guard_hold, Duration::from_secs(1)..=HOUR)?;
         number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
         number("clock_error_permille", clock_error_permille, 0..=500)?;
         // Fewer, and one lost answer loses the lease.
@@ -212,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 24] = [
+        let changes: [fn(&mut Tuning); 26] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -226,6 +255,8 @@ mod tests {
             |tuning| tuning.quarantine_base = Duration::ZERO,
             |tuning| tuning.quarantine_cap = Duration::from_millis(999),
             |tuning| tuning.member_list_every = Some(Duration::ZERO),
+            |tuning| tuning.audit_every = Duration::from_millis(999),
+            |tuning| tuning.guard_hold = Duration::from_secs(3_601),
             |tuning| tuning.max_keys_per_lease = 0,
             |tuning| tuning.clock_error_permille = 501,
             |tuning| tuning.renewals_per_ttl = 2,
@@ -258,6 +289,8 @@ mod tests {
         quarantine_base is 0ns; allowed is 1ms to 3600s
         quarantine_cap is 999ms; allowed is 1s to 3600s
         member_list_every is 0ns; allowed is 1s to 86400s
+        audit_every is 999ms; allowed is 1s to 86400s
+        guard_hold is 3601s; allowed is 1s to 3600s
         max_keys_per_lease is 0; allowed is 1 or more
         clock_error_permille is 501; allowed is 0 to 500
         renewals_per_ttl is 2; allowed is 3 to 100

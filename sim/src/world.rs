@@ -546,6 +546,7 @@ fn think(chance: Chance, setup: &WorldSetup, run: Run, event: &Event) -> Duratio
         Event::Registration { .. }
         | Event::Stepped { .. }
         | Event::Freshness { .. }
+        | Event::Guard { .. }
         | Event::Updated { .. }
         | Event::Called { .. }
         | Event::Closed { .. } => 0,

@@ -272,3 +272,45 @@ async fn a_driver_on_its_own_thread_keeps_its_leases_while_the_program_is_busy()
     drop(registrations);
     assert!(apart.shutdown().await && here.shutdown().await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_names_its_rule_in_one_line() {
+    let store = Embedded::new();
+    let registry = || {
+        let builder = Registry::builder().embedded(&store).ttl(Duration::from_secs(5));
+        builder.build().expect("it makes sense")
+    };
+    let watcher = registry();
+    let seen = watcher.group("web").expect("a name").directory();
+    let mut fleet = Vec::new();
+    for id in ["a", "b", "c"] {
+        let process = registry();
+        let web = process.group("web").expect("a name");
+        let instance = web.instance(id).expect("a name").endpoint("http", "10.0.0.7:80");
+        let instance = instance.build().expect("an instance");
+        let registration = web.register(instance).expect("it can be registered");
+        registration.ready().await.expect("it stands");
+        fleet.push((process, registration));
+    }
+    seen.wait_for(|snapshot| snapshot.len() == 3).await.expect("all are seen");
+    let lines = Lines::default();
+    let _lines = tracing::subscriber::set_default(lines.clone());
+    for (process, _registration) in fleet {
+        process.abandon().await;
+    }
+    seen.wait_for(|snapshot| snapshot.is_guarded()).await.expect("they end together");
+    seen.wait_for(|snapshot| !snapshot.is_guarded()).await.expect("they do not come back");
+    let told = lines.take();
+    let of_guard: Vec<_> = told.iter().filter(|line| line.contains(": directory group")).collect();
+    assert!(
+        matches!(of_guard.as_slice(), [holds, dropped, done]
+            if holds.contains("the guard holds: more than half")
+                && holds.ends_with("group leases_gone of within_secs")
+                && dropped.contains("suspects are dropped")
+                && done.contains("the guard is done")),
+        "{told:#?}"
+    );
+    for line in of_guard {
+        assert!(is_listed(line), "{line} is not on the page");
+    }
+}

@@ -136,3 +136,39 @@ fn a_closed_output_ends_it_quietly() {
     let output = watch.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+/// Three of three are killed, and none of them could say that it was leaving.
+#[test]
+fn what_an_outage_takes_away_is_told_as_suspect() {
+    let etcd = etcd();
+    let start = |id: &str| {
+        let args = ["register", "web", "--ttl", "2s", "--endpoint", "http=10.0.0.7:8080", "--id"];
+        let running = Running::start(on(&etcd, args).arg(id));
+        running.hears("is registered");
+        running
+    };
+    let mut all = ["web-1", "web-2", "web-3"].map(start);
+    let watch = Running::start(&mut on(&etcd, ["watch", "web", "-o", "json"]));
+    let object = || -> Value { serde_json::from_str(&watch.out()).expect("a line is an object") };
+    while object()["event"] != "listed" {}
+    for process in &mut all {
+        process.signal(Signal::KILL);
+    }
+    // Whatever is gone before the third is: told as removed, and then as kept.
+    let mut kept = std::collections::BTreeSet::new();
+    let last = loop {
+        let line = object();
+        match line["event"].as_str() {
+            Some("suspect") => {
+                kept.insert(line["instance"]["id"].as_str().expect("an id").to_owned());
+            }
+            Some("removed") => assert!(kept.is_empty(), "{line}"),
+            _ => break line,
+        }
+    };
+    assert_eq!(last["event"], "guarded", "{last}");
+    assert_eq!(kept, ["web-1", "web-2", "web-3"].map(str::to_owned).into());
+    let _again = start("web-2");
+    let back = object();
+    assert_eq!((&back["event"], &back["instance"]["id"]), (&"added".into(), &"web-2".into()));
+}

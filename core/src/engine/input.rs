@@ -6,7 +6,7 @@ use super::{DirectoryId, OpId, RegistrationId};
 use crate::instance::{Data, Instance};
 use crate::layout::Scope;
 use crate::name::GroupName;
-use crate::waist::{AttemptId, Reply, Request};
+use crate::waist::{AttemptId, Key, Reply, Request};
 
 /// What happened: the one way in.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -64,6 +64,13 @@ pub enum Command {
     Close {
         /// Which.
         id: DirectoryId,
+    },
+    /// A suspect of a directory did not answer: keep it no more. Ignored for what is no suspect.
+    Refused {
+        /// The directory.
+        id: DirectoryId,
+        /// The suspect's key.
+        key: Key,
     },
     /// Read a group's configuration, have it changed, swap it in. Asks back by
     /// [`Event::Propose`](super::Event::Propose), ends with [`Event::Updated`](super::Event::Updated).

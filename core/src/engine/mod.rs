@@ -8,7 +8,7 @@
 //! | machine | what it does |
 //! |---|---|
 //! | `hold` | keeps records under leases: grants, renews, publishes, heals, removes |
-//! | `mirror` | keeps a local copy of a key range |
+//! | `mirror` | keeps a local copy of a key range, and apart what an outage took from it |
 //! | `update` | swaps a group's configuration, exactly once or a truthful "unknown" |
 //! | `call` | one request with a deadline, repeated only where that is safe |
 //! | `epoch` | notices that the store is another one, or has lost what it had |
@@ -45,7 +45,10 @@ pub use self::input::{Command, Conflict, Input, Proposal};
 pub use self::output::{
     CallError, Event, Gone, Login, LossReason, Output, RegistrationEvent, Standing, UpdateOutcome,
 };
-pub use self::view::{Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread};
+pub use self::view::{
+    Change, Content, Freshness, Gap, GuardNews, GuardRule, Record, Snapshot, Step, StepCause,
+    Suspect, Undone, Unread,
+};
 
 use self::call::Calls;
 use self::cx::Cx;
@@ -283,6 +286,11 @@ impl Engine {
                     mirror.close(&mut cx);
                 }
             }
+            Command::Refused { id, key } => {
+                if let Some(mirror) = self.mirrors.get_mut(&id) {
+                    mirror.refused(&mut cx, &key);
+                }
+            }
             Command::Update { id, group, within } => {
                 self.updates.start(&mut cx, id, group, within);
             }
@@ -377,6 +385,7 @@ fn refuse(cx: &mut Cx<'_>, command: Command) {
         | Command::Deregister { .. }
         | Command::Open { .. }
         | Command::Close { .. }
+        | Command::Refused { .. }
         | Command::Proposed { .. }
         | Command::Abandon { .. }
         | Command::Shutdown { .. } => {}

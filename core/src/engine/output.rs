@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{DirectoryId, OpId, RegistrationId, Snapshot, Step};
+use super::{DirectoryId, GuardNews, OpId, RegistrationId, Snapshot, Step};
 use crate::instance::GroupConfig;
 use crate::waist::{AttemptId, LeaseId, MemberId, Reply, Request, Revision, StoreError};
 
@@ -87,6 +87,16 @@ pub enum Event {
         /// Which.
         id: DirectoryId,
         /// The same content under its new freshness.
+        snapshot: Snapshot,
+    },
+    /// A directory's guard did something. What it keeps apart may also change with a step, where
+    /// instances vanish or come back.
+    Guard {
+        /// Which.
+        id: DirectoryId,
+        /// What.
+        news: GuardNews,
+        /// The same content, with what is kept apart now.
         snapshot: Snapshot,
     },
     /// An update asks what to make of this configuration. May be asked several times.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    Change, Command, Event, Freshness, Gone, Input, Output, Proposal, RegistrationEvent, Snapshot,
-    Step, UpdateOutcome,
+    Change, Command, Event, Freshness, Gone, GuardNews, GuardRule, Input, Output, Proposal,
+    RegistrationEvent, Snapshot, Step, UpdateOutcome,
 };
 
 impl Display for Input {
@@ -27,6 +27,7 @@ impl Display for Command {
             Self::Deregister { id, within } => write!(f, "deregister {} within {within:?}", id.0),
             Self::Open { id, scope } => write!(f, "open {} {scope:?}", id.0),
             Self::Close { id } => write!(f, "close {}", id.0),
+            Self::Refused { id, key } => write!(f, "refused {} {key}", id.0),
             Self::Update { id, group, within } => {
                 write!(f, "update {} {group} within {within:?}", id.0)
             }
@@ -61,6 +62,9 @@ impl Display for Event {
             Self::Registration { id, event } => write!(f, "registration {} {event}", id.0),
             Self::Stepped { id, step } => write!(f, "directory {} {step}", id.0),
             Self::Freshness { id, snapshot } => write!(f, "directory {} {snapshot}", id.0),
+            Self::Guard { id, news, snapshot } => {
+                write!(f, "directory {} {snapshot} {news}", id.0)
+            }
             Self::Propose { id, base } => match base {
                 Some(config) => write!(f, "update {} propose on {:?}", id.0, config.data()),
                 None => write!(f, "update {} propose on nothing", id.0),
@@ -142,7 +146,33 @@ impl Display for Snapshot {
         if !self.bad.is_empty() {
             write!(f, " {} unreadable", self.bad.len())?;
         }
+        if !self.suspects.is_empty() {
+            write!(f, " {} suspects", self.suspects.len())?;
+        }
+        if self.guarded {
+            f.write_str(" guarded")?;
+        }
         Ok(())
+    }
+}
+
+impl Display for GuardNews {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tripped { group, rule } => write!(f, "guards {group}: {rule}"),
+            Self::Dropped { group, keys, why } => {
+                write!(f, "drops suspects of {group} {why:?}:")?;
+                keys.iter().try_for_each(|key| write!(f, " {key}"))
+            }
+            Self::Ended { group } => write!(f, "guards {group} no more"),
+        }
+    }
+}
+
+impl Display for GuardRule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { leases_gone, of, within } = self;
+        write!(f, "{leases_gone} of {of} leases ended within {within:?}")
     }
 }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,8 @@ use crate::map::Map;
 use crate::time::Time;
 use crate::waist::{Key, LeaseId, Revision};
 
-/// A directory's whole content at one revision. Cloning is cheap: content is shared.
+/// A directory's whole content at one revision, and what its guard keeps apart from it. Cloning is
+/// cheap: content is shared.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub struct Snapshot {
     /// Counts the histories seen: it rises when the store turned out to be another one, or to
@@ -22,6 +24,72 @@ pub struct Snapshot {
     pub records: Map<Key, Arc<Record>>,
     /// The records that should be readable and are not.
     pub bad: Map<Key, Arc<Unread>>,
+    /// Instances that the store does not have any more, by key, and that an outage may have taken
+    /// away: they vanished together with most of their group. Kept for a while, or until they are
+    /// back; none of them is in `records`.
+    pub suspects: Map<Key, Arc<Suspect>>,
+    /// Whether the guard has tripped for a group; until it has, suspects are only looked into.
+    pub guarded: bool,
+}
+
+/// An instance that may have been taken away by an outage.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Its record as it was last seen.
+    pub record: Arc<Record>,
+    /// When it was seen to be gone.
+    pub since: Time,
+}
+
+/// What a directory's guard against mass expiry has to say.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum GuardNews {
+    /// So many of a group's leases ended at once that it looks like an outage: what hung on them
+    /// is kept apart.
+    Tripped {
+        /// The group.
+        group: String,
+        /// By which rule.
+        rule: GuardRule,
+    },
+    /// Some suspects are kept no more.
+    Dropped {
+        /// Their group.
+        group: String,
+        /// Their keys.
+        keys: Vec<Key>,
+        /// Why.
+        why: Undone,
+    },
+    /// A group that the guard had tripped for has no suspect any more.
+    Ended {
+        /// The group.
+        group: String,
+    },
+}
+
+/// The rule that makes a guard trip, with its numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct GuardRule {
+    /// Leases of the group that ended; at least 3.
+    pub leases_gone: u32,
+    /// Leases that it had; more than half of them ended.
+    pub of: u32,
+    /// Within this time, or kept already.
+    pub within: Duration,
+}
+
+/// Why suspects are kept no more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub enum Undone {
+    /// They were removed on purpose: their lease lives.
+    Wished,
+    /// Without those that were removed on purpose, too few leases ended for an outage.
+    Few,
+    /// A user of the directory found them gone.
+    Refused,
+    /// They were kept long enough.
+    Over,
 }
 
 /// How far a snapshot can be trusted.
@@ -115,6 +183,8 @@ pub enum Gap {
     NewEpoch,
     /// A probe found a difference.
     Differs,
+    /// An audit found a difference, which no probe had.
+    Audited,
     /// The store's answer made no sense, or was too large to read.
     Garbled,
 }

@@ -58,3 +58,23 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Of two maps it picks what it would pick of both in one.
+    #[test]
+    fn both_are_as_one(split in 0_u32..8, count in 0_u32..8, unfit: [bool; 8], cursor: u64) {
+        let fits = |value: &u32| !unfit[*value as usize];
+        let first: Map<u32, u32> = (0..split.min(count)).map(|n| (n, n)).collect();
+        let second: Map<u32, u32> = (split.min(count)..count).map(|n| (n, n)).collect();
+        let one: Map<u32, u32> = (0..count).map(|n| (n, n)).collect();
+        let both = round_robin_both(&first, &second, cursor, fits, fits);
+        let both = both.map(|found| match found {
+            Either::First(pick) => {
+                assert!(first.contains_key(pick.key));
+                pick
+            }
+            Either::Second(pick) => pick,
+        });
+        prop_assert_eq!(both, round_robin(&one, cursor, fits));
+    }
+}

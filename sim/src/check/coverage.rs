@@ -264,7 +264,7 @@ impl Coverage {
                 Err(CallError::Unknown(_)) => self.mark(Mark::CallUnknown),
                 Err(_) => {}
             },
-            Event::Propose { .. } | Event::Closed { .. } => {}
+            Event::Guard { .. } | Event::Propose { .. } | Event::Closed { .. } => {}
         }
     }
 

@@ -345,7 +345,7 @@ impl Facts {
                     }
                 }
             }
-            Command::Publish { .. } | Command::Proposed { .. } => {}
+            Command::Publish { .. } | Command::Refused { .. } | Command::Proposed { .. } => {}
         }
     }
 
@@ -372,7 +372,9 @@ impl Facts {
                 registration.told = Some(event.clone());
             }
             Event::Stepped { id, step } => self.show(run, *id, &step.snapshot),
-            Event::Freshness { id, snapshot } => self.show(run, *id, snapshot),
+            Event::Freshness { id, snapshot } | Event::Guard { id, snapshot, .. } => {
+                self.show(run, *id, snapshot);
+            }
             Event::Updated { id, outcome } => {
                 if let UpdateOutcome::Done { revision } = outcome {
                     self.acknowledge(run, *revision);

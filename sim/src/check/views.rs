@@ -30,7 +30,9 @@ impl<'a> Shown<'a> {
         let What::Told { run, event } = &entry.what else { return None };
         let (id, snapshot, step) = match event {
             Event::Stepped { id, step } => (*id, &step.snapshot, Some(step)),
-            Event::Freshness { id, snapshot } => (*id, snapshot, None),
+            Event::Freshness { id, snapshot } | Event::Guard { id, snapshot, .. } => {
+                (*id, snapshot, None)
+            }
             Event::Registration { .. }
             | Event::Propose { .. }
             | Event::Updated { .. }

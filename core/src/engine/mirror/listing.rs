@@ -84,16 +84,23 @@ impl Mirror {
         error: &StoreError,
     ) -> State {
         let next = Next::List(list.cause);
+        if self.smaller_pages(error)
+            || matches!(error, StoreError::Compacted | StoreError::FutureRevision)
+        {
+            return self.again(cx, next);
+        }
+        self.retry(cx, error, next)
+    }
+
+    /// Whether it failed for the size of its answer, and pages are smaller from now on.
+    pub(super) fn smaller_pages(&mut self, error: &StoreError) -> bool {
         if let StoreError::AnswerTooLarge { size, limit } = *error
             && self.page_limit > 1
         {
             self.page_limit = smaller(self.page_limit, size, limit);
-            return self.again(cx, next);
+            return true;
         }
-        if matches!(error, StoreError::Compacted | StoreError::FutureRevision) {
-            return self.again(cx, next);
-        }
-        self.retry(cx, error, next)
+        false
     }
 
     /// Asks for the next page.
@@ -120,6 +127,7 @@ impl Mirror {
         self.adopt(&header);
         let delta = self.replica.replace(header.revision, readings);
         self.differed_at = Revision::ZERO;
+        self.audit_at = self.audit_after(cx);
         self.confirm(cx);
         if fresh || !delta.is_empty() {
             self.step(cx, cause, delta);
@@ -129,7 +137,7 @@ impl Mirror {
 }
 
 /// The first key after `key`.
-fn successor(key: &Key) -> Key {
+pub(super) fn successor(key: &Key) -> Key {
     let mut bytes = Vec::with_capacity(key.len() + 1);
     bytes.extend_from_slice(key);
     bytes.push(0);

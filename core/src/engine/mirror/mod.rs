@@ -39,15 +39,25 @@
 //! revision at or above the cursor no longer ago than `probe_after + probe_timeout`; stale beyond
 //! that, and as soon as continuity is known to be broken.
 //!
+//! **Audit.** A watch may lose an event, by an error of the server's or of something on the way, and
+//! probes would not notice: progress says where the store is, not what it told. So a followed copy
+//! is held against a whole list now and then. The list is read at the copy's own cursor, so that
+//! nothing that is merely new differs. If anything does, all is listed anew, and told as `Audited`.
+//!
+//! **Guard.** What vanishes with most of its group is kept apart, beside the copy: see `guard`.
+//!
 //! All layouts keep a scope in one range or in none. Of several ranges only the first would be
 //! mirrored. A scope without a range is listed and empty at once, and live for ever.
 
+mod audit;
+mod guard;
 mod listing;
 mod replica;
 #[cfg(test)]
 mod tests;
 mod watching;
 
+use self::guard::Guard;
 use self::listing::List;
 use self::replica::{Delta, Replica};
 use self::watching::{Probe, Stream};
@@ -56,7 +66,7 @@ use super::cx::Cx;
 use super::epoch::Stand;
 use super::output::Event;
 use super::retry::Backoff;
-use super::view::{Freshness, Gap, Snapshot, Step, StepCause};
+use super::view::{Freshness, Gap, GuardNews, Snapshot, Step, StepCause};
 use super::wire::Owner;
 use crate::layout::Scope;
 use crate::rng::Rng;
@@ -73,6 +83,7 @@ pub(crate) struct Mirror {
     keys: KeyRange,
     rng: Rng,
     replica: Replica,
+    guard: Guard,
     /// The freshness that the application knows.
     told: Freshness,
     /// When the store last confirmed a revision at or above the cursor, and until when that makes
@@ -87,6 +98,9 @@ pub(crate) struct Mirror {
     page_limit: u32,
     /// The cursor at which the store was last found to have more; 0: none.
     differed_at: Revision,
+    /// When a copy that follows the store is to be held against a list of it.
+    audit_at: Time,
+    audit_rng: Rng,
     state: State,
 }
 
@@ -118,11 +132,13 @@ impl Mirror {
         let ranges = cx.layout.ranges(&scope);
         debug_assert!(ranges.len() <= 1, "only the first range is mirrored");
         let keys = ranges.into_iter().next();
+        let audit_rng = rng.fork("audit");
         let mut mirror = Self {
             id,
             keys: keys.clone().unwrap_or_else(|| KeyRange::one(Key::default())),
             rng,
             replica: Replica::new(),
+            guard: Guard::new(cx, Owner::Mirror(id)),
             told: Freshness::Unsynced,
             confirmed_at: cx.now,
             live_until: Time::NEVER,
@@ -131,6 +147,8 @@ impl Mirror {
             backoff: Backoff::default(),
             page_limit: cx.tuning.page_limit.max(1),
             differed_at: Revision::ZERO,
+            audit_at: Time::NEVER,
+            audit_rng,
             state: State::Idle,
         };
         if keys.is_some() {
@@ -144,6 +162,10 @@ impl Mirror {
 
     /// An attempt of this mirror was answered, or its stream said something.
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: Reply) {
+        if let Some(news) = self.guard.answered(cx, attempt, &reply) {
+            self.guarded(cx, news);
+            return;
+        }
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match reply {
             Reply::Range(reply) => self.on_range(cx, state, attempt, &reply),
@@ -189,6 +211,11 @@ impl Mirror {
             State::Following { stream, probe: Probe::Asked { until } } if until <= cx.now => {
                 self.settle(cx, stream)
             }
+            State::Following { stream, probe }
+                if self.audit_at <= cx.now && stream.audit.is_none() =>
+            {
+                self.audit(cx, stream, probe)
+            }
             State::Idle
             | State::Waiting { .. }
             | State::Listing { .. }
@@ -200,6 +227,14 @@ impl Mirror {
             self.doubt();
         }
         self.tell(cx);
+        let news = self.guard.on_timer(cx);
+        self.guarded(cx, news);
+    }
+
+    /// A user of the directory found a suspect to be gone indeed.
+    pub fn refused(&mut self, cx: &mut Cx<'_>, key: &Key) {
+        let news = self.guard.refused(key);
+        self.guarded(cx, news);
     }
 
     /// A login succeeded after one was refused: a long pause need not be sat out.
@@ -214,12 +249,14 @@ impl Mirror {
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         state.leave(cx);
+        self.guard.close(cx);
     }
 
     /// When to call [`on_timer`](Self::on_timer) if nothing else happens first.
     pub fn next_timeout(&self) -> Option<Time> {
         let fresh = (self.live_until < Time::NEVER).then_some(self.live_until);
-        [self.state.until(), fresh].into_iter().flatten().min()
+        let audit = self.state.awaits_audit().then_some(self.audit_at);
+        [self.state.until(), fresh, audit, self.guard.next_timeout()].into_iter().flatten().min()
     }
 
     pub fn snapshot(&self) -> &Snapshot {
@@ -244,6 +281,9 @@ impl Mirror {
                 if asked == attempt =>
             {
                 self.settled(cx, stream, reply)
+            }
+            State::Following { stream, probe } if stream.audits(attempt) => {
+                self.audited(cx, stream, probe, reply)
             }
             State::Idle
             | State::Waiting { .. }
@@ -314,6 +354,9 @@ impl Mirror {
                 stream.status = None;
                 State::Following { stream, probe }
             }
+            State::Following { stream, probe } if stream.audits(attempt) => {
+                self.audit_failed(cx, stream, probe, error)
+            }
             state if state.stream() == Some(attempt) => {
                 state.leave(cx);
                 self.stream_failed(cx, error)
@@ -379,10 +422,28 @@ impl Mirror {
 
     /// Tells a change of content, and with it the freshness.
     fn step(&mut self, cx: &mut Cx<'_>, cause: StepCause, delta: Delta) {
+        let news = self.guard.see(cx, &delta);
+        self.show_guard();
         let snapshot = self.replica.shown.clone();
         self.told = snapshot.freshness;
         let step = Step { cause, changes: delta.changes, snapshot };
         cx.event(Event::Stepped { id: self.id, step });
+        self.guarded(cx, news);
+    }
+
+    /// Tells what the guard did. Freshness was told before.
+    fn guarded(&mut self, cx: &mut Cx<'_>, news: Vec<GuardNews>) {
+        self.show_guard();
+        for news in news {
+            let snapshot = self.replica.shown.clone();
+            cx.event(Event::Guard { id: self.id, news, snapshot });
+        }
+    }
+
+    fn show_guard(&mut self) {
+        let shown = &mut self.replica.shown;
+        shown.suspects.clone_from(self.guard.suspects());
+        shown.guarded = self.guard.is_tripped();
     }
 
     /// Tells a change of freshness that came without a step.
@@ -428,6 +489,18 @@ impl State {
             | Self::Listing { .. }
             | Self::Checking { .. }
             | Self::Following { probe: Probe::Settling { .. }, .. } => None,
+        }
+    }
+
+    /// Whether an audit may begin.
+    fn awaits_audit(&self) -> bool {
+        match self {
+            Self::Following { stream, .. } => stream.audit.is_none(),
+            Self::Idle
+            | Self::Waiting { .. }
+            | Self::Listing { .. }
+            | Self::Opening { .. }
+            | Self::Checking { .. } => false,
         }
     }
 

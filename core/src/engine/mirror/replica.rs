@@ -38,6 +38,8 @@ struct Touched {
     key: Key,
     before: Option<Arc<Record>>,
     after: Option<Arc<Record>>,
+    /// Of a key with several changes of which the last one took it away: what it was then.
+    last: Option<Arc<Record>>,
 }
 
 /// What a change of the copy means to those who see it.
@@ -47,6 +49,8 @@ pub(super) struct Delta {
     pub changes: Vec<Change>,
     /// Whether the unreadable records changed.
     pub unread_changed: bool,
+    /// By key: what was there right before it was removed, where that came with the removal.
+    last: Vec<(Key, Arc<Record>)>,
 }
 
 impl Replica {
@@ -59,6 +63,8 @@ impl Replica {
                 freshness: Freshness::Unsynced,
                 records: Map::new(),
                 bad: Map::new(),
+                suspects: Map::new(),
+                guarded: false,
             },
             hidden: Map::new(),
         }
@@ -83,10 +89,14 @@ impl Replica {
             let same = later.key == kept.key;
             if same {
                 kept.after = later.after.take();
+                kept.last = later.before.take();
             }
             same
         });
+        let last = touched.iter_mut().filter(|touched| touched.after.is_none());
+        let last = last.filter_map(|touched| Some((touched.key.clone(), touched.last.take()?)));
         Delta {
+            last: last.collect(),
             changes: touched.into_iter().filter_map(Touched::change).collect(),
             unread_changed: bad != self.shown.bad,
         }
@@ -142,10 +152,10 @@ impl Replica {
         let before = put(&mut self.shown.records, &key, record.clone());
         put(&mut self.shown.bad, &key, unread);
         put(&mut self.hidden, &key, known);
-        Touched { key, before, after: record }
+        Touched { key, before, after: record, last: None }
     }
 
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.shown.records.len() + self.shown.bad.len() + self.hidden.len()
     }
 
@@ -158,7 +168,8 @@ impl Replica {
         records.chain(bad).chain(hidden).max().unwrap_or_default()
     }
 
-    fn has(&self, kv: &KeyValue) -> bool {
+    /// Whether it has just this record.
+    pub fn has(&self, kv: &KeyValue) -> bool {
         let found = (kv.mod_revision, hash(&kv.value));
         if let Some(record) = self.shown.records.get(&kv.key) {
             return is_of(record, kv);
@@ -173,7 +184,7 @@ impl Replica {
 
 impl Touched {
     fn change(self) -> Option<Change> {
-        let Self { key, before, after } = self;
+        let Self { key, before, after, last: _ } = self;
         match (before, after) {
             (None, Some(record)) => Some(Change::Added { key, record }),
             (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
@@ -189,9 +200,17 @@ impl Delta {
             key: key.clone(),
             before: before.map(Arc::clone),
             after: after.map(Arc::clone),
+            last: None,
         });
         let changes = touched.filter_map(Touched::change).collect();
-        Self { changes, unread_changed: old.bad != new.bad }
+        Self { changes, unread_changed: old.bad != new.bad, last: Vec::new() }
+    }
+
+    /// What a removed key was right before that, if that is another record than the one in its
+    /// change.
+    pub fn last(&self, key: &Key) -> Option<&Arc<Record>> {
+        let at = self.last.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
+        Some(&self.last[at].1)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,4 +1,6 @@
+mod audits;
 mod harness;
+mod kept;
 mod laws;
 mod strange;
 mod viewer;

@@ -1,3 +1,4 @@
+use super::audit::Audit;
 use super::{Mirror, Next, State};
 use crate::engine::cx::Cx;
 use crate::engine::retry::jittered;
@@ -24,6 +25,8 @@ pub(super) struct Stream {
     vouched: bool,
     /// Whether it once left a probe unanswered and was fine: probed by a read from then on.
     mute: bool,
+    /// Under way: a list that shows whether the stream has told everything.
+    pub audit: Option<Audit>,
     /// Of an answer in parts, the last revision that is here: more of it may come.
     partial: Vec<KeyEvent>,
 }
@@ -51,11 +54,17 @@ impl Stream {
         self
     }
 
+    /// Whether this is the answer that its audit waits for.
+    pub fn audits(&self, attempt: AttemptId) -> bool {
+        self.audit.as_ref().is_some_and(|audit| audit.attempt == attempt)
+    }
+
     /// Ends it and all that was asked beside it.
     pub fn end(&self, cx: &mut Cx<'_>) {
         cx.cancel(self.attempt);
-        if let Some(status) = self.status {
-            cx.cancel(status);
+        let audit = self.audit.as_ref().map(|audit| audit.attempt);
+        for attempt in self.status.into_iter().chain(audit) {
+            cx.cancel(attempt);
         }
     }
 
@@ -99,6 +108,7 @@ impl Mirror {
             status: None,
             vouched: false,
             mute: false,
+            audit: None,
             partial: Vec::new(),
         };
         let range = Range { revision: self.cursor(), ..self.newest() };

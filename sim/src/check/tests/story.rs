@@ -318,6 +318,8 @@ impl Story {
             freshness: Freshness::Live,
             records: records.collect(),
             bad: portolan_core::map::Map::new(),
+            suspects: portolan_core::map::Map::new(),
+            guarded: false,
         }
     }
 

@@ -9,8 +9,8 @@ use crate::layout::{Layout, Scope};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    AttemptId, EventKind, Header, KeyEvent, KeyValue, RangeReply, Reply, Revision, StatusReply,
-    StoreError, WatchReply,
+    AttemptId, EventKind, Header, KeyEvent, KeyValue, LeaseId, RangeReply, Reply, Revision,
+    StatusReply, StoreError, TimeToLiveReply, WatchReply,
 };
 
 pub const DIRECTORY: DirectoryId = DirectoryId(1);
@@ -29,8 +29,12 @@ impl Harness {
     }
 
     pub fn open_scope(scope: Scope) -> Self {
+        Self::open_with(scope, Tuning::default())
+    }
+
+    pub fn open_with(scope: Scope, tuning: Tuning) -> Self {
         let mut harness = Self {
-            engine: engine(Tuning { page_limit: 2, jitter_percent: 0, ..Tuning::default() }),
+            engine: engine(Tuning { page_limit: 2, jitter_percent: 0, ..tuning }),
             now: Time::ZERO,
             viewer: Viewer::default(),
             lines: String::new(),
@@ -41,7 +45,11 @@ impl Harness {
 
     /// As `open`, after a list of `a@3` and `b@5` at revision 7; the watch #2 is followed.
     pub fn followed() -> Self {
-        let mut harness = Self::open();
+        Self::followed_with(Tuning::default())
+    }
+
+    pub fn followed_with(tuning: Tuning) -> Self {
+        let mut harness = Self::open_with(Scope::AllInstances, tuning);
         harness
             .reply(1, range(7, [kv("a", 3, 3), kv("b", 4, 5)]))
             .reply(2, created(7))
@@ -117,6 +125,19 @@ pub const fn header(revision: i64) -> Header {
 /// An instance's record, its value told by its revision.
 pub fn kv(id: &str, create: i64, modified: i64) -> KeyValue {
     record(&format!("shop/cart/{id}"), &format!(r#"{{"Addr":"h:{modified}"}}"#), create, modified)
+}
+
+/// The same on a lease.
+pub fn leased(id: &str, lease: i64, modified: i64) -> KeyValue {
+    KeyValue { lease: LeaseId::new(lease), ..kv(id, modified, modified) }
+}
+
+/// What is left of a lease: nothing, or something of so many seconds.
+pub fn left(lease: i64, granted_secs: i64) -> Reply {
+    let ttl_secs = if granted_secs > 0 { granted_secs - 1 } else { -1 };
+    let lease = LeaseId::new(lease).expect("above zero");
+    let (header, keys) = (header(7), Vec::new());
+    Reply::TimeToLive(TimeToLiveReply { header, lease, ttl_secs, granted_secs, keys })
 }
 
 pub fn record(key: &str, value: &str, create: i64, modified: i64) -> KeyValue {

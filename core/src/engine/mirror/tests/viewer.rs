@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::{Change, Event, Freshness, Gap, Record, Snapshot, Step, StepCause};
+use crate::engine::{
+    Change, Event, Freshness, Gap, GuardNews, Record, Snapshot, Step, StepCause, Suspect,
+};
+use crate::map::Map;
 use crate::waist::{Key, Revision};
 
 /// Folds steps strictly, and holds each against the snapshot that came with it.
@@ -16,6 +19,9 @@ pub struct Viewer {
     freshness: Option<Freshness>,
     records: BTreeMap<Key, Arc<Record>>,
     unread: usize,
+    /// What the guard keeps, as the last event showed it.
+    suspects: Map<Key, Arc<Suspect>>,
+    guarded: BTreeMap<String, ()>,
 }
 
 impl Viewer {
@@ -29,6 +35,29 @@ impl Viewer {
                 self.freshness = Some(snapshot.freshness);
                 let live = snapshot.freshness == Freshness::Live;
                 self.count(if live { "Live" } else { "Stale" });
+            }
+            Event::Guard { news, snapshot, .. } => {
+                self.check(snapshot);
+                match news {
+                    GuardNews::Tripped { group, rule } => {
+                        let old = self.guarded.insert(group.clone(), ());
+                        assert_eq!(old, None, "{group} is guarded already");
+                        assert!(rule.leases_gone >= 3 && rule.leases_gone * 2 > rule.of, "{rule}");
+                        self.count("Tripped");
+                    }
+                    GuardNews::Dropped { keys, why, .. } => {
+                        assert!(keys.is_sorted() && !keys.is_empty(), "{news}");
+                        for key in keys {
+                            assert!(self.suspects.contains_key(key), "{key} is no suspect");
+                            assert!(!snapshot.suspects.contains_key(key), "{key} is one still");
+                        }
+                        self.count(&format!("{why:?}"));
+                    }
+                    GuardNews::Ended { group } => {
+                        assert!(self.guarded.remove(group).is_some(), "{group} is not guarded");
+                    }
+                }
+                self.suspects = snapshot.suspects.clone();
             }
             Event::Registration { .. }
             | Event::Propose { .. }
@@ -80,6 +109,7 @@ impl Viewer {
         self.epoch = step.snapshot.epoch;
         self.freshness = Some(step.snapshot.freshness);
         self.unread = step.snapshot.bad.len();
+        self.suspects = step.snapshot.suspects.clone();
         self.check(&step.snapshot);
     }
 
@@ -89,12 +119,16 @@ impl Viewer {
         assert_eq!(snapshot.epoch, self.epoch, "epochs are declared");
         assert!(snapshot.revision >= self.revision, "the revision fell");
         self.revision = snapshot.revision;
+        let keys = snapshot.suspects.keys();
+        assert!(keys.into_iter().all(|key| !self.records.contains_key(key)), "kept, though there");
     }
 
     /// Whether the engine's own snapshot has nothing that was not told.
     pub fn check_told(&mut self, snapshot: &Snapshot) {
         self.check(snapshot);
         assert_eq!(snapshot.freshness, self.freshness.unwrap_or(Freshness::Unsynced));
+        assert_eq!(snapshot.suspects, self.suspects, "suspects change unsaid");
+        assert_eq!(snapshot.guarded, !self.guarded.is_empty(), "guarded, and not told");
     }
 
     fn count(&mut self, what: &str) {
