@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use etcd_client::{WatchRequestSender, WatchResponseStream};
-use portolan_core::waist::{AttemptId, Reply, StoreError, Watch, WatchReply, WatchSay};
+use portolan_core::waist::{AttemptId, Reply, StoreError, Watch, WatchSay};
 use tokio::sync::mpsc;
 
 use crate::convert;
@@ -52,25 +52,13 @@ async fn read(
     loop {
         match receiver.message().await {
             Ok(Some(message)) => match convert::watch_reply(message.0) {
-                Ok(reply) => {
-                    // A watch is refused within its stream, which carries its first token for good.
-                    if let Some(error) = token_refused(&reply) {
-                        return error;
-                    }
-                    replies.watch(attempt, Reply::Watch(reply)).await;
-                }
+                Ok(reply) => replies.watch(attempt, Reply::Watch(reply)).await,
                 Err(error) => return error,
             },
             Ok(None) => return StoreError::StreamEnded,
             Err(error) => return clients.failure(&error),
         }
     }
-}
-
-/// Why a watch was not opened, if that is the token.
-fn token_refused(reply: &WatchReply) -> Option<StoreError> {
-    let tokens = [StoreError::InvalidToken, StoreError::OldAuthRevision, StoreError::NoToken];
-    Some(reply.refusal()).filter(|error| reply.canceled && tokens.contains(error))
 }
 
 /// Ends only when the stream does.

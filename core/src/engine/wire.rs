@@ -356,14 +356,15 @@ impl Wire {
         };
         self.auth.token_refused(sent.login, self.now, tuning);
         let flight = self.flights.get(&attempt)?;
-        if flight.spoke || flight.owner == Owner::Login {
-            return Some(reply);
-        }
-        let mut flight = self.forget(attempt)?;
-        if matches!(reply, Reply::Watch(_)) {
-            // The watch has ended, its stream has not.
+        let is_watch = matches!(reply, Reply::Watch(_));
+        if is_watch {
+            // The watch has ended, its stream has not; and that keeps its first token for good.
             self.outputs.push_back(Output::Cancel { attempt });
         }
+        if flight.spoke || flight.owner == Owner::Login {
+            return Some(if is_watch { Reply::Failed(error) } else { reply });
+        }
+        let mut flight = self.forget(attempt)?;
         let Some(request) = flight.request.take() else {
             return Some(Reply::Failed(error));
         };

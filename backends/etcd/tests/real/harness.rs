@@ -101,6 +101,12 @@ impl Driver {
 
     pub async fn failure(&mut self, request: Request) -> StoreError {
         let reply = self.ask(request).await;
+        // A watch is refused within its stream, which lives on.
+        if let Reply::Watch(said) = &reply
+            && said.canceled
+        {
+            return said.refusal();
+        }
         let Reply::Failed(error) = reply else { panic!("it was to fail: {reply:?}") };
         error
     }

@@ -246,6 +246,31 @@ fn a_watch_that_is_refused_in_its_band_is_opened_anew_unseen() {
     "#);
 }
 
+/// A stream keeps its first token, so a further watch on it would be refused for ever.
+#[test]
+fn a_stream_whose_token_is_old_is_opened_anew() {
+    let mut h = Harness::logged_in();
+    h.wait(secs(300)).command(Command::Open { id: DirectoryId(1), scope: all() }).reply(3, range());
+    let said = |created, canceled, cancel_reason: &str| {
+        let cancel_reason = cancel_reason.to_owned();
+        let header = header();
+        let said = WatchReply { header, created, canceled, cancel_reason, ..Default::default() };
+        Reply::Watch(said)
+    };
+    h.reply(4, said(true, false, "")).lines.clear();
+    h.reply(4, said(true, true, "etcdserver: invalid auth token")).wait(secs(1));
+    let login = h.last("authenticate");
+    h.reply(login, Reply::Authenticated);
+    assert_snapshot!(h.trace(), @r#"
+    300.000s < #4 watch @7 created canceled reason="etcdserver: invalid auth token"
+    300.000s > #4 cancel
+    300.000s > #5 cancel
+    300.100s > #7 m0 authenticate
+    301.000s < #7 authenticated
+    301.000s > #6 m0 watch [/portolan/instances/, /portolan/instances0) from 7 progress fragment
+    "#);
+}
+
 #[test]
 fn a_store_without_authentication_needs_no_token_until_it_says_so() {
     let mut h = harness();
