@@ -99,10 +99,15 @@ impl Holds {
         if registration.told == Told::Gone {
             return;
         }
+        let reason = if let Gone::Evicted { .. } = ending {
+            LossReason::Evicted
+        } else {
+            LossReason::Disturbed
+        };
         registration.ending.get_or_insert(ending);
         registration.stage = Stage::Removing;
         // It does not stand as wanted any more, and the removal may take a while.
-        self.tell_lost(cx, id, LossReason::Disturbed);
+        self.tell_lost(cx, id, reason);
         for slot in self.slots_of(id) {
             self.remove(cx, slot);
         }

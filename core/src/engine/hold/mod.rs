@@ -189,6 +189,7 @@ impl Holds {
         instance: Instance,
         conflict: Conflict,
     ) {
+        let instance = instance.without_mark();
         let written = match self.encode(cx, id, &instance, 1) {
             Ok(written) => written,
             Err(reason) => return gone(cx, id, Gone::Refused { reason }),
@@ -223,6 +224,7 @@ impl Holds {
 
     /// Replaces what a registration publishes.
     pub fn publish(&mut self, cx: &mut Cx<'_>, id: RegistrationId, instance: Instance) {
+        let instance = instance.without_mark();
         let Some(registration) = self.registrations.get(&id) else { return };
         let same = registration.instance.group() == instance.group()
             && registration.instance.id() == instance.id();
@@ -392,11 +394,12 @@ impl Holds {
 
     fn sighted(&mut self, cx: &mut Cx<'_>, sighting: Sighting) {
         match sighting {
-            Sighting::Seen(id, seen) => {
+            Sighting::Seen(id, seen, mark) => {
                 if let Some(slot) = self.slots.get_mut(&id)
                     && slot.seen.is_none_or(|old| old.as_of < seen.as_of)
                 {
                     slot.seen = Some(seen);
+                    slot.evicted_by = judging::meant(mark, self.run, id);
                     self.learnt(id);
                     self.judge(cx, id, false);
                 }

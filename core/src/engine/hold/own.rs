@@ -10,6 +10,7 @@ use super::slot::{Seen, SlotId, Standing};
 use crate::engine::cx::Cx;
 use crate::engine::retry::Backoff;
 use crate::engine::wire::Owner;
+use crate::layout::Stamp;
 use crate::time::Time;
 use crate::waist::{
     AttemptId, EventKind, Key, KeyEvent, KeyRange, Reply, Revision, Watch, WatchReply, WatchSay,
@@ -51,8 +52,8 @@ struct Watched {
 /// What the watch brought.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Sighting {
-    /// This is how the key stands.
-    Seen(SlotId, Seen),
+    /// This is how the key stands, and what eviction mark it carries.
+    Seen(SlotId, Seen, Option<(Stamp, Box<str>)>),
     /// It cannot tell how the key stands; read it.
     Blind(SlotId),
 }
@@ -165,7 +166,8 @@ impl OwnWatch {
             EventKind::Put => Some(Standing::of(&last.kv)),
             EventKind::Delete => None,
         };
-        vec![Sighting::Seen(slot, Seen { as_of, record })]
+        let mark = cx.layout.eviction_of(&last.kv.key, &last.kv.value);
+        vec![Sighting::Seen(slot, Seen { as_of, record }, mark)]
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 
 mod batches;
 mod epochs;
+mod eviction;
 mod laws;
 mod leases;
 mod lifecycle;
