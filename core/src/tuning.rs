@@ -45,8 +45,13 @@ pub struct Tuning {
     pub batch_keys: u32,
     /// Bytes of keys and values in one batch at most; etcd takes 1.5 MiB (row E1).
     pub batch_bytes: u32,
-    /// Own keys that are watched at most.
+    /// Own keys that are watched at most. Leases with more are swept.
     pub own_watches: u32,
+    /// How often within its time to live a lease with unwatched keys is asked which keys it has; 0:
+    /// never.
+    pub sweeps_per_ttl: u32,
+    /// Each own record is read again within this time, and after two thirds of it at the earliest.
+    pub audit_every: Duration,
     /// Requests in flight at most, watches not counted; beyond it calls are refused as busy.
     pub max_in_flight: u32,
 }
@@ -72,6 +77,8 @@ impl Default for Tuning {
             batch_keys: 126,
             batch_bytes: 1 << 20,
             own_watches: 200,
+            sweeps_per_ttl: 1,
+            audit_every: Duration::from_secs(15 * 60),
             max_in_flight: 1_024,
         }
     }
@@ -121,6 +128,8 @@ impl Tuning {
             batch_keys,
             batch_bytes,
             own_watches: _,
+            sweeps_per_ttl,
+            audit_every,
             max_in_flight,
         } = *self;
         // A longer one is no sign of life any more.
@@ -136,6 +145,8 @@ impl Tuning {
         time("healthy_after", healthy_after, Duration::ZERO..=DAY)?;
         time("probe_after", probe_after, MILLI..=DAY)?;
         time("probe_timeout", probe_timeout, MILLI..=HOUR)?;
+        time("audit_every", audit_every, Duration::from_secs(1)..=DAY)?;
+        number("sweeps_per_ttl", sweeps_per_ttl, 0..=100)?;
         number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
         number("clock_error_permille", clock_error_permille, 0..=500)?;
         // Fewer, and one lost answer loses the lease.
@@ -188,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 20] = [
+        let changes: [fn(&mut Tuning); 22] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -199,6 +210,8 @@ mod tests {
             |tuning| tuning.healthy_after = Duration::MAX,
             |tuning| tuning.probe_after = Duration::ZERO,
             |tuning| tuning.probe_timeout = Duration::ZERO,
+            |tuning| tuning.audit_every = Duration::from_millis(999),
+            |tuning| tuning.sweeps_per_ttl = 101,
             |tuning| tuning.max_keys_per_lease = 0,
             |tuning| tuning.clock_error_permille = 501,
             |tuning| tuning.renewals_per_ttl = 2,
@@ -227,6 +240,8 @@ mod tests {
         healthy_after is 18446744073709551615.999999999s; allowed is 0ns to 86400s
         probe_after is 0ns; allowed is 1ms to 86400s
         probe_timeout is 0ns; allowed is 1ms to 3600s
+        audit_every is 999ms; allowed is 1s to 86400s
+        sweeps_per_ttl is 101; allowed is 0 to 100
         max_keys_per_lease is 0; allowed is 1 or more
         clock_error_permille is 501; allowed is 0 to 500
         renewals_per_ttl is 2; allowed is 3 to 100

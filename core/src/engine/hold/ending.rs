@@ -42,6 +42,7 @@ impl Holds {
     /// attempt's or half of it, is for the revokes of what was given up.
     pub fn shutdown(&mut self, cx: &mut Cx<'_>, within: Duration) {
         self.own.close(cx);
+        self.audit.close();
         self.closing = Some(Shutdown { deadline: cx.now + within, confirmed: true });
         let within = within.saturating_sub(cx.tuning.attempt_timeout).max(within / 2);
         let ids: Vec<_> = self.registrations.keys().copied().collect();
@@ -133,6 +134,9 @@ impl Holds {
         self.own.forget(cx, id);
         self.unplace(id);
         let Some(mut slot) = self.slots.remove(&id) else { return };
+        if self.slots.is_empty() {
+            self.audit.close();
+        }
         self.sending.unqueue(id, &mut slot);
         if let Some(at) = slot.timer {
             self.slot_timers.remove(&(at, id));

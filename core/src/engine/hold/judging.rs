@@ -137,9 +137,12 @@ impl Holds {
             slot.told_hash = Some(record.value_hash);
             slot.backoff.worked(cx.now);
             let seen_at = slot.seen.map_or(record.modified, |seen| seen.as_of);
-            let key = slot.key.clone();
-            if self.closing.is_none() {
-                self.own.follow(cx, id, &key, seen_at);
+            let (key, lease) = (slot.key.clone(), record.lease);
+            if self.closing.is_none()
+                && !self.own.follow(cx, id, &key, seen_at)
+                && let Some(lease) = lease
+            {
+                self.sweep_later(cx, lease);
             }
         } else if record.lease.is_none() || !slot.wrote(record.value_hash) {
             self.disturbed(cx, id);

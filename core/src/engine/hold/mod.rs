@@ -19,6 +19,7 @@
 //! | `slot` | one key of one registration |
 //! | `batch` | many slots in one request, and its answer |
 //! | `own` | the watch of own keys |
+//! | `sweep` | how the disturbed ones among the others are found |
 //! | `leasing` | grants, renewals, losses, revokes; which slot hangs on which lease |
 //! | `judging` | what an answer means for a slot |
 //! | `ending` | drains, removes, gives up, shuts down |
@@ -32,6 +33,7 @@ mod leasing;
 mod own;
 mod sending;
 mod slot;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +43,7 @@ use self::lease::Lease;
 use self::own::{OwnWatch, Sighting};
 use self::sending::Sending;
 use self::slot::{Phase, Slot, SlotId};
+use self::sweep::Audit;
 use super::cx::Cx;
 use super::retry::Backoff;
 use super::{Conflict, Event, Gone, LossReason, RegistrationEvent, RegistrationId};
@@ -77,6 +80,7 @@ pub(crate) struct Holds {
     lease_timers: BTreeSet<(Time, LeaseId)>,
     deadlines: BTreeSet<(Time, RegistrationId)>,
     own: OwnWatch,
+    audit: Audit,
     closing: Option<Shutdown>,
 }
 
@@ -150,13 +154,14 @@ enum Flight {
     Revoke(LeaseId),
     /// How long a disputed record's lease lives.
     Dispute(SlotId),
+    /// Which keys a lease has.
+    Sweep(LeaseId),
 }
 
 impl Holds {
     pub fn new(run: u64, rng: Rng) -> Self {
         Self {
             run,
-            rng,
             registrations: BTreeMap::new(),
             blocked: BTreeSet::new(),
             slots: BTreeMap::new(),
@@ -173,7 +178,9 @@ impl Holds {
             lease_timers: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             own: OwnWatch::default(),
+            audit: Audit::new(&rng),
             closing: None,
+            rng,
         }
     }
 
@@ -255,6 +262,7 @@ impl Holds {
                 self.renewal_answered(cx, lease, asked_at, reply);
             }
             Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
+            Some(Flight::Sweep(lease)) => self.sweep_answered(cx, lease, &reply),
             Some(Flight::Dispute(slot)) => self.dispute_answered(cx, slot, reply),
             None => {}
         }
@@ -277,6 +285,7 @@ impl Holds {
             self.removal_due(cx, id);
         }
         self.granting.retry_at = self.granting.retry_at.filter(|&at| at > cx.now);
+        self.audit(cx);
         for sighting in self.own.on_timer(cx) {
             self.sighted(cx, sighting);
         }
@@ -298,6 +307,7 @@ impl Holds {
             self.granting.retry_at.filter(|_| !self.unplaced.is_empty()),
             self.sending.next_timeout(),
             self.own.next_timeout(),
+            self.audit.next_timeout(),
             self.closing.filter(|_| self.closed().is_none()).map(|closing| closing.deadline),
         ]
         .into_iter()
@@ -320,6 +330,7 @@ impl Holds {
             self.slots.insert(slot, Slot::new(key, value, sequence));
             self.reconsider(slot);
         }
+        self.audit_in_time(cx);
         if slots == 0 {
             self.end(cx, id);
         }

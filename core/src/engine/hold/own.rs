@@ -59,11 +59,19 @@ pub(super) enum Sighting {
 }
 
 impl OwnWatch {
+    /// Whether a slot's key is followed.
+    pub fn follows(&self, slot: SlotId) -> bool {
+        self.ids.contains_key(&slot)
+    }
+
     /// Follows `key`, which is known up to `seen`, unless it is followed already or there are too
-    /// many.
-    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, seen: Revision) {
-        if self.ids.contains_key(&slot) || self.ids.len() >= cx.tuning.own_watches as usize {
-            return;
+    /// many. Whether it is followed now.
+    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, seen: Revision) -> bool {
+        if self.follows(slot) {
+            return true;
+        }
+        if self.ids.len() >= cx.tuning.own_watches as usize {
+            return false;
         }
         self.last_id += 1;
         let id = self.last_id;
@@ -76,6 +84,7 @@ impl OwnWatch {
         } else if self.retry_at.is_none() {
             self.open(cx);
         }
+        true
     }
 
     /// Stops following a slot's key.

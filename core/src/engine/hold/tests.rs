@@ -10,6 +10,8 @@ mod own;
 mod ownership;
 mod refusals;
 mod removal;
+mod store;
+mod sweep;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,7 +31,8 @@ use crate::waist::{
 const TTL: u64 = 9;
 
 /// An engine, a clock, and what was asked and told, as text. Lease ids are shown as `L1`, `L2` in
-/// the order of their grants; own watches are left out unless a test asks for them.
+/// the order of their grants; own watches, sweeps and the audit
+/// are left out unless a test asks for them.
 struct Harness {
     engine: Engine,
     now: Time,
@@ -52,6 +55,8 @@ impl Harness {
             lease_ttl: Duration::from_secs(TTL),
             jitter_percent: 0,
             own_watches: 0,
+            sweeps_per_ttl: 0,
+            audit_every: Duration::from_secs(24 * 3600),
             ..Tuning::default()
         };
         change(&mut tuning);

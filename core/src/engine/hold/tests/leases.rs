@@ -133,3 +133,21 @@ fn a_renewal_is_tried_once_more_before_its_lease_is_over() {
     7.410s < #4 failed: connection lost: reset
     ");
 }
+
+/// Ten leases for ten thousand, each renewed three times in its time, on whatever moments.
+#[test]
+fn ten_thousand_registrations_take_few_renewals() {
+    const REGISTRATIONS: u64 = 10_000;
+    let mut h = Harness::new();
+    let mut store = super::store::Store { revision: 1, ..Default::default() };
+    for id in 1..=REGISTRATIONS {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| store.answer(request));
+    assert_eq!(store.keys.len() as u64, REGISTRATIONS);
+    assert_eq!(store.leases.len(), 10, "1,000 keys each");
+    let asked = h.play(10 * TTL, |request| store.answer(request));
+    let renewals = asked.iter().filter(|(_, asked)| matches!(asked, Request::KeepAlive(_)));
+    assert_eq!(renewals.count(), 10 * 10 * 3, "leases, times to live, renewals in each");
+    assert_eq!(asked.len(), 10 * 10 * 3, "and nothing else");
+}
