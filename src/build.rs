@@ -13,6 +13,8 @@ use crate::clock::Clock;
 use crate::driver::{Driver, Store};
 use crate::handles::{Handles, Seen};
 use crate::registry::{Limits, Registry, Shared};
+use crate::task::Task;
+use crate::telemetry::Telemetry;
 
 /// Describes a registry. Nothing is connected before [`build`](Self::build), and not by it either.
 #[must_use]
@@ -22,8 +24,17 @@ pub struct RegistryBuilder {
     tuning: Tuning,
     limits: Limits,
     seed: Option<u64>,
+    own_thread: bool,
     #[cfg(feature = "etcd")]
-    credentials: Option<(String, secrecy::SecretString)>,
+    login: Option<(String, Password)>,
+    #[cfg(feature = "etcd")]
+    tls: Option<portolan_etcd::Tls>,
+}
+
+#[cfg(feature = "etcd")]
+enum Password {
+    Fixed(secrecy::SecretString),
+    File(std::path::PathBuf),
 }
 
 enum Source {
@@ -53,13 +64,19 @@ pub enum BuildError {
         /// Which.
         what: &'static str,
     },
-    /// An address of etcd that is none, or too many.
+    /// An address of etcd that is none, too many, or TLS settings that cannot be used.
     #[cfg(feature = "etcd")]
     #[error(transparent)]
     Etcd(#[from] portolan_etcd::BuildError),
-    /// Not within a tokio runtime.
-    #[error("no tokio runtime: build a registry from within one")]
+    /// Not within a tokio runtime, and without a thread of its own.
+    #[error("no tokio runtime: build a registry from within one, or give it a thread of its own")]
     NoRuntime,
+    /// There is no thread or no runtime to be had for the driver.
+    #[error("no thread for the driver: {reason}")]
+    NoThread {
+        /// The system's words.
+        reason: String,
+    },
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness: {reason}")]
     NoEntropy {
@@ -80,12 +97,17 @@ impl RegistryBuilder {
                 allow_local: false,
             },
             seed: None,
+            own_thread: false,
             #[cfg(feature = "etcd")]
-            credentials: None,
+            login: None,
+            #[cfg(feature = "etcd")]
+            tls: None,
         }
     }
 
-    /// etcd's members, each as `HOST:PORT` or `http://HOST:PORT`.
+    /// etcd's members, each as `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`. Without a
+    /// scheme it is `https` if [`tls`](Self::tls) is set. If it is not, the members of `https`
+    /// addresses are known by the authorities that the system trusts.
     #[cfg(feature = "etcd")]
     pub fn endpoints<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
         self.source = Source::Etcd(endpoints.into_iter().map(Into::into).collect());
@@ -96,7 +118,27 @@ impl RegistryBuilder {
     /// the first call, and again when etcd no longer knows it.
     #[cfg(feature = "etcd")]
     pub fn user(mut self, name: impl Into<String>, password: secrecy::SecretString) -> Self {
-        self.credentials = Some((name.into(), password));
+        self.login = Some((name.into(), Password::Fixed(password)));
+        self
+    }
+
+    /// As [`user`](Self::user), with a password that is read from the first line of a file each time
+    /// that a token is fetched, so that it may change while the process runs.
+    #[cfg(feature = "etcd")]
+    pub fn password_file(
+        mut self,
+        name: impl Into<String>,
+        path: impl Into<std::path::PathBuf>,
+    ) -> Self {
+        self.login = Some((name.into(), Password::File(path.into())));
+        self
+    }
+
+    /// Speaks TLS to etcd's members. Files are read by [`build`](Self::build), and again when they
+    /// change.
+    #[cfg(feature = "etcd")]
+    pub fn tls(mut self, tls: portolan_etcd::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -158,6 +200,18 @@ impl RegistryBuilder {
         self
     }
 
+    /// Runs the registry on a thread and a runtime of its own, so that leases are renewed in time however
+    /// busy the program's runtime is. Off if not set: then it is a task of the runtime that
+    /// [`build`](Self::build) is called in. Either way [`Status::driver_lag`] tells how late it runs.
+    ///
+    /// Closures of updates run there too.
+    ///
+    /// [`Status::driver_lag`]: crate::Status::driver_lag
+    pub fn own_thread(mut self, wanted: bool) -> Self {
+        self.own_thread = wanted;
+        self
+    }
+
     /// Starts the registry's task, and returns without waiting for the store.
     ///
     /// # Errors
@@ -165,9 +219,6 @@ impl RegistryBuilder {
     pub fn build(self) -> Result<Registry, BuildError> {
         let layout = self.layout.clone()?;
         self.check()?;
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(BuildError::NoRuntime);
-        }
         let seed = match self.seed {
             Some(seed) => seed,
             None => getrandom::u64()
@@ -180,8 +231,12 @@ impl RegistryBuilder {
             #[cfg(feature = "memory")]
             Source::Embedded(_) => 1,
         };
+        #[cfg(feature = "etcd")]
+        let authenticates = self.login.is_some();
+        #[cfg(not(feature = "etcd"))]
         let authenticates = false;
         let setup = Setup { layout, tuning: self.tuning, members, authenticates, seed };
+        let (limits, apart) = (self.limits, self.own_thread);
         match self.source {
             Source::Nowhere => Err(BuildError::NoStore),
             #[cfg(feature = "etcd")]
@@ -190,14 +245,21 @@ impl RegistryBuilder {
                 for endpoint in endpoints {
                     etcd = etcd.address(endpoint);
                 }
-                if let Some((user, password)) = self.credentials {
-                    etcd = etcd.credentials(user, password);
+                match self.login {
+                    Some((user, Password::Fixed(password))) => {
+                        etcd = etcd.credentials(user, password);
+                    }
+                    Some((user, Password::File(path))) => etcd = etcd.password_file(user, path),
+                    None => {}
                 }
-                Ok(start(setup, etcd.build()?, self.limits, Clock::start()))
+                if let Some(tls) = self.tls {
+                    etcd = etcd.tls(tls);
+                }
+                start(apart, setup, limits, Clock::start, move || Ok(etcd.build()?))
             }
             #[cfg(feature = "memory")]
             Source::Embedded(store) => {
-                Ok(start(setup, store.connect(), self.limits, Clock::start()))
+                start(apart, setup, limits, Clock::start, move || Ok(store.connect()))
             }
         }
     }
@@ -212,25 +274,41 @@ impl RegistryBuilder {
     }
 }
 
-pub(crate) fn start(setup: Setup, store: impl Store, limits: Limits, clock: Clock) -> Registry {
-    let (handles, Seen { inbox, status, ended }) = Handles::new(clock.clone());
-    let layout = setup.layout.clone();
-    let engine = Engine::new(Time::ZERO, setup);
-    let driver = Driver::new(engine, store, handles, limits.shutdown);
-    let task = tokio::spawn(driver.run());
-    Registry {
-        shared: Arc::new(Shared {
-            inbox,
-            layout,
-            limits,
-            status,
-            ended,
-            task: tokio::sync::Mutex::new(Some(task)),
-            clock,
-            last_id: AtomicU64::new(0),
-            directories: Mutex::new(BTreeMap::new()),
-        }),
+/// Starts a driver, which makes its own store and clock where it runs.
+pub(crate) fn start<S: Store>(
+    apart: bool,
+    setup: Setup,
+    limits: Limits,
+    clock: impl FnOnce() -> Clock + Send + 'static,
+    store: impl FnOnce() -> Result<S, BuildError> + Send + 'static,
+) -> Result<Registry, BuildError> {
+    let make = move || {
+        let (store, clock) = (store()?, clock());
+        let telemetry = Telemetry::new(setup.tuning.lease_ttl);
+        let (handles, Seen { inbox, status, ended }) = Handles::new(clock.clone(), telemetry);
+        let layout = setup.layout.clone();
+        let engine = Engine::new(Time::ZERO, setup);
+        let driver = Driver::new(engine, store, handles, limits.shutdown);
+        let registry = Registry {
+            shared: Arc::new(Shared {
+                inbox,
+                layout,
+                limits,
+                status,
+                ended,
+                task: tokio::sync::Mutex::new(None),
+                clock,
+                last_id: AtomicU64::new(0),
+                directories: Mutex::new(BTreeMap::new()),
+            }),
+        };
+        Ok((registry, driver))
+    };
+    let (registry, task) = Task::start(apart, make)?;
+    if let Ok(mut place) = registry.shared.task.try_lock() {
+        *place = Some(task);
     }
+    Ok(registry)
 }
 
 impl fmt::Debug for RegistryBuilder {

@@ -176,7 +176,10 @@ mod tests {
             authenticates: false,
             seed: 1,
         };
-        let registry = crate::build::start(setup, store.connect(), limits, machine.clock());
+        let registry = {
+            let (clock, store) = (machine.clock(), store.connect());
+            crate::build::start(false, setup, limits, || clock, || Ok(store)).expect("it starts")
+        };
         let web = registry.group("web").expect("a name");
         let instance = web.instance("a").expect("a name").endpoint("http", "192.0.2.1:80");
         let registration = web.register(instance.build().expect("an instance")).expect("it can be");

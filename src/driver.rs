@@ -13,6 +13,7 @@ use portolan_core::engine::{
 use portolan_core::instance::{Data, GroupConfig, Instance};
 use portolan_core::layout::Scope;
 use portolan_core::name::GroupName;
+use portolan_core::time::Time;
 use portolan_core::waist::{AttemptId, Backend, Reply, Request};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use crate::directory::View;
 use crate::error::{CallError, UpdateError};
 use crate::group::Updated;
-use crate::handles::{Handles, Update};
+use crate::handles::{Handles, Update, name_of};
 use crate::registration::RegistrationState;
 
 /// What handles tell their driver.
@@ -80,6 +81,8 @@ pub(crate) struct Driver<S> {
     handles: Handles,
     /// Whether a directory was shown since others could last run.
     shown: bool,
+    /// When the engine wanted to be woken.
+    due: Option<Time>,
     shutdown_within: Duration,
 }
 
@@ -94,7 +97,7 @@ const INPUTS_AT_ONCE: usize = 64;
 
 impl<S: Store> Driver<S> {
     pub fn new(engine: Engine, store: S, handles: Handles, shutdown_within: Duration) -> Self {
-        Self { engine, store, handles, shown: false, shutdown_within }
+        Self { engine, store, handles, shown: false, due: None, shutdown_within }
     }
 
     /// Runs until the registry is shut down.
@@ -109,8 +112,8 @@ impl<S: Store> Driver<S> {
                 // Readers on the same thread see every step, however fast the store is.
                 tokio::task::yield_now().await;
             }
-            let timeout = self.engine.poll_timeout();
-            let wake_at = timeout.map(|at| self.handles.instant(at));
+            self.due = self.engine.poll_timeout();
+            let wake_at = self.due.map(|at| self.handles.instant(at));
             tokio::select! {
                 biased;
                 count = self.handles.inbox.recv_many(&mut messages, INPUTS_AT_ONCE), if inbox_open => {
@@ -135,7 +138,7 @@ impl<S: Store> Driver<S> {
                     self.reply(attempt, reply);
                 }
                 () = sleep_until(wake_at) => {
-                    self.engine.handle(self.handles.now(), Input::Tick);
+                    self.handle(Input::Tick);
                 }
             }
         };
@@ -145,7 +148,9 @@ impl<S: Store> Driver<S> {
     async fn finish(mut self, end: &End) {
         self.handles.let_go();
         self.store.close().await;
-        self.handles.end(matches!(end, End::Closed { confirmed: true }));
+        let confirmed = matches!(end, End::Closed { confirmed: true });
+        self.handles.telemetry.closed(confirmed);
+        self.handles.end(confirmed);
     }
 
     /// An answer that is there already.
@@ -159,11 +164,19 @@ impl<S: Store> Driver<S> {
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
         self.handles.answered(&reply);
-        self.engine.handle(self.handles.now(), Input::Reply { attempt, reply });
+        self.handle(Input::Reply { attempt, reply });
     }
 
     fn command(&mut self, command: Command) {
-        self.engine.handle(self.handles.now(), Input::Command(command));
+        self.handle(Input::Command(command));
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = self.handles.now();
+        if let Some(due) = self.due.take().filter(|&due| due <= now) {
+            self.handles.telemetry.lagged(now, now.since(due));
+        }
+        self.engine.handle(now, input);
     }
 
     fn shutdown(&mut self, within: Duration) {
@@ -175,11 +188,11 @@ impl<S: Store> Driver<S> {
     fn message(&mut self, message: Message) -> bool {
         match message {
             Message::Register { id, instance, conflict, state } => {
-                self.handles.registered(id, state);
+                self.handles.registered(id, name_of(&instance), state);
                 self.command(Command::Register { id, instance, conflict });
             }
             Message::Open { id, scope, view } => {
-                self.handles.opened(id, view);
+                self.handles.opened(id, scope.clone(), view);
                 self.command(Command::Open { id, scope });
             }
             Message::Update { id, group, within, change, done } => {
@@ -218,14 +231,14 @@ impl<S: Store> Driver<S> {
                 Output::Event(event) => self.event(event),
             }
         }
-        self.handles.tell_status(self.engine.in_flight());
+        self.handles.tell_status(&self.engine);
         None
     }
 
     fn event(&mut self, event: Event) {
         match event {
             Event::Registration { id, event } => self.handles.registration(id, event),
-            Event::Stepped { id, step } => self.shown |= self.handles.show(id, step.snapshot),
+            Event::Stepped { id, step } => self.shown |= self.handles.step(id, step),
             Event::Freshness { id, snapshot } => self.shown |= self.handles.show(id, snapshot),
             Event::Propose { id, base } => self.propose(id, base.as_ref()),
             Event::Updated { id, outcome } => {

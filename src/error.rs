@@ -207,7 +207,7 @@ impl CallError {
         match &self.inner {
             Refusal::NotDone(error) => kind_of(error, Certainty::NotDone),
             Refusal::Unknown(error) => kind_of(error, Certainty::Unknown),
-            Refusal::Busy { .. } => ErrorKind::Busy,
+            Refusal::Busy { .. } | Refusal::BusyBytes { .. } => ErrorKind::Busy,
             Refusal::Closed => ErrorKind::Closed,
             Refusal::Invalid { .. } => ErrorKind::Invalid,
         }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_core::engine::{
-    CallError as Refusal, DirectoryId, Freshness, Gone, OpId, RegistrationEvent, RegistrationId,
-    Snapshot,
+    CallError as Refusal, DirectoryId, Engine, Freshness, Gone, OpId, RegistrationEvent,
+    RegistrationId, Snapshot, Standing, Step,
 };
+use portolan_core::instance::Instance;
+use portolan_core::layout::Scope;
 use portolan_core::time::Time;
 use portolan_core::waist::Reply;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +21,7 @@ use crate::error::UpdateError;
 use crate::group::Updated;
 use crate::registration::RegistrationState;
 use crate::status::Status;
+use crate::telemetry::Telemetry;
 
 /// The driver's side of all handles.
 ///
@@ -28,12 +31,13 @@ pub(crate) struct Handles {
     pub inbox: mpsc::UnboundedReceiver<Message>,
     pub updates: BTreeMap<OpId, Update>,
     pub calls: BTreeMap<OpId, oneshot::Sender<Result<Reply, Refusal>>>,
-    registrations: BTreeMap<RegistrationId, watch::Sender<RegistrationState>>,
+    registrations: BTreeMap<RegistrationId, Registered>,
     /// How many of them stand in the store.
     registered: usize,
     directories: BTreeMap<DirectoryId, Shown>,
     status: watch::Sender<Status>,
     told: Status,
+    pub telemetry: Telemetry,
     /// Whether all removals were confirmed; `None` as long as the driver runs.
     ended: watch::Sender<Option<bool>>,
     clock: Clock,
@@ -51,15 +55,22 @@ pub(crate) struct Update {
     pub done: oneshot::Sender<Result<Updated, UpdateError>>,
 }
 
+struct Registered {
+    state: watch::Sender<RegistrationState>,
+    /// Group and id, for log lines.
+    name: Arc<str>,
+}
+
 /// A directory, and what the status counts of it.
 struct Shown {
+    scope: Scope,
     view: Arc<View>,
     freshness: Freshness,
     unreadable: usize,
 }
 
 impl Handles {
-    pub fn new(clock: Clock) -> (Self, Seen) {
+    pub fn new(clock: Clock, telemetry: Telemetry) -> (Self, Seen) {
         let (send, inbox) = mpsc::unbounded_channel();
         let (status, statuses) = watch::channel(Status::default());
         let (ended, end) = watch::channel(None);
@@ -72,6 +83,7 @@ impl Handles {
             directories: BTreeMap::new(),
             status,
             told: Status::default(),
+            telemetry,
             ended,
             clock,
         };
@@ -92,6 +104,7 @@ impl Handles {
 
     /// The store answered, or failed.
     pub fn answered(&mut self, reply: &Reply) {
+        self.telemetry.answered(reply);
         if let Reply::Failed(error) = reply {
             self.told.last_failure = Some(error.to_string().into());
         } else {
@@ -99,13 +112,19 @@ impl Handles {
         }
     }
 
-    pub fn registered(&mut self, id: RegistrationId, state: watch::Sender<RegistrationState>) {
-        self.registrations.insert(id, state);
+    pub fn registered(
+        &mut self,
+        id: RegistrationId,
+        name: Arc<str>,
+        state: watch::Sender<RegistrationState>,
+    ) {
+        self.registrations.insert(id, Registered { state, name });
     }
 
     pub fn registration(&mut self, id: RegistrationId, event: RegistrationEvent) {
         let over = matches!(event, RegistrationEvent::Gone(_));
-        let Some(state) = self.registrations.get(&id) else { return };
+        let Some(Registered { state, name }) = self.registrations.get(&id) else { return };
+        self.telemetry.registration(name, &event);
         let stands =
             |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
         let after = RegistrationState::after(event);
@@ -116,18 +135,28 @@ impl Handles {
         }
     }
 
-    pub fn opened(&mut self, id: DirectoryId, view: Arc<View>) {
-        let shown = Shown { view, freshness: Freshness::Unsynced, unreadable: 0 };
+    pub fn opened(&mut self, id: DirectoryId, scope: Scope, view: Arc<View>) {
+        let shown = Shown { scope, view, freshness: Freshness::Unsynced, unreadable: 0 };
         self.directories.insert(id, shown);
     }
 
     /// Whether there is somebody to show it to.
     pub fn show(&mut self, id: DirectoryId, snapshot: Snapshot) -> bool {
         let Some(shown) = self.directories.get_mut(&id) else { return false };
-        shown.freshness = snapshot.freshness;
+        let (before, after) = (shown.freshness, snapshot.freshness);
+        self.telemetry.freshness(&shown.scope, before, after, snapshot.records.len());
+        shown.freshness = after;
         shown.unreadable = snapshot.bad.len();
         shown.view.show(snapshot);
         true
+    }
+
+    /// A directory's content went on.
+    pub fn step(&mut self, id: DirectoryId, step: Step) -> bool {
+        if let Some(shown) = self.directories.get(&id) {
+            self.telemetry.stepped(&shown.scope, &step);
+        }
+        self.show(id, step.snapshot)
     }
 
     pub fn closed(&mut self, id: DirectoryId) {
@@ -137,7 +166,23 @@ impl Handles {
     }
 
     /// Tells the status, if it is another one.
-    pub fn tell_status(&mut self, in_flight: usize) {
+    pub fn tell_status(&mut self, engine: &Engine) {
+        let Standing { member, away, login } = engine.standing();
+        self.telemetry.standing(engine.standing());
+        let driver_lag = self.telemetry.worst(self.now());
+        let status = Status {
+            in_flight: engine.in_flight(),
+            bytes_in_flight: engine.bytes_in_flight(),
+            member: member.0,
+            store_away: away,
+            login,
+            driver_lag,
+            ..self.told.clone()
+        };
+        self.publish_status(status);
+    }
+
+    fn publish_status(&mut self, status: Status) {
         let status = Status {
             registrations: self.registrations.len(),
             registered: self.registered,
@@ -145,10 +190,10 @@ impl Handles {
             live: self.fresh(Freshness::Live),
             unsynced: self.fresh(Freshness::Unsynced),
             unreadable: self.directories.values().map(|shown| shown.unreadable).sum(),
-            in_flight,
-            ..self.told.clone()
+            ..status
         };
         if status != self.told || *self.status.borrow() != status {
+            self.telemetry.status(&status);
             self.told = status.clone();
             self.status.send_replace(status);
         }
@@ -170,8 +215,10 @@ impl Handles {
         self.inbox.close();
         while let Ok(message) = self.inbox.try_recv() {
             match message {
-                Message::Register { id, state, .. } => self.registered(id, state),
-                Message::Open { id, view, .. } => self.opened(id, view),
+                Message::Register { id, instance, state, .. } => {
+                    self.registered(id, name_of(&instance), state);
+                }
+                Message::Open { id, scope, view } => self.opened(id, scope, view),
                 // Whoever waits for one of these sees its channel closed.
                 Message::Update { .. }
                 | Message::Call { .. }
@@ -183,15 +230,21 @@ impl Handles {
         for directory in std::mem::take(&mut self.directories).into_values() {
             directory.view.close(now);
         }
-        for state in std::mem::take(&mut self.registrations).into_values() {
-            state.send_replace(RegistrationState::Gone(Gone::Unconfirmed));
+        for registered in std::mem::take(&mut self.registrations).into_values() {
+            registered.state.send_replace(RegistrationState::Gone(Gone::Unconfirmed));
         }
         self.registered = 0;
         self.updates.clear();
         self.calls.clear();
-        self.told.closing = true;
-        self.tell_status(0);
+        let status =
+            Status { closing: true, in_flight: 0, bytes_in_flight: 0, ..self.told.clone() };
+        self.publish_status(status);
     }
+}
+
+/// What log lines call a registration.
+pub(crate) fn name_of(instance: &Instance) -> Arc<str> {
+    format!("{}/{}", instance.group(), instance.id()).into()
 }
 
 impl Drop for Handles {

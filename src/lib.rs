@@ -57,6 +57,8 @@ mod memory;
 mod registration;
 mod registry;
 mod status;
+mod task;
+mod telemetry;
 
 pub use build::{BuildError, RegistryBuilder};
 pub use directory::{Changes, Difference, Directory, Snapshot};
@@ -70,9 +72,11 @@ pub use group::{Configuration, Group, Updated};
 pub use memory::Embedded;
 pub use registration::{Registration, RegistrationState};
 pub use registry::Registry;
-pub use status::Status;
+pub use status::{Status, StatusChanges};
 
-pub use portolan_core::engine::{Change, Conflict, Content, Freshness, Gone, LossReason, Record};
+pub use portolan_core::engine::{
+    Change, Conflict, Content, Freshness, Gone, Login, LossReason, Record,
+};
 pub use portolan_core::instance::{
     Builder as InstanceBuilder, Data, DataError, Endpoint, EndpointError, GroupConfig, Instance,
     InstanceError, LabelError, Stamp, State,
@@ -86,7 +90,7 @@ pub use portolan_core::time::Time;
 pub use portolan_core::tuning::{Tuning, TuningError};
 pub use portolan_core::waist::{Key, LeaseId, Revision};
 #[cfg(feature = "etcd")]
-pub use portolan_etcd::BuildError as EtcdError;
+pub use portolan_etcd::{BuildError as EtcdError, Tls, TlsError, TlsPart};
 #[cfg(feature = "etcd")]
 pub use secrecy::SecretString;
 pub use semver::Version;

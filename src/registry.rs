@@ -11,7 +11,6 @@ use portolan_core::name::GroupName;
 use portolan_core::time::Time;
 use portolan_core::waist::{Reply, Request};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::build::RegistryBuilder;
 use crate::clock::Clock;
@@ -20,7 +19,8 @@ use crate::driver::Message;
 use crate::error::{CallError, GroupError};
 use crate::group::Group;
 use crate::registration::RegistrationState;
-use crate::status::Status;
+use crate::status::{Status, StatusChanges};
+use crate::task::Task;
 
 /// The connection of a program to a registry's store. Cheap to clone; all clones are one.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub status: watch::Receiver<Status>,
     /// Whether all removals were confirmed; `None` as long as the driver runs.
     pub ended: watch::Receiver<Option<bool>>,
-    pub task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    pub task: tokio::sync::Mutex<Option<Task>>,
     pub clock: Clock,
     pub last_id: AtomicU64,
     pub directories: Mutex<BTreeMap<Scope, Weak<DirectoryState>>>,
@@ -113,6 +113,12 @@ impl Registry {
         status.wait_for(fits).await.ok().map(|status| status.clone())
     }
 
+    /// The status, now and whenever it changes; those in between that came and went unseen are left
+    /// out. It ends with the registry, after the last one was told.
+    pub fn status_changes(&self) -> StatusChanges {
+        StatusChanges::new(self.shared.status.clone())
+    }
+
     /// The layout in use.
     pub fn layout(&self) -> &Layout {
         &self.shared.layout
@@ -150,10 +156,11 @@ impl Registry {
         let confirmed = ended.wait_for(Option::is_some).await.is_ok_and(|said| *said == Some(true));
         let mut task = self.shared.task.lock().await;
         if let Some(running) = task.as_mut() {
-            // A driver that panicked has already said so. Whoever is dropped here leaves the task
-            // to the next.
-            let _ = running.await;
-            *task = None;
+            // Whoever is dropped here leaves the task to the next.
+            running.ended().await;
+        }
+        if let Some(over) = task.take() {
+            over.join();
         }
         confirmed
     }

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portolan_core::engine::Login;
 use portolan_core::time::Time;
+use tokio::sync::watch;
 
 /// How a registry is doing, at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -21,6 +23,18 @@ pub struct Status {
     pub unreadable: usize,
     /// Requests in flight, watches not counted.
     pub in_flight: usize,
+    /// Bytes of keys and values in what is in flight.
+    pub bytes_in_flight: usize,
+    /// The member asked last, by its place in the list that the registry was built with; further
+    /// ones are those that the cluster named.
+    pub member: u16,
+    /// Whether every member has failed lately, and none has answered since.
+    pub store_away: bool,
+    /// How the login to the store is. A refused one lets everything fail until it is mended.
+    pub login: Login,
+    /// How late the driver ran at worst within the last minute: its thread was busy, or the process
+    /// was suspended. Beyond a third of the time to live, leases are in danger.
+    pub driver_lag: Duration,
     /// The last answer of the store, as [`Registry::uptime`](crate::Registry::uptime) then;
     /// `None`: none yet.
     pub last_answer: Option<Duration>,
@@ -43,5 +57,27 @@ impl Status {
 
     pub(crate) fn answered_at(&mut self, now: Time) {
         self.last_answer = Some(now.since(Time::ZERO));
+    }
+}
+
+/// How a registry is doing, from now on.
+#[derive(Debug)]
+pub struct StatusChanges {
+    statuses: watch::Receiver<Status>,
+    told: bool,
+}
+
+impl StatusChanges {
+    pub(crate) fn new(statuses: watch::Receiver<Status>) -> Self {
+        Self { statuses, told: false }
+    }
+
+    /// The status: at once the first time, then as soon as it is another one. `None`: the registry
+    /// has ended, and its last status was told. Cancel safe.
+    pub async fn next(&mut self) -> Option<Status> {
+        if std::mem::replace(&mut self.told, true) {
+            self.statuses.changed().await.ok()?;
+        }
+        Some(self.statuses.borrow_and_update().clone())
     }
 }

@@ -45,6 +45,19 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
+    /// A file with the certificates of the authorities that sign etcd's, as PEM; without it https
+    /// addresses take those that the system trusts [env: ETCDCTL_CACERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// A file with the certificate to show to etcd, as PEM [env: ETCDCTL_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+
+    /// A file with the key of that certificate, as PEM [env: ETCDCTL_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+
     /// What all keys begin with [default: /portolan; etcd-naming: nothing before the group]
     #[arg(long, global = true, value_name = "BASE")]
     pub root: Option<String>,

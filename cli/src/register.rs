@@ -40,7 +40,7 @@ pub async fn run(store: &Store, mut args: Register) -> Result<u8, Failure> {
     }
     fits(store, &args)?;
     let builder = store.builder().ttl(args.ttl).allow_local_addresses(args.allow_local);
-    let registry = builder.build().map_err(Failure::usage)?;
+    let registry = builder.build().map_err(|error| store.unbuilt(&error))?;
     let group = registry.group(args.group.as_str()).map_err(Failure::usage)?;
     let instance = instance(&group, &mut args)?;
     group.check(&instance).map_err(|error| {

@@ -1,23 +1,28 @@
 //! Which etcd, as whom, in which layout; and waiting for its answer.
 
 use std::env::{self, VarError};
-use std::fs;
 use std::future::pending;
-use std::path::Path;
 use std::time::Duration;
 
-use portolan::{CallError, Directory, Layout, Registry, RegistryBuilder, Snapshot, Status};
-use secrecy::{ExposeSecret, SecretString};
+use portolan::{
+    BuildError, CallError, Directory, EtcdError, Layout, Registry, RegistryBuilder, Snapshot,
+    Status,
+};
 
 use crate::args::{Globals, LayoutName};
 use crate::fail::Failure;
+
+mod login;
+
+use login::{Password, TlsFiles, user};
 
 /// Where everything is. Nothing is connected yet.
 pub struct Store {
     endpoints: Vec<String>,
     /// Whether somebody named these, rather than the default.
     given: bool,
-    user: Option<(String, SecretString)>,
+    user: Option<(String, Password)>,
+    tls: TlsFiles,
     layout: Layout,
     timeout: Duration,
 }
@@ -37,6 +42,7 @@ impl Store {
             given: endpoints.is_some(),
             endpoints: endpoints.unwrap_or_else(|| vec![DEFAULT_ENDPOINT.to_owned()]),
             user: user(globals)?,
+            tls: TlsFiles::new(globals)?,
             layout: layout(globals)?,
             timeout: globals.timeout,
         })
@@ -49,15 +55,30 @@ impl Store {
             .layout(self.layout.clone())
             .call_within(self.timeout)
             .shutdown_within(self.timeout.min(SHUTDOWN_LIMIT));
-        if let Some((name, password)) = &self.user {
-            builder = builder.user(name, password.clone());
+        match &self.user {
+            Some((name, Password::Given(password))) => {
+                builder = builder.user(name, password.clone());
+            }
+            Some((name, Password::File(file))) => builder = builder.password_file(name, file),
+            None => {}
         }
-        builder
+        match self.tls.settings() {
+            Some(tls) => builder.tls(tls),
+            None => builder,
+        }
+    }
+
+    /// What to say when no registry could be described.
+    pub fn unbuilt(&self, error: &BuildError) -> Failure {
+        if let BuildError::Etcd(EtcdError::Tls(error)) = error {
+            return self.tls.unusable(error);
+        }
+        Failure::usage(error)
     }
 
     /// A registry on this etcd; nobody has spoken to it yet.
     pub fn connect(&self) -> Result<Registry, Failure> {
-        self.builder().build().map_err(Failure::usage)
+        self.builder().build().map_err(|error| self.unbuilt(&error))
     }
 
     /// A directory's content, once it was listed.
@@ -92,7 +113,7 @@ impl Store {
 
     /// `etcdctl` on this etcd, for a line that the user is to copy.
     pub fn etcdctl(&self, command: &str) -> String {
-        format!("`etcdctl --endpoints={} {command}`", self.endpoints.join(","))
+        format!("`etcdctl --endpoints={}{} {command}`", self.endpoints.join(","), self.tls)
     }
 
     pub fn is_given(&self) -> bool {
@@ -143,49 +164,6 @@ fn layout(globals: &Globals) -> Result<Layout, Failure> {
         LayoutName::EtcdNaming => Layout::etcd_naming(root.unwrap_or_default()),
     }
     .map_err(Failure::usage)
-}
-
-fn user(globals: &Globals) -> Result<Option<(String, SecretString)>, Failure> {
-    let given = globals.user.clone();
-    let given = match given {
-        Some(user) => Some(user),
-        None => variable("ETCDCTL_USER")?.map(SecretString::from),
-    };
-    let file = globals.password_file.as_deref();
-    let Some(given) = given else {
-        return match file {
-            Some(_) => Err(Failure::usage("--password-file needs --user")),
-            None => Ok(None),
-        };
-    };
-    let (name, password) = match given.expose_secret().split_once(':') {
-        Some((name, password)) => (name, Some(SecretString::from(password))),
-        None => (given.expose_secret(), None),
-    };
-    if name.is_empty() {
-        return Err(Failure::usage("--user has no name; it takes NAME or NAME:PASSWORD"));
-    }
-    let password = match (password, file) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage("--user has a password, and so has --password-file"));
-        }
-        (Some(password), None) => password,
-        (None, Some(file)) => first_line(file)?,
-        (None, None) => variable("ETCDCTL_PASSWORD")?.map(SecretString::from).ok_or_else(|| {
-            Failure::usage("--user has no password; it takes --password-file or ETCDCTL_PASSWORD")
-        })?,
-    };
-    Ok(Some((name.to_owned(), password)))
-}
-
-fn first_line(file: &Path) -> Result<SecretString, Failure> {
-    let shown = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|error| Failure::Usage(format!("--password-file {shown}: {error}")))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.into()),
-        Some(_) | None => Err(Failure::usage(format!("--password-file {shown} begins empty"))),
-    }
 }
 
 /// A variable of the environment; an empty one counts as none, as for etcdctl.

@@ -52,8 +52,17 @@ pub struct Tuning {
     pub sweeps_per_ttl: u32,
     /// Each own record is read again within this time, and after two thirds of it at the earliest.
     pub audit_every: Duration,
+    /// How long a member that failed is left alone, the first time.
+    pub quarantine_base: Duration,
+    /// How long it is left alone at most, when it goes on failing.
+    pub quarantine_cap: Duration,
+    /// How often the cluster is asked for its members, to be reached beside those that were given;
+    /// `None`: never.
+    pub member_list_every: Option<Duration>,
     /// Requests in flight at most, watches not counted; beyond it calls are refused as busy.
     pub max_in_flight: u32,
+    /// Bytes of keys and values in them at most; beyond it calls and updates are refused as busy.
+    pub max_in_flight_bytes: u32,
 }
 
 impl Default for Tuning {
@@ -79,7 +88,11 @@ impl Default for Tuning {
             own_watches: 200,
             sweeps_per_ttl: 1,
             audit_every: Duration::from_secs(15 * 60),
+            quarantine_base: Duration::from_secs(1),
+            quarantine_cap: Duration::from_secs(30),
+            member_list_every: None,
             max_in_flight: 1_024,
+            max_in_flight_bytes: 64 << 20,
         }
     }
 }
@@ -130,7 +143,11 @@ impl Tuning {
             own_watches: _,
             sweeps_per_ttl,
             audit_every,
+            quarantine_base,
+            quarantine_cap,
+            member_list_every,
             max_in_flight,
+            max_in_flight_bytes,
         } = *self;
         // A longer one is no sign of life any more.
         let range = Duration::from_secs(1)..=DAY;
@@ -147,6 +164,11 @@ impl Tuning {
         time("probe_timeout", probe_timeout, MILLI..=HOUR)?;
         time("audit_every", audit_every, Duration::from_secs(1)..=DAY)?;
         number("sweeps_per_ttl", sweeps_per_ttl, 0..=100)?;
+        time("quarantine_base", quarantine_base, MILLI..=HOUR)?;
+        time("quarantine_cap", quarantine_cap, quarantine_base..=HOUR)?;
+        if let Some(every) = member_list_every {
+            time("member_list_every", every, Duration::from_secs(1)..=DAY)?;
+        }
         number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
         number("clock_error_permille", clock_error_permille, 0..=500)?;
         // Fewer, and one lost answer loses the lease.
@@ -158,7 +180,9 @@ impl Tuning {
         number("page_limit", page_limit, 1..=u32::MAX)?;
         number("batch_keys", batch_keys, 1..=126)?;
         number("batch_bytes", batch_bytes, 1..=3 << 19)?;
-        number("max_in_flight", max_in_flight, 1..=u32::MAX)
+        number("max_in_flight", max_in_flight, 1..=u32::MAX)?;
+        // Less, and the largest request never goes.
+        number("max_in_flight_bytes", max_in_flight_bytes, 3 << 19..=u32::MAX)
     }
 }
 
@@ -199,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 22] = [
+        let changes: [fn(&mut Tuning); 26] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -212,6 +236,9 @@ mod tests {
             |tuning| tuning.probe_timeout = Duration::ZERO,
             |tuning| tuning.audit_every = Duration::from_millis(999),
             |tuning| tuning.sweeps_per_ttl = 101,
+            |tuning| tuning.quarantine_base = Duration::ZERO,
+            |tuning| tuning.quarantine_cap = Duration::from_millis(999),
+            |tuning| tuning.member_list_every = Some(Duration::ZERO),
             |tuning| tuning.max_keys_per_lease = 0,
             |tuning| tuning.clock_error_permille = 501,
             |tuning| tuning.renewals_per_ttl = 2,
@@ -222,6 +249,7 @@ mod tests {
             |tuning| tuning.batch_keys = 127,
             |tuning| tuning.batch_bytes = 0,
             |tuning| tuning.max_in_flight = 0,
+            |tuning| tuning.max_in_flight_bytes = (3 << 19) - 1,
         ];
         let errors = changes.map(|change| {
             let mut tuning = Tuning::default();
@@ -242,6 +270,9 @@ mod tests {
         probe_timeout is 0ns; allowed is 1ms to 3600s
         audit_every is 999ms; allowed is 1s to 86400s
         sweeps_per_ttl is 101; allowed is 0 to 100
+        quarantine_base is 0ns; allowed is 1ms to 3600s
+        quarantine_cap is 999ms; allowed is 1s to 3600s
+        member_list_every is 0ns; allowed is 1s to 86400s
         max_keys_per_lease is 0; allowed is 1 or more
         clock_error_permille is 501; allowed is 0 to 500
         renewals_per_ttl is 2; allowed is 3 to 100
@@ -252,6 +283,7 @@ mod tests {
         batch_keys is 127; allowed is 1 to 126
         batch_bytes is 0; allowed is 1 to 1572864
         max_in_flight is 0; allowed is 1 or more
+        max_in_flight_bytes is 1572863; allowed is 1572864 or more
         ");
     }
 }

@@ -3,4 +3,5 @@
 mod conformance;
 mod house;
 mod library;
+mod observing;
 mod real;

@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::Builder;
+use crate::files;
 use crate::inbox::Inbox;
 use crate::keepalive::{self, Order};
 use crate::member::{Clients, Member};
-use crate::tasks::Tasks;
 use crate::watch;
+use crate::wires::{Wires, Workshop};
 
 /// A real etcd cluster of one to several members.
 ///
@@ -25,18 +26,19 @@ use crate::watch;
 ///
 /// Dropping it ends all that it has running; [`EtcdBackend::close`] also waits for that.
 pub struct EtcdBackend {
-    members: Vec<Member>,
+    members: BTreeMap<MemberId, Member>,
     /// What may still be answered. Answers to anything else are dropped.
     running: BTreeMap<AttemptId, Running>,
     inbox: Inbox,
-    tasks: Tasks,
+    workshop: Workshop,
 }
 
 enum Running {
     /// The answer waits already.
     Answered,
     Call(AbortHandle),
-    Renewal(MemberId),
+    /// With the way to the task that has it, which lives as long as it is waited for.
+    Renewal(mpsc::UnboundedSender<Order>),
     Watch {
         task: AbortHandle,
         say: mpsc::UnboundedSender<WatchSay>,
@@ -49,77 +51,62 @@ impl EtcdBackend {
         Builder::default()
     }
 
-    pub(crate) fn new(members: Vec<Member>, inbox: Inbox, tasks: Tasks) -> Self {
-        Self { members, running: BTreeMap::new(), inbox, tasks }
+    pub(crate) fn new(wires: Vec<Wires>, workshop: Workshop) -> Self {
+        let members = (0..=u16::MAX).map(MemberId).zip(wires);
+        let members = members.map(|(id, wires)| (id, Member::new(wires, &workshop))).collect();
+        let inbox = Inbox::new();
+        files::watch(&workshop, inbox.replies());
+        Self { members, running: BTreeMap::new(), inbox, workshop }
     }
 
-    /// How many members there are; they are numbered from 0.
-    pub fn members(&self) -> u16 {
-        u16::try_from(self.members.len()).expect("the builder takes no more than u16::MAX")
+    /// How many members there are, those included that were introduced later.
+    pub fn members(&self) -> usize {
+        self.members.len()
     }
 
     /// Ends everything and waits until nothing is left running, connections included: a matter of
     /// milliseconds, since nothing is waited for but the tasks' own ends.
     pub async fn close(self) {
-        let tasks = self.tasks.clone();
+        let tasks = self.workshop.tasks.clone();
         drop(self);
         tasks.all_ended().await;
     }
 
     /// How many tasks this backend has running, those of its connections included.
     pub fn tasks_alive(&self) -> usize {
-        self.tasks.alive()
+        self.workshop.tasks.alive()
     }
 
     /// Runs one call, to its one answer.
     fn call(
         &mut self,
         attempt: AttemptId,
-        clients: &Arc<Clients>,
-        call: impl Future<Output = Result<Reply, StoreError>> + Send + 'static,
-    ) {
-        let clients = clients.clone();
-        self.answer(attempt, async move {
-            clients.ready().await?;
-            call.await
-        });
-    }
-
-    /// As [`Self::call`], but nothing needs to be fetched first: this fetches it.
-    fn authenticate(&mut self, attempt: AttemptId, clients: Arc<Clients>) {
-        self.answer(attempt, async move { clients.authenticate().await });
-    }
-
-    fn answer(
-        &mut self,
-        attempt: AttemptId,
         answer: impl Future<Output = Result<Reply, StoreError>> + Send + 'static,
     ) {
         let replies = self.inbox.replies();
-        let task = self.tasks.spawn(async move {
+        let task = self.workshop.tasks.spawn(async move {
             replies.call(attempt, answer.await.unwrap_or_else(Reply::Failed));
         });
         self.running.insert(attempt, Running::Call(task));
     }
 
     fn renew(&mut self, attempt: AttemptId, member: MemberId, lease: LeaseId) {
-        let Some(Member { clients, renewals }) = self.members.get_mut(usize::from(member.0)) else {
-            return;
-        };
+        let Some(Member { clients, renewals, .. }) = self.members.get_mut(&member) else { return };
         let orders = renewals.get_or_insert_with(|| {
             let (orders, ordered) = mpsc::unbounded_channel();
-            self.tasks.spawn(keepalive::run(clients.clone(), ordered, self.inbox.replies()));
+            let renewing = keepalive::run(clients.clone(), ordered, self.inbox.replies());
+            self.workshop.tasks.spawn(renewing);
             orders
         });
-        // The task ends with the backend only.
+        // The task ends with the last way to it only.
         let _ = orders.send(Order::Renew(attempt, lease));
-        self.running.insert(attempt, Running::Renewal(member));
+        self.running.insert(attempt, Running::Renewal(orders.clone()));
     }
 
     fn watch(&mut self, attempt: AttemptId, clients: Arc<Clients>, watch: Watch) {
         let (say, says) = mpsc::unbounded_channel();
         let stream = watch::run(clients, attempt, watch, says, self.inbox.replies());
-        let task = self.tasks.spawn(stream);
+        let task = self.workshop.tasks.spawn(stream);
         self.running.insert(attempt, Running::Watch { task, say });
     }
 }
@@ -132,51 +119,67 @@ impl Backend for EtcdBackend {
             }
             return;
         }
-        let Some(clients) = self.members.get(usize::from(member.0)).map(|m| m.clients.clone())
-        else {
+        let clients = self.members.get_mut(&member).map(|member| {
+            member.keep_up(&self.workshop);
+            member.clients.clone()
+        });
+        let Some(clients) = clients else {
             let detail = format!("there is no member {member} among {}", self.members.len());
             self.running.insert(attempt, Running::Answered);
             let error = StoreError::CannotConnect { detail };
             return self.inbox.replies().call(attempt, Reply::Failed(error));
         };
         match request {
-            Request::Range(ask) => self.call(attempt, &clients, clients.clone().range(ask)),
-            Request::Put(ask) => self.call(attempt, &clients, clients.clone().put(ask)),
-            Request::Delete(ask) => self.call(attempt, &clients, clients.clone().delete(ask)),
-            Request::Txn(ask) => self.call(attempt, &clients, clients.clone().txn(ask)),
-            Request::Compact(ask) => self.call(attempt, &clients, clients.clone().compact(ask)),
-            Request::Grant(ask) => self.call(attempt, &clients, clients.clone().grant(ask)),
-            Request::Revoke(ask) => self.call(attempt, &clients, clients.clone().revoke(ask)),
+            Request::Range(ask) => self.call(attempt, clients.range(ask)),
+            Request::Put(ask) => self.call(attempt, clients.put(ask)),
+            Request::Delete(ask) => self.call(attempt, clients.delete(ask)),
+            Request::Txn(ask) => self.call(attempt, clients.txn(ask)),
+            Request::Compact(ask) => self.call(attempt, clients.compact(ask)),
+            Request::Grant(ask) => self.call(attempt, clients.grant(ask)),
+            Request::Revoke(ask) => self.call(attempt, clients.revoke(ask)),
             Request::KeepAlive(ask) => self.renew(attempt, member, ask.lease),
             Request::TimeToLive(ask) => {
-                self.call(attempt, &clients, clients.clone().time_to_live(ask));
+                self.call(attempt, clients.time_to_live(ask));
             }
-            Request::Leases => self.call(attempt, &clients, clients.clone().leases()),
+            Request::Leases => self.call(attempt, clients.leases()),
             Request::Watch(watch) => self.watch(attempt, clients, watch),
             // Handled above: it goes where its stream went.
             Request::OnWatch { .. } => {}
-            Request::Status => self.call(attempt, &clients, clients.clone().status()),
-            Request::Members => self.call(attempt, &clients, clients.clone().members()),
-            Request::Authenticate => self.authenticate(attempt, clients),
+            Request::Status => self.call(attempt, clients.status()),
+            Request::Members => self.call(attempt, clients.members()),
+            Request::Authenticate => self.call(attempt, clients.authenticate()),
         }
     }
 
     fn cancel(&mut self, attempt: AttemptId) {
         match self.running.remove(&attempt) {
             Some(Running::Call(task) | Running::Watch { task, .. }) => task.abort(),
-            Some(Running::Renewal(member)) => {
-                let member = self.members.get(usize::from(member.0));
-                if let Some(orders) = member.and_then(|member| member.renewals.as_ref()) {
-                    let _ = orders.send(Order::Forget(attempt));
-                }
+            Some(Running::Renewal(orders)) => {
+                let _ = orders.send(Order::Forget(attempt));
             }
             Some(Running::Answered) | None => {}
         }
     }
 
+    /// Members reached through [`Builder::channels`] stay on these.
+    fn redial(&mut self, member: MemberId) {
+        if let Some(member) = self.members.get_mut(&member) {
+            member.redial(&self.workshop);
+        }
+    }
+
+    /// One that is known already is from now on at `urls`, as after a redial.
+    fn introduce(&mut self, member: MemberId, urls: &[String]) {
+        let wires = Wires::introduced(urls, self.workshop.has_tls);
+        self.members.insert(member, Member::new(wires, &self.workshop));
+    }
+
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<(AttemptId, Reply)> {
         loop {
             let (attempt, reply) = ready!(self.inbox.poll(cx));
+            if attempt == AttemptId::NEWS {
+                return Poll::Ready((attempt, reply));
+            }
             if !self.running.contains_key(&attempt) {
                 continue;
             }
@@ -190,14 +193,14 @@ impl Backend for EtcdBackend {
 
 impl Drop for EtcdBackend {
     fn drop(&mut self) {
-        self.tasks.abort_all();
+        self.workshop.tasks.abort_all();
     }
 }
 
 impl fmt::Debug for EtcdBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdBackend")
-            .field("members", &self.members)
+            .field("members", &self.members.values())
             .field("running", &self.running.len())
             .finish_non_exhaustive()
     }

@@ -1,18 +1,25 @@
 use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use secrecy::SecretString;
 use tonic::body::Body;
 use tonic::transport::Endpoint;
 use tower::BoxError;
 use tower::util::BoxCloneSyncService;
 
-use crate::EtcdBackend;
-use crate::auth::{Auth, Credentials};
-use crate::inbox::Inbox;
-use crate::member::{Habits, Member};
+use crate::address::{Address, without_userinfo};
+use crate::auth::{Auth, Credentials, Password};
+use crate::dial::{Dialing, Resolver, system_resolver};
+use crate::member::Habits;
 use crate::tasks::Tasks;
+use crate::tls::Trust;
+use crate::wires::{Way, Wires, Workshop};
+use crate::{EtcdBackend, Tls, TlsError};
 
 /// Anything that carries gRPC calls: a tonic channel, a server in the same process, a simulated
 /// wire.
@@ -26,6 +33,8 @@ pub type RawChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Bo
 pub struct Builder {
     members: Vec<Source>,
     credentials: Option<Credentials>,
+    tls: Option<Tls>,
+    resolver: Option<Resolver>,
     transport: Transport,
     decode_limit: Option<usize>,
     leader_optional: bool,
@@ -88,24 +97,30 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// TLS settings that cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 impl Builder {
-    /// One member more, as `HOST:PORT` or `http://HOST:PORT`.
+    /// One member more, as `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`. Without a scheme
+    /// it is `https` if [`tls`](Self::tls) is set. If it is not, the members of `https` addresses
+    /// are known by the authorities that the system trusts.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.members.push(Source::Address(address.into()));
         self
     }
 
-    /// One member more, reached through `endpoint` as it is; only its executor is replaced.
+    /// One member more, reached through `endpoint` as it is; only its executor is replaced. Neither
+    /// [`tls`](Self::tls) nor [`resolver`](Self::resolver) have a part in it.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.members.push(Source::Endpoint(Box::new(endpoint)));
         self
     }
 
     /// One member more, reached through two channels: one for calls and renewals, one for watches,
-    /// which may stall their channel. `name` is what errors call it. Time limits, pings and tasks
-    /// of these channels are the caller's.
+    /// which may stall their channel. `name` is what errors call it. Time limits, pings, tasks and
+    /// the way to other connections of these channels are the caller's.
     pub fn channels(
         mut self,
         name: impl Into<String>,
@@ -116,9 +131,38 @@ impl Builder {
         self
     }
 
-    /// Who we are to the store. A token is fetched before the first request.
+    /// Who we are to the store. A token is fetched by
+    /// [`Authenticate`](portolan_core::waist::Request::Authenticate), and sent with all that comes
+    /// after; nothing is fetched without being asked for.
     pub fn credentials(mut self, user: impl Into<String>, password: SecretString) -> Self {
+        let password = Password::Fixed(password);
         self.credentials = Some(Credentials { user: user.into(), password });
+        self
+    }
+
+    /// As [`credentials`](Self::credentials), with a password that is read from the first line of a
+    /// file each time that a token is fetched. That the file changed is told as
+    /// [`CredentialsChanged`](portolan_core::waist::Reply::CredentialsChanged), within 2 s.
+    pub fn password_file(mut self, user: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        let password = Password::file(path.into());
+        self.credentials = Some(Credentials { user: user.into(), password });
+        self
+    }
+
+    /// Speaks TLS to members named by address.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Finds the addresses that a host's name and port stand for: the system's resolver, if not set.
+    /// Of several addresses each new connection tries another one first.
+    pub fn resolver<R, F>(mut self, resolver: R) -> Self
+    where
+        R: Fn(String, u16) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Some(Arc::new(move |host, port| Box::pin(resolver(host, port))));
         self
     }
 
@@ -144,10 +188,11 @@ impl Builder {
         self
     }
 
-    /// Builds the backend. Connections are made when they are first needed.
+    /// Builds the backend. Connections are made when they are first needed; the files of
+    /// [`tls`](Self::tls) are read now.
     ///
     /// # Errors
-    /// No member, too many, or an address that is none.
+    /// No member, too many, an address that is none, or TLS settings that cannot be used.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -158,18 +203,30 @@ impl Builder {
         if u16::try_from(self.members.len()).is_err() {
             return Err(BuildError::TooManyMembers { count: self.members.len() });
         }
-        let auth = Auth::new(self.credentials);
-        let tasks = Tasks::default();
-        let habits = Habits {
-            decode_limit: self.decode_limit.unwrap_or(DECODE_LIMIT),
-            require_leader: !self.leader_optional,
+        let has_tls = self.tls.is_some();
+        let wires = self.members.into_iter().map(|source| source.wires(has_tls));
+        let wires = wires.collect::<Result<Vec<_>, BuildError>>()?;
+        let trust = Trust::new(self.tls.unwrap_or_default());
+        if has_tls || wires.iter().any(Wires::speaks_tls) {
+            trust.load()?;
+        }
+        let dialing = Dialing {
+            resolver: self.resolver.unwrap_or_else(system_resolver),
+            trust,
+            limit: self.transport.connect_timeout,
         };
-        let members = self.members.into_iter().map(|source| {
-            let (name, calls, streams) = source.connect(&self.transport, &tasks)?;
-            Ok(Member::new(name, calls, streams, auth.clone(), habits))
-        });
-        let members = members.collect::<Result<_, BuildError>>()?;
-        Ok(EtcdBackend::new(members, Inbox::new(), tasks))
+        let workshop = Workshop {
+            dialing: Arc::new(dialing),
+            transport: self.transport,
+            tasks: Tasks::default(),
+            auth: Auth::new(self.credentials),
+            habits: Habits {
+                decode_limit: self.decode_limit.unwrap_or(DECODE_LIMIT),
+                require_leader: !self.leader_optional,
+            },
+            has_tls,
+        };
+        Ok(EtcdBackend::new(wires, workshop))
     }
 }
 
@@ -178,6 +235,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("members", &self.members.len())
             .field("user", &self.credentials.as_ref().map(|credentials| &credentials.user))
+            .field("tls", &self.tls)
             .field("transport", &self.transport)
             .field("decode_limit", &self.decode_limit)
             .field("require_leader", &!self.leader_optional)
@@ -186,108 +244,33 @@ impl fmt::Debug for Builder {
 }
 
 impl Source {
-    /// The member's name and its two channels.
-    fn connect(
-        self,
-        transport: &Transport,
-        tasks: &Tasks,
-    ) -> Result<(String, RawChannel, RawChannel), BuildError> {
-        let endpoint = match self {
-            Self::Address(address) => transport.endpoint(&address)?,
-            Self::Endpoint(endpoint) => *endpoint,
-            Self::Channels { name, calls, streams } => return Ok((name, calls, streams)),
-        };
-        let endpoint = endpoint.executor(tasks.clone());
-        let channel = || {
-            use tower::ServiceExt;
-            RawChannel::new(endpoint.connect_lazy().map_err(BoxError::from))
-        };
-        Ok((name_of(endpoint.uri()), channel(), channel()))
+    fn wires(self, has_tls: bool) -> Result<Wires, BuildError> {
+        Ok(match self {
+            Self::Address(address) => {
+                let bad = |problem| BuildError::BadAddress {
+                    address: without_userinfo(&address).to_owned(),
+                    problem,
+                };
+                let address = Address::parse(&address, has_tls).map_err(bad)?;
+                Wires::new(address.to_string(), Way::Addresses(Ok([address].into())))
+            }
+            Self::Endpoint(endpoint) => {
+                let authority = endpoint.uri().authority();
+                let name = authority.map_or("", |authority| authority.as_str());
+                Wires::new(without_userinfo(name).to_owned(), Way::Endpoint(endpoint))
+            }
+            Self::Channels { name, calls, streams } => {
+                Wires::new(name, Way::Channels { calls, streams })
+            }
+        })
     }
 }
 
-impl Transport {
-    fn endpoint(&self, address: &str) -> Result<Endpoint, BuildError> {
-        let uri = parse(address).map_err(|problem| BuildError::BadAddress {
-            address: without_userinfo(address).to_owned(),
-            problem,
-        })?;
-        Ok(Endpoint::from(uri)
-            .connect_timeout(self.connect_timeout)
-            .http2_keep_alive_interval(self.keepalive_interval)
-            .keep_alive_timeout(self.keepalive_timeout)
-            .keep_alive_while_idle(false)
-            .tcp_keepalive(Some(TCP_KEEPALIVE))
-            .tcp_keepalive_interval(Some(TCP_KEEPALIVE_INTERVAL))
-            .tcp_keepalive_retries(Some(3))
-            .tcp_nodelay(true))
-    }
-}
-
-fn parse(address: &str) -> Result<Uri, &'static str> {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
-    match scheme {
-        "http" => {}
-        "https" => return Err("asks for TLS, which this release does not have"),
-        _ => return Err("has an unknown scheme; allowed is http"),
-    }
-    if rest.contains('@') {
-        return Err("holds a user name; give credentials apart from the address");
-    }
-    let uri: Uri = format!("http://{rest}").parse().map_err(|_| "is not HOST:PORT")?;
-    let authority = uri.authority().ok_or("has no host")?;
-    if authority.host().is_empty() {
-        return Err("has no host");
-    }
-    if authority.port_u16().is_none_or(|port| port == 0) {
-        return Err("has no port from 1 to 65535");
-    }
-    if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-        return Err("has a path; allowed is HOST:PORT only");
-    }
-    Ok(uri)
-}
-
-/// Passwords are known to turn up before the `@` of an address.
-fn without_userinfo(address: &str) -> &str {
-    address.rsplit_once('@').map_or(address, |(_, host)| host)
-}
-
-fn name_of(uri: &Uri) -> String {
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    without_userinfo(authority).to_owned()
-}
-
-const TCP_KEEPALIVE: Duration = Duration::from_secs(10);
-const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const DECODE_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        let cases = [
-            ("127.0.0.1:2379", Ok("http://127.0.0.1:2379/")),
-            ("http://etcd-0.etcd:2379", Ok("http://etcd-0.etcd:2379/")),
-            ("http://[::1]:2379/", Ok("http://[::1]:2379/")),
-            ("localhost", Err("has no port from 1 to 65535")),
-            ("localhost:0", Err("has no port from 1 to 65535")),
-            ("localhost:70000", Err("has no port from 1 to 65535")),
-            ("", Err("is not HOST:PORT")),
-            (":2379", Err("has no host")),
-            ("a b:2379", Err("is not HOST:PORT")),
-            ("a:1/b", Err("has a path; allowed is HOST:PORT only")),
-            ("ftp://a:1", Err("has an unknown scheme; allowed is http")),
-            ("https://a:1", Err("asks for TLS, which this release does not have")),
-            ("u:p@a:1", Err("holds a user name; give credentials apart from the address")),
-        ];
-        for (address, expected) in cases {
-            let found = parse(address).map(|uri| uri.to_string());
-            assert_eq!(found, expected.map(str::to_owned), "{address:?}");
-        }
-    }
 
     #[test]
     fn what_cannot_be_built_says_why_and_keeps_the_password() {
@@ -297,7 +280,12 @@ mod tests {
             build(Builder::default().address("root:hush@a:1")),
             "etcd address \"a:1\" holds a user name; give credentials apart from the address"
         );
+        assert_eq!(
+            build(Builder::default().address("http://a:1").tls(Tls::new())),
+            "etcd address \"http://a:1\" is http, but TLS is set up; write https, or leave TLS out"
+        );
         let builder = Builder::default().credentials("root", "hush".into());
+        let builder = builder.tls(Tls::new().identity_pem("", "hush".into()));
         assert!(!format!("{builder:?}").contains("hush"), "{builder:?}");
     }
 }

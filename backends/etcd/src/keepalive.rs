@@ -29,7 +29,9 @@ pub(crate) enum Order {
     Forget(AttemptId),
 }
 
-/// Renews all leases at one member over one stream, until the backend ends it.
+/// Renews all leases at one member over one stream, until nobody has a way to it any more: the
+/// backend keeps one for each renewal that is waited for, and one for those to come, which it
+/// gives up when those are to go over another connection.
 ///
 /// The stream is opened by the first renewal and again by the first one after a failure; a failure
 /// is the answer to all renewals on the way. etcd answers the renewals of a stream one by one, so
@@ -65,7 +67,7 @@ enum End {
     Failed(StoreError),
     /// Its oldest renewal was given up, and this one came.
     Stuck(AttemptId, LeaseId),
-    /// The backend is gone.
+    /// Nobody waits any more.
     Closed,
 }
 
@@ -75,9 +77,6 @@ async fn stream(
     orders: &mut mpsc::UnboundedReceiver<Order>,
     waiting: &mut Waiting,
 ) -> End {
-    if let Err(error) = clients.ready().await {
-        return End::Failed(error);
-    }
     let (say, said) = mpsc::unbounded_channel();
     for renewal in &waiting.renewals {
         let _ = say.send(renewal.lease);

@@ -20,7 +20,12 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `builder` | members, credentials, time limits; how a connection is made |
+//! | `builder` | what can be said of a cluster: members, credentials, TLS, time limits |
+//! | `address` | where a member is |
+//! | `wires` | how new channels to a member are made |
+//! | `dial` | how a connection is made: names, addresses in turn, TCP |
+//! | `tls` | certificates, read again when they change; handshakes, and what goes wrong in them |
+//! | `files` | looks whether files changed |
 //! | `backend` | the trait: which request goes which way, what may still be answered |
 //! | `member` | the clients of one member, and its calls |
 //! | `keepalive` | the one stream that renews all leases at a member |
@@ -33,16 +38,22 @@
 //!
 //! The runtime is tokio under that very name: a build with `cfg(madsim)` puts another crate there.
 
+mod address;
 mod auth;
 mod backend;
 mod builder;
 mod convert;
+mod dial;
 mod error;
+mod files;
 mod inbox;
 mod keepalive;
 mod member;
 mod tasks;
+mod tls;
 mod watch;
+mod wires;
 
 pub use backend::EtcdBackend;
 pub use builder::{BuildError, Builder, RawChannel, Transport};
+pub use tls::{Tls, TlsError, TlsPart};

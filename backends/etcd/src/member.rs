@@ -13,11 +13,16 @@ use tokio::sync::mpsc;
 use crate::auth::{Auth, Tokened};
 use crate::error::from_client;
 use crate::keepalive::{Order, Renewals};
+use crate::wires::{Wires, Workshop};
 use crate::{RawChannel, convert};
 
 /// One member of the cluster.
 pub(crate) struct Member {
+    wires: Wires,
     pub(crate) clients: Arc<Clients>,
+    /// What its connections are made with, as [`Trust::replaced`](crate::tls::Trust::replaced)
+    /// counts.
+    trust: u64,
     /// The way to the task that renews leases here; made with the first renewal.
     pub(crate) renewals: Option<mpsc::UnboundedSender<Order>>,
 }
@@ -26,7 +31,7 @@ pub(crate) struct Member {
 pub(crate) struct Clients {
     /// What errors call this member.
     pub(crate) name: String,
-    pub(crate) auth: Auth,
+    auth: Auth,
     /// Asks that the member has a leader, and is refused at once otherwise (row W17).
     strict: Client,
     /// For what a member may say without a leader. etcd-client sets the demand per client.
@@ -45,35 +50,53 @@ pub(crate) struct Habits {
 }
 
 impl Member {
-    pub(crate) fn new(
-        name: String,
-        calls: RawChannel,
-        streams: RawChannel,
-        auth: Auth,
-        habits: Habits,
-    ) -> Self {
+    pub(crate) fn new(wires: Wires, workshop: &Workshop) -> Self {
+        let trust = workshop.dialing.trust.replaced();
+        let clients = Arc::new(Clients::new(&wires, workshop));
+        Self { wires, clients, trust, renewals: None }
+    }
+
+    /// What comes from now on goes over other connections, to the next address if there are several.
+    pub(crate) fn redial(&mut self, workshop: &Workshop) {
+        self.wires.redials += 1;
+        self.rewire(workshop);
+    }
+
+    /// As [`Self::redial`], but only if new connections would be made with other certificates, and
+    /// to the same address.
+    pub(crate) fn keep_up(&mut self, workshop: &Workshop) {
+        if self.wires.speaks_tls() && self.trust != workshop.dialing.trust.replaced() {
+            self.rewire(workshop);
+        }
+    }
+
+    /// The former connections last as long as something is under way on them: whatever is has its
+    /// own handle to the clients, and the renewing task its orders.
+    fn rewire(&mut self, workshop: &Workshop) {
+        self.trust = workshop.dialing.trust.replaced();
+        self.clients = Arc::new(Clients::new(&self.wires, workshop));
+        self.renewals = None;
+    }
+}
+
+impl Clients {
+    fn new(wires: &Wires, workshop: &Workshop) -> Self {
+        let (auth, habits) = (workshop.auth.clone(), workshop.habits);
+        let (calls, streams) = wires.channels(workshop);
         let calls = Tokened { inner: calls, auth: auth.clone() };
         let streams = Tokened { inner: streams, auth: auth.clone() };
-        let clients = Clients {
-            name,
+        Self {
+            name: wires.name.clone(),
             auth,
             strict: client(calls.clone(), habits.require_leader),
             lenient: client(calls.clone(), false),
             streams: client(streams, habits.require_leader),
             calls,
             habits,
-        };
-        Self { clients: Arc::new(clients), renewals: None }
-    }
-}
-
-impl Clients {
-    /// Waits for the token, if one is needed. The first call of all fetches it.
-    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
-        self.auth.ready(self.strict.auth_client(), &self.name).await
+        }
     }
 
-    pub(crate) async fn authenticate(&self) -> Result<Reply, StoreError> {
+    pub(crate) async fn authenticate(self: Arc<Self>) -> Result<Reply, StoreError> {
         self.auth.renew(self.strict.auth_client(), &self.name).await?;
         Ok(Reply::Authenticated)
     }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use etcd_client::{WatchRequestSender, WatchResponseStream};
-use http::HeaderValue;
 use portolan_core::waist::{AttemptId, Reply, StoreError, Watch, WatchReply, WatchSay};
 use tokio::sync::mpsc;
 
@@ -30,10 +29,6 @@ async fn stream(
     says: mpsc::UnboundedReceiver<WatchSay>,
     replies: &Replies,
 ) -> StoreError {
-    if let Err(error) = clients.ready().await {
-        return error;
-    }
-    let token = clients.auth.header();
     let (key, options) = convert::watch(watch);
     let (sender, receiver) = match clients.watch_client().watch(key, Some(options)).await {
         Ok(stream) => stream.split(),
@@ -43,7 +38,7 @@ async fn stream(
     // says, or both wait for ever.
     tokio::select! {
         biased;
-        error = read(clients, attempt, token, receiver, replies) => error,
+        error = read(clients, attempt, receiver, replies) => error,
         error = write(clients, sender, says) => error,
     }
 }
@@ -51,7 +46,6 @@ async fn stream(
 async fn read(
     clients: &Clients,
     attempt: AttemptId,
-    token: Option<HeaderValue>,
     mut receiver: WatchResponseStream,
     replies: &Replies,
 ) -> StoreError {
@@ -61,7 +55,6 @@ async fn read(
                 Ok(reply) => {
                     // A watch is refused within its stream, which carries its first token for good.
                     if let Some(error) = token_refused(&reply) {
-                        clients.auth.refused(token.as_ref(), &error);
                         return error;
                     }
                     replies.watch(attempt, Reply::Watch(reply)).await;
@@ -76,9 +69,8 @@ async fn read(
 
 /// Why a watch was not opened, if that is the token.
 fn token_refused(reply: &WatchReply) -> Option<StoreError> {
-    let tokens = [StoreError::InvalidToken, StoreError::OldAuthRevision];
-    let is_why = |error: &StoreError| reply.cancel_reason.contains(&error.to_string());
-    tokens.into_iter().find(|error| reply.canceled && is_why(error))
+    let tokens = [StoreError::InvalidToken, StoreError::OldAuthRevision, StoreError::NoToken];
+    Some(reply.refusal()).filter(|error| reply.canceled && tokens.contains(error))
 }
 
 /// Ends only when the stream does.

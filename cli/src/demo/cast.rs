@@ -102,7 +102,7 @@ impl<'a> Cast<'a> {
             Some(store) => builder.embedded(store).build(),
             None => builder.build(),
         }
-        .map_err(Failure::usage)
+        .map_err(|error| self.store.unbuilt(&error))
     }
 
     fn registries(&self) -> MutexGuard<'_, Vec<Registry>> {

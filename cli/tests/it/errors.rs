@@ -50,7 +50,7 @@ fn wrong_usage() {
         "--root /a//b groups",
         "--root /a/.. groups",
         "--endpoints localhost groups",
-        "--endpoints https://localhost:2379 groups",
+        "--endpoints ftp://localhost:2379 groups",
         "--endpoints 127.0.0.1:2379,,127.0.0.1:2380 groups",
         "--endpoints root:hush@localhost:2379 groups",
         "--timeout 0s groups",

@@ -8,5 +8,6 @@ mod help;
 mod kit;
 mod list;
 mod register;
+mod tls;
 mod user;
 mod watch;

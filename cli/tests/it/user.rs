@@ -78,3 +78,22 @@ fn what_never_stood_is_not_removed() {
         }
     }
 }
+
+/// The file is read again whenever somebody is to log in.
+#[test]
+fn a_corrected_password_is_used() {
+    let etcd = locked();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "wrong\n").expect("it is written");
+    let args = ["register", "web", "--id", "a", "--endpoint", "http=10.0.0.7:8080"];
+    let mut command = on(&etcd, args);
+    let mut running =
+        Running::start(command.args(["--user", "root", "--password-file"]).arg(&file));
+    let line = running.hears("is not registered");
+    assert!(line.contains("authentication failed"), "{line}");
+    std::fs::write(&file, "hush:hush\n").expect("it is written");
+    running.hears("is registered");
+    running.signal(Signal::TERM);
+    running.status();
+}

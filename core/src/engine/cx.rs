@@ -39,6 +39,11 @@ impl Cx<'_> {
         self.wire.say(stream, say);
     }
 
+    /// Blames the member that serves a stream: it went silent.
+    pub fn blame_stream(&mut self, stream: AttemptId) {
+        self.wire.blame_stream(stream, self.tuning);
+    }
+
     /// Stops waiting for an attempt; ends its stream if it is a watch. Nothing of it arrives any
     /// more.
     pub fn cancel(&mut self, attempt: AttemptId) {
@@ -46,12 +51,19 @@ impl Cx<'_> {
     }
 
     /// Why the application may begin nothing more for now, if so. `waiting` counts what it has
-    /// begun of the same kind that has no request in flight: that holds memory too.
-    pub fn busy(&self, waiting: usize) -> Option<CallError> {
+    /// begun of the same kind that has no request in flight, and `bytes` what that and the new one
+    /// hold: it is memory too.
+    pub fn busy(&self, waiting: usize, bytes: usize) -> Option<CallError> {
         let in_flight = self.wire.calls_in_flight().saturating_add(waiting);
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
         let limit = self.tuning.max_in_flight;
-        (in_flight >= limit).then_some(CallError::Busy { in_flight, limit })
+        if in_flight >= limit {
+            return Some(CallError::Busy { in_flight, limit });
+        }
+        let bytes = self.wire.bytes_in_flight().saturating_add(bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let limit = self.tuning.max_in_flight_bytes;
+        (bytes > limit).then_some(CallError::BusyBytes { bytes, limit })
     }
 
     /// Tells the application.

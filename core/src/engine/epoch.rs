@@ -64,6 +64,11 @@ impl Witness {
         self.now
     }
 
+    /// The cluster that is known, if any is.
+    pub fn cluster_id(&self) -> Option<u64> {
+        self.now.proven.map(|proven| proven.cluster_id)
+    }
+
     /// An answer came to a request that was sent `then`.
     pub fn see(&mut self, then: Then, needed_leader: bool, header: &Header) {
         // A cancelled watch may say nothing of the store (row W3).

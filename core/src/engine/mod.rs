@@ -12,12 +12,20 @@
 //! | `update` | swaps a group's configuration, exactly once or a truthful "unknown" |
 //! | `call` | one request with a deadline, repeated only where that is safe |
 //! | `epoch` | notices that the store is another one, or has lost what it had |
-//! | `wire` | numbers attempts, gives each a time limit, and picks the member to ask |
+//! | `wire` | numbers attempts, gives each a time limit, holds back what waits for a login |
+//! | `members` | picks the member to ask |
+//! | `discovery` | asks the cluster for its members |
+//! | `auth` | says when to log in |
 //! | `retry` | says when to try again: backoff, and a budget for the whole process |
 
+mod auth;
 mod call;
 mod cx;
+mod discovery;
 mod epoch;
+mod flight;
+#[cfg(test)]
+mod harness;
 mod hold;
 mod input;
 mod members;
@@ -35,12 +43,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::input::{Command, Conflict, Input, Proposal};
 pub use self::output::{
-    CallError, Event, Gone, LossReason, Output, RegistrationEvent, UpdateOutcome,
+    CallError, Event, Gone, Login, LossReason, Output, RegistrationEvent, Standing, UpdateOutcome,
 };
 pub use self::view::{Change, Content, Freshness, Gap, Record, Snapshot, Step, StepCause, Unread};
 
 use self::call::Calls;
 use self::cx::Cx;
+use self::discovery::Discovery;
 use self::epoch::Detector;
 use self::hold::Holds;
 use self::mirror::Mirror;
@@ -50,7 +59,7 @@ use crate::layout::Layout;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, Reply, StoreError};
+use crate::waist::{AttemptId, Reply};
 
 /// One call of register. Chosen by the driver, from 1, never twice in a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
@@ -91,6 +100,7 @@ pub struct Engine {
     now: Time,
     rng: Rng,
     wire: Wire,
+    discovery: Discovery,
     detector: Detector,
     holds: Holds,
     mirrors: BTreeMap<DirectoryId, Mirror>,
@@ -113,7 +123,8 @@ impl Engine {
         let rng = Rng::new(setup.seed);
         let run = rng.fork("run").bits() >> 1;
         Self {
-            wire: Wire::new(setup.members.max(1), &rng),
+            wire: Wire::new(setup.members.max(1), setup.authenticates, &rng),
+            discovery: Discovery::new(rng.fork("discovery")),
             detector: Detector::default(),
             holds: Holds::new(run, rng.fork("hold")),
             mirrors: BTreeMap::new(),
@@ -132,6 +143,7 @@ impl Engine {
     /// A `now` that is earlier than the last one is taken as the last one.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
+        self.wire.set_now(self.now);
         if self.closing == Closing::Closed {
             if let Input::Command(command) = input {
                 self.command(command);
@@ -160,6 +172,7 @@ impl Engine {
         let mirrors = self.mirrors.values().filter_map(Mirror::next_timeout).min();
         [
             self.wire.next_timeout(),
+            self.discovery.next_timeout(self.tuning.member_list_every.is_some()),
             self.holds.next_timeout(),
             mirrors,
             self.updates.next_timeout(),
@@ -180,6 +193,16 @@ impl Engine {
         self.mirrors.get(&id).map(Mirror::snapshot)
     }
 
+    /// How the store stands, as far as asking it goes.
+    pub fn standing(&self) -> Standing {
+        self.wire.standing()
+    }
+
+    /// Bytes of keys and values in what is in flight.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.wire.bytes_in_flight()
+    }
+
     /// Requests in flight, watches not counted.
     pub fn in_flight(&self) -> usize {
         self.wire.calls_in_flight()
@@ -191,10 +214,11 @@ impl Engine {
             if self.poll_timeout().is_none_or(|due| due > self.now) {
                 return;
             }
-            while let Some((attempt, owner)) = self.wire.expire(self.now) {
-                self.dispatch(owner, attempt, Reply::Failed(StoreError::GaveUp));
+            while let Some((attempt, owner, error)) = self.wire.expire(&self.tuning) {
+                self.dispatch(owner, attempt, Reply::Failed(error));
             }
             let (mut cx, machines) = self.split();
+            machines.discovery.on_timer(&mut cx);
             machines.holds.on_timer(&mut cx);
             for mirror in machines.mirrors.values_mut() {
                 mirror.on_timer(&mut cx);
@@ -207,7 +231,7 @@ impl Engine {
     }
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
-        if let Some((owner, reply)) = self.wire.answered(attempt, reply) {
+        if let Some((owner, attempt, reply)) = self.wire.answered(attempt, reply, &self.tuning) {
             self.dispatch(owner, attempt, reply);
         }
     }
@@ -229,6 +253,9 @@ impl Engine {
             }
             Owner::Update(id) => machines.updates.on_reply(&mut cx, id, attempt, reply),
             Owner::Call(id) => machines.calls.on_reply(&mut cx, id, attempt, reply),
+            Owner::Members => machines.discovery.on_reply(&mut cx, attempt, &reply),
+            // The wire keeps these to itself.
+            Owner::Login => {}
         }
     }
 
@@ -283,9 +310,21 @@ impl Engine {
     /// What every input ends with: suspicions are looked into, batches go out, a finished shutdown
     /// is told.
     fn settle(&mut self) {
-        let (mut cx, machines) = self.split();
-        machines.detector.settle(&mut cx, machines.holds.some_key());
-        machines.holds.settle(&mut cx);
+        loop {
+            let (mut cx, machines) = self.split();
+            machines.detector.settle(&mut cx, machines.holds.some_key());
+            machines.holds.settle(&mut cx);
+            // A refusal makes its owner wait, so this comes to an end.
+            let Some((attempt, owner, error)) = self.wire.pop_refused() else { break };
+            self.dispatch(owner, attempt, Reply::Failed(error));
+        }
+        self.wire.log_in(&self.tuning);
+        if self.wire.take_let_in() {
+            let (mut cx, machines) = self.split();
+            for mirror in machines.mirrors.values_mut() {
+                mirror.let_in(&mut cx);
+            }
+        }
         if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
             self.closing = Closing::Closed;
             self.wire.cancel_all();
@@ -297,6 +336,7 @@ impl Engine {
         (
             Cx { now: self.now, tuning: &self.tuning, layout: &self.layout, wire: &mut self.wire },
             Machines {
+                discovery: &mut self.discovery,
                 detector: &mut self.detector,
                 holds: &mut self.holds,
                 mirrors: &mut self.mirrors,
@@ -311,6 +351,7 @@ impl Engine {
 const MAX_TIMER_PASSES: u32 = 64;
 
 struct Machines<'a> {
+    discovery: &'a mut Discovery,
     detector: &'a mut Detector,
     holds: &'a mut Holds,
     mirrors: &'a mut BTreeMap<DirectoryId, Mirror>,

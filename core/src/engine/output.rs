@@ -39,6 +39,32 @@ pub enum Output {
     Event(Event),
 }
 
+/// How the store stands, as far as asking it goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+pub struct Standing {
+    /// The member asked last.
+    pub member: MemberId,
+    /// Whether every member has failed lately, and none has answered since.
+    pub away: bool,
+    /// How the login is.
+    pub login: Login,
+}
+
+/// How the login to the store is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Login {
+    /// There are no credentials.
+    #[default]
+    None,
+    /// There is no token yet, or not any more; requests wait for one.
+    Pending,
+    /// Requests carry a token, or need none.
+    Done,
+    /// The store refuses the credentials; everything fails until it does not.
+    Refused,
+}
+
 /// What the application must learn.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub enum Event {
@@ -208,6 +234,14 @@ pub enum CallError {
     Busy {
         /// Requests in flight.
         in_flight: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// What is in flight holds too much already; nothing was sent.
+    #[error("busy: {bytes} bytes in flight with this request, the limit is {limit}")]
+    BusyBytes {
+        /// Bytes of keys and values in flight, those of the refused request included.
+        bytes: u32,
         /// The limit.
         limit: u32,
     },

@@ -1,35 +1,39 @@
+//! What is in flight: numbers attempts, ends each at its time limit, picks the member, and holds back
+//! what must not be sent before a login.
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::epoch::{Then, Witness, needs_leader};
+use super::auth::{Auth, Gate, is_of_token};
+use super::epoch::{Witness, needs_leader};
+pub(crate) use super::flight::Owner;
+use super::flight::{Flight, Kind, Place, Sent};
 use super::members::Members;
-use super::output::Output;
+use super::output::{Output, Standing};
 use super::retry::{Backoff, Budget};
-use super::{DirectoryId, OpId};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError, WatchSay};
-
-/// Which machine waits for an attempt.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
-pub(crate) enum Owner {
-    Epoch,
-    Holds,
-    Mirror(DirectoryId),
-    Update(OpId),
-    Call(OpId),
-}
+use crate::waist::{AttemptId, MemberInfo, Reply, Request, StoreError, WatchSay};
 
 /// What is in flight, and the outputs not fetched yet.
-///
-/// It numbers attempts, ends each at its time limit, picks the member, and hands out the retries
-/// that the machines share.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Wire {
+    now: Time,
     last: u64,
+    /// By the number that the backend knows.
     flights: BTreeMap<AttemptId, Flight>,
     limits: BTreeSet<(Time, AttemptId)>,
+    /// Of keys and values in all flights.
+    bytes: usize,
+    /// The backend's number of attempts that were sent anew, by the owner's.
+    renamed: BTreeMap<AttemptId, AttemptId>,
+    /// Attempts that wait for a token, and such as fail for want of one.
+    parked: BTreeSet<AttemptId>,
+    refused: VecDeque<(AttemptId, Owner, StoreError)>,
+    /// A login succeeded after one was refused.
+    let_in: bool,
     members: Members,
+    auth: Auth,
     budget: Budget,
     /// What all answers say of the store itself.
     pub witness: Witness,
@@ -37,44 +41,22 @@ pub(crate) struct Wire {
     outputs: VecDeque<Output>,
 }
 
-#[derive(Clone, Debug, Eq, PartialEq, Hash)]
-struct Flight {
-    owner: Owner,
-    member: MemberId,
-    kind: Kind,
-    needs_leader: bool,
-    then: Then,
-    /// `None` for streams.
-    give_up_at: Option<Time>,
-}
-
-/// Which answer fits.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
-enum Kind {
-    Range,
-    Put,
-    Delete,
-    Txn,
-    Compact,
-    Grant,
-    Revoke,
-    KeepAlive,
-    TimeToLive,
-    Leases,
-    Watch,
-    Status,
-    Members,
-    Authenticate,
-}
-
 impl Wire {
-    pub fn new(members: u16, rng: &Rng) -> Self {
+    pub fn new(members: u16, authenticates: bool, rng: &Rng) -> Self {
         let mut rng = rng.fork("wire");
+        let first = rng.bits();
         Self {
+            now: Time::ZERO,
             last: 0,
             flights: BTreeMap::new(),
             limits: BTreeSet::new(),
-            members: Members::new(members, rng.bits()),
+            bytes: 0,
+            renamed: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            refused: VecDeque::new(),
+            let_in: false,
+            members: Members::new(members, first, rng.fork("members")),
+            auth: Auth::new(authenticates, rng.fork("auth")),
             budget: Budget::new(),
             witness: Witness::default(),
             rng,
@@ -82,74 +64,175 @@ impl Wire {
         }
     }
 
+    /// The time has come this far. Must be told before anything else is.
+    pub fn set_now(&mut self, now: Time) {
+        self.now = now;
+    }
+
     pub fn send(&mut self, owner: Owner, request: Request, give_up_at: Option<Time>) -> AttemptId {
-        self.last += 1;
-        let attempt = AttemptId(self.last);
-        let member = self.members.current();
-        let kind = kind(&request);
-        let needs_leader = needs_leader(&request);
-        let then = self.witness.now();
-        let flight = Flight { owner, member, kind, needs_leader, then, give_up_at };
+        let attempt = self.next_attempt();
+        let flight = Flight {
+            owner,
+            known_as: attempt,
+            kind: Kind::of(&request),
+            needs_leader: needs_leader(&request),
+            give_up_at,
+            place: Place::Parked,
+            request: None,
+            bytes: request.payload_bytes(),
+            spoke: false,
+        };
+        self.bytes += flight.bytes;
         self.flights.insert(attempt, flight);
         if let Some(at) = give_up_at {
             self.limits.insert((at, attempt));
         }
-        self.outputs.push_back(Output::Send { attempt, member, request });
+        let gate = if owner == Owner::Login { Gate::Open } else { self.auth.gate() };
+        match gate {
+            Gate::Open => self.carry(attempt, request),
+            Gate::Waits => self.park(attempt, request),
+            Gate::Shut(error) => {
+                self.forget(attempt);
+                self.refused.push_back((attempt, owner, error));
+            }
+        }
         attempt
     }
 
     pub fn say(&mut self, stream: AttemptId, say: WatchSay) {
-        if let Some(flight) = self.flights.get(&stream) {
-            self.last += 1;
-            let (attempt, member) = (AttemptId(self.last), flight.member);
+        let stream = self.number_of(stream);
+        if let Some(sent) = self.flights.get(&stream).and_then(Flight::sent) {
+            let attempt = self.next_attempt();
             let request = Request::OnWatch { stream, say };
-            self.outputs.push_back(Output::Send { attempt, member, request });
+            self.outputs.push_back(Output::Send { attempt, member: sent.member, request });
         }
     }
 
     pub fn cancel(&mut self, attempt: AttemptId) {
-        if self.forget(attempt).is_some() {
-            self.outputs.push_back(Output::Cancel { attempt });
+        self.refused.retain(|(refused, _, _)| *refused != attempt);
+        let number = self.number_of(attempt);
+        if let Some(flight) = self.forget(number) {
+            self.leave(number, &flight);
         }
     }
 
     pub fn cancel_all(&mut self) {
-        for attempt in std::mem::take(&mut self.flights).into_keys() {
-            self.outputs.push_back(Output::Cancel { attempt });
+        for (attempt, flight) in std::mem::take(&mut self.flights) {
+            self.leave(attempt, &flight);
         }
         self.limits.clear();
+        self.bytes = 0;
+        self.renamed.clear();
+        self.parked.clear();
+        self.refused.clear();
     }
 
-    /// An answer came: who waits for it. `None` when nobody does any more.
-    pub fn answered(&mut self, attempt: AttemptId, reply: Reply) -> Option<(Owner, Reply)> {
-        let flight = self.flights.get(&attempt)?;
-        let (owner, member) = (flight.owner, flight.member);
-        let reply = if fits(flight.kind, &reply) { reply } else { misfit() };
+    /// An answer came: who waits for it, and under which number. `None` when nobody does any more.
+    pub fn answered(
+        &mut self,
+        attempt: AttemptId,
+        reply: Reply,
+        tuning: &Tuning,
+    ) -> Option<(Owner, AttemptId, Reply)> {
+        if attempt == AttemptId::NEWS {
+            if reply == Reply::CredentialsChanged {
+                self.auth.credentials_changed(self.now);
+                self.log_in(tuning);
+            }
+            return None;
+        }
+        let flight = self.flights.get_mut(&attempt)?;
+        let sent = flight.sent()?;
+        let mut reply = flight.kind.fitting(reply);
+        if let Some(error) = self.strange(sent, &reply) {
+            if matches!(reply, Reply::Watch(_)) {
+                self.outputs.push_back(Output::Cancel { attempt });
+            }
+            reply = Reply::Failed(error);
+        }
+        let reply = self.without_token(attempt, sent, reply, tuning)?;
+        let flight = self.flights.get_mut(&attempt)?;
+        flight.spoke = true;
+        if let Place::Sent(sent) = &mut flight.place {
+            // A stream is as young as what it said last.
+            sent.at = self.now;
+        }
+        let (owner, known_as, kind, needs_leader) =
+            (flight.owner, flight.known_as, flight.kind, flight.needs_leader);
         if let Some(header) = reply.header() {
-            self.witness.see(flight.then, flight.needs_leader, header);
+            self.witness.see(sent.then, needs_leader, header);
         }
         if let Reply::Failed(error) = &reply {
             if error.blames_member() {
-                self.members.blame(member);
+                self.blame(sent, tuning);
             }
-            self.forget(attempt);
-        } else if flight.kind != Kind::Watch {
+        } else {
+            let serves = reply.header().map(|header| header.member_id);
+            let (at, after) = (sent.at, tuning.healthy_after);
+            self.members.worked(sent.member, serves, at, self.now, after);
+        }
+        if matches!(reply, Reply::Failed(_)) || kind != Kind::Watch {
             self.forget(attempt);
         }
-        Some((owner, reply))
+        match owner {
+            Owner::Login => {
+                self.logged_in(attempt, reply, tuning);
+                None
+            }
+            Owner::Epoch
+            | Owner::Holds
+            | Owner::Mirror(_)
+            | Owner::Update(_)
+            | Owner::Call(_)
+            | Owner::Members => Some((owner, known_as, reply)),
+        }
     }
 
-    /// The next attempt whose time limit has passed; its member is blamed, and nothing of it
-    /// arrives any more.
-    pub fn expire(&mut self, now: Time) -> Option<(AttemptId, Owner)> {
-        let &(at, attempt) = self.limits.first()?;
-        if at > now {
-            return None;
+    /// The next attempt whose time limit has passed, with what to tell its owner. Nothing of it
+    /// arrives any more. Its member is blamed if it had the full time to answer.
+    pub fn expire(&mut self, tuning: &Tuning) -> Option<(AttemptId, Owner, StoreError)> {
+        loop {
+            let &(at, attempt) = self.limits.first()?;
+            if at > self.now {
+                return None;
+            }
+            let flight = self.forget(attempt).expect("a limit belongs to a flight");
+            self.leave(attempt, &flight);
+            let error = match flight.sent() {
+                None => self.auth.in_the_way(),
+                Some(sent) => {
+                    if at.since(sent.at) >= tuning.attempt_timeout {
+                        self.blame(sent, tuning);
+                    }
+                    StoreError::GaveUp
+                }
+            };
+            if flight.owner == Owner::Login {
+                self.logged_in(attempt, Reply::Failed(error), tuning);
+            } else {
+                return Some((flight.known_as, flight.owner, error));
+            }
         }
-        let flight = self.forget(attempt).expect("a limit belongs to a flight");
-        self.members.blame(flight.member);
-        self.outputs.push_back(Output::Cancel { attempt });
-        Some((attempt, flight.owner))
+    }
+
+    /// The next attempt that was not sent because the store refuses our credentials.
+    pub fn pop_refused(&mut self) -> Option<(AttemptId, Owner, StoreError)> {
+        self.refused.pop_front()
+    }
+
+    /// Whether a login has succeeded, since this was last asked, after one was refused: whoever
+    /// waits long because of that need not.
+    pub fn take_let_in(&mut self) -> bool {
+        std::mem::take(&mut self.let_in)
+    }
+
+    /// Asks for a token, if it is time.
+    pub fn log_in(&mut self, tuning: &Tuning) {
+        if self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
+            let give_up_at = Some(self.now + tuning.attempt_timeout);
+            let attempt = self.send(Owner::Login, Request::Authenticate, give_up_at);
+            self.auth.asked(attempt);
+        }
     }
 
     /// When one of many may retry after a failure: backoff, within the process's budget.
@@ -194,7 +277,14 @@ impl Wire {
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.limits.first().map(|&(at, _)| at)
+        let limit = self.limits.first().map(|&(at, _)| at);
+        let login = self.auth.ask_at(!self.parked.is_empty());
+        [limit, login].into_iter().flatten().min()
+    }
+
+    /// Bytes of keys and values in them, those of watches included.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.bytes
     }
 
     pub fn calls_in_flight(&self) -> usize {
@@ -202,64 +292,178 @@ impl Wire {
     }
 
     /// Blames the member that serves `stream`: it went silent.
-    pub fn blame_stream(&mut self, stream: AttemptId) {
-        if let Some(flight) = self.flights.get(&stream) {
-            self.members.blame(flight.member);
+    pub fn blame_stream(&mut self, stream: AttemptId, tuning: &Tuning) {
+        let number = self.number_of(stream);
+        if let Some(sent) = self.flights.get(&number).and_then(Flight::sent) {
+            // Its silence is news, however long it has been open.
+            self.blame(Sent { at: self.now, ..sent }, tuning);
+        }
+    }
+
+    /// The cluster's own list of its members came: those that nobody knew are made known.
+    pub fn members_listed(&mut self, list: &[MemberInfo]) {
+        for (member, urls) in self.members.listed(list) {
+            self.outputs.push_back(Output::Introduce { member, urls });
+        }
+    }
+
+    /// How the store stands, as far as asking it goes.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            member: self.members.current(),
+            away: self.members.all_failed(self.now),
+            login: self.auth.standing(),
+        }
+    }
+
+    fn next_attempt(&mut self) -> AttemptId {
+        self.last += 1;
+        AttemptId(self.last)
+    }
+
+    /// Sends a flight, whose member is chosen now.
+    fn carry(&mut self, attempt: AttemptId, request: Request) {
+        let member = self.members.choose(self.now);
+        let then = self.witness.now();
+        let sent = Sent { member, at: self.now, then, login: self.auth.login() };
+        if let Some(flight) = self.flights.get_mut(&attempt) {
+            flight.place = Place::Sent(sent);
+            flight.request = self.auth.is_used().then(|| request.clone());
+        }
+        self.outputs.push_back(Output::Send { attempt, member, request });
+    }
+
+    fn park(&mut self, attempt: AttemptId, request: Request) {
+        if let Some(flight) = self.flights.get_mut(&attempt) {
+            flight.place = Place::Parked;
+            flight.request = Some(request);
+            self.parked.insert(attempt);
+        }
+    }
+
+    /// Looks whether an answer means that the token is old. If so its attempt, which surely was not
+    /// done, waits for the next one and is then sent anew: `None`.
+    fn without_token(
+        &mut self,
+        attempt: AttemptId,
+        sent: Sent,
+        reply: Reply,
+        tuning: &Tuning,
+    ) -> Option<Reply> {
+        let Some(error) = refusal(&reply).filter(is_of_token).filter(|_| self.auth.is_used())
+        else {
+            return Some(reply);
+        };
+        self.auth.token_refused(sent.login, self.now, tuning);
+        let flight = self.flights.get(&attempt)?;
+        if flight.spoke || flight.owner == Owner::Login {
+            return Some(reply);
+        }
+        let mut flight = self.forget(attempt)?;
+        if matches!(reply, Reply::Watch(_)) {
+            // The watch has ended, its stream has not.
+            self.outputs.push_back(Output::Cancel { attempt });
+        }
+        let Some(request) = flight.request.take() else {
+            return Some(Reply::Failed(error));
+        };
+        // Under another number: a repeated refusal of this one must not be taken for the next.
+        let anew = self.next_attempt();
+        self.renamed.insert(flight.known_as, anew);
+        if let Some(at) = flight.give_up_at {
+            self.limits.insert((at, anew));
+        }
+        let (known_as, owner) = (flight.known_as, flight.owner);
+        self.bytes += flight.bytes;
+        self.flights.insert(anew, flight);
+        match self.auth.gate() {
+            Gate::Open => self.carry(anew, request),
+            Gate::Waits => self.park(anew, request),
+            Gate::Shut(error) => {
+                self.forget(anew);
+                self.refused.push_back((known_as, owner, error));
+            }
+        }
+        self.log_in(tuning);
+        None
+    }
+
+    fn logged_in(&mut self, attempt: AttemptId, reply: Reply, tuning: &Tuning) {
+        if let Reply::Failed(error) = reply
+            && error != StoreError::AuthNotEnabled
+        {
+            self.auth.failed(attempt, error, self.now, tuning);
+        } else {
+            self.let_in |= self.auth.succeeded(attempt, self.now);
+        }
+        match self.auth.gate() {
+            Gate::Waits => {}
+            Gate::Open => {
+                for attempt in std::mem::take(&mut self.parked) {
+                    let flight = self.flights.get_mut(&attempt);
+                    if let Some(request) = flight.and_then(|flight| flight.request.take()) {
+                        self.carry(attempt, request);
+                    }
+                }
+            }
+            Gate::Shut(error) => {
+                for attempt in std::mem::take(&mut self.parked) {
+                    if let Some(flight) = self.forget(attempt) {
+                        self.refused.push_back((flight.known_as, flight.owner, error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why an answer is not to be believed: it comes from another cluster than all before, and
+    /// others can be asked.
+    fn strange(&mut self, sent: Sent, reply: &Reply) -> Option<StoreError> {
+        let found = reply.header().map(|header| header.cluster_id).filter(|&found| found != 0)?;
+        let expected = self.witness.cluster_id()?;
+        self.members
+            .is_stranger(sent.member, found, expected, self.now)
+            .then_some(StoreError::OtherCluster { expected, found })
+    }
+
+    fn blame(&mut self, sent: Sent, tuning: &Tuning) {
+        let Sent { member, at, .. } = sent;
+        if self.members.blame(member, at, self.now, tuning) {
+            self.outputs.push_back(Output::Redial { member });
+        }
+    }
+
+    fn number_of(&self, attempt: AttemptId) -> AttemptId {
+        self.renamed.get(&attempt).copied().unwrap_or(attempt)
+    }
+
+    /// Tells the backend that nobody waits for an attempt, if it knows of it.
+    fn leave(&mut self, attempt: AttemptId, flight: &Flight) {
+        if flight.sent().is_some() {
+            self.outputs.push_back(Output::Cancel { attempt });
         }
     }
 
     fn forget(&mut self, attempt: AttemptId) -> Option<Flight> {
         let flight = self.flights.remove(&attempt)?;
+        self.bytes -= flight.bytes;
         if let Some(at) = flight.give_up_at {
             self.limits.remove(&(at, attempt));
         }
+        self.parked.remove(&attempt);
+        self.renamed.remove(&flight.known_as);
         Some(flight)
     }
 }
 
-fn kind(request: &Request) -> Kind {
-    match request {
-        Request::Range(_) => Kind::Range,
-        Request::Put(_) => Kind::Put,
-        Request::Delete(_) => Kind::Delete,
-        Request::Txn(_) => Kind::Txn,
-        Request::Compact(_) => Kind::Compact,
-        Request::Grant(_) => Kind::Grant,
-        Request::Revoke(_) => Kind::Revoke,
-        Request::KeepAlive(_) => Kind::KeepAlive,
-        Request::TimeToLive(_) => Kind::TimeToLive,
-        Request::Leases => Kind::Leases,
-        Request::Watch(_) | Request::OnWatch { .. } => Kind::Watch,
-        Request::Status => Kind::Status,
-        Request::Members => Kind::Members,
-        Request::Authenticate => Kind::Authenticate,
+/// What the store refused, if this is a refusal: in words of its own, or in the band of a watch.
+fn refusal(reply: &Reply) -> Option<StoreError> {
+    if let Reply::Failed(error) = reply {
+        return Some(error.clone());
     }
+    let Reply::Watch(said) = reply else { return None };
+    said.canceled.then(|| said.refusal())
 }
 
-fn fits(kind: Kind, reply: &Reply) -> bool {
-    match reply {
-        Reply::Range(_) => kind == Kind::Range,
-        Reply::Put(_) => kind == Kind::Put,
-        Reply::Delete(_) => kind == Kind::Delete,
-        Reply::Txn(_) => kind == Kind::Txn,
-        Reply::Compact(_) => kind == Kind::Compact,
-        Reply::Grant(_) => kind == Kind::Grant,
-        Reply::Revoke(_) => kind == Kind::Revoke,
-        Reply::KeepAlive(_) => kind == Kind::KeepAlive,
-        Reply::TimeToLive(_) => kind == Kind::TimeToLive,
-        Reply::Leases(_) => kind == Kind::Leases,
-        Reply::Watch(_) => kind == Kind::Watch,
-        Reply::Status(_) => kind == Kind::Status,
-        Reply::Members(_) => kind == Kind::Members,
-        Reply::Authenticated => kind == Kind::Authenticate,
-        Reply::CredentialsChanged => false,
-        Reply::Failed(_) => true,
-    }
-}
-
-/// A store that answers something else than it was asked is not to be believed, but may have
-/// done what it was asked.
-fn misfit() -> Reply {
-    let message = "the answer does not fit the request".to_owned();
-    Reply::Failed(StoreError::Other { code: Code::Internal, message })
-}
+#[cfg(test)]
+mod tests;

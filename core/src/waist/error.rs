@@ -124,6 +124,15 @@ pub enum StoreError {
         /// The transport's words.
         detail: String,
     },
+    /// The answer came from another cluster than all before it, while other members could be asked:
+    /// it is not believed. There, it may have been done.
+    #[error("answer from cluster {found:016x}, not {expected:016x}: is an address wrong?")]
+    OtherCluster {
+        /// The cluster known so far.
+        expected: u64,
+        /// The one that answered.
+        found: u64,
+    },
     /// The answer exceeds what this client decodes: it is no compaction, though gRPC gives it the
     /// same code (row G8).
     #[error("answer of {size} bytes exceeds the decode limit of {limit}")]
@@ -220,6 +229,7 @@ impl StoreError {
             | Self::LeaderChanged
             | Self::Stopped
             | Self::ConnectionLost { .. }
+            | Self::OtherCluster { .. }
             | Self::AnswerTooLarge { .. }
             | Self::GaveUp
             | Self::StreamEnded => Certainty::Unknown,
@@ -280,7 +290,9 @@ impl StoreError {
             Self::PermissionDenied => Code::PermissionDenied,
             Self::Unimplemented { .. } => Code::Unimplemented,
             Self::ServerDeadline | Self::GaveUp => Code::DeadlineExceeded,
-            Self::ConnectionLost { .. } | Self::StreamEnded => Code::Unknown,
+            Self::ConnectionLost { .. } | Self::OtherCluster { .. } | Self::StreamEnded => {
+                Code::Unknown
+            }
             Self::Other { code, .. } => *code,
         }
     }
@@ -299,6 +311,7 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::CannotConnect { .. }
             | Self::ConnectionLost { .. }
+            | Self::OtherCluster { .. }
             | Self::GaveUp
             | Self::StreamEnded
             | Self::Unimplemented { .. } => true,
@@ -374,6 +387,7 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::CannotConnect { .. }
             | Self::ConnectionLost { .. }
+            | Self::OtherCluster { .. }
             | Self::GaveUp
             | Self::StreamEnded => false,
             Self::Other { code, .. } => matches!(
@@ -425,6 +439,7 @@ impl StoreError {
             | Self::Refused { .. }
             | Self::CannotConnect { .. }
             | Self::ConnectionLost { .. }
+            | Self::OtherCluster { .. }
             | Self::AnswerTooLarge { .. }
             | Self::GaveUp
             | Self::StreamEnded

@@ -10,6 +10,7 @@ mod kv;
 mod reply;
 mod request;
 mod show;
+mod size;
 
 pub use backend::{AttemptId, Backend, MemberId};
 pub use bytes::{Key, Value};

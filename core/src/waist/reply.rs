@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Header, KeyEvent, KeyValue, LeaseId, Revision, StoreError};
+use super::{Code, Header, KeyEvent, KeyValue, LeaseId, Revision, StoreError};
 
 /// What a store answers.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -199,6 +199,16 @@ pub struct WatchReply {
     pub fragment: bool,
     /// The changes, in order; none in progress notifications.
     pub events: Vec<KeyEvent>,
+}
+
+impl WatchReply {
+    /// What the reason of a cancelled watch says. etcd writes a gRPC status as text there, or its
+    /// description alone.
+    pub fn refusal(&self) -> StoreError {
+        let text = &self.cancel_reason;
+        let (_, description) = text.split_once("desc = ").unwrap_or(("", text));
+        StoreError::from_status(Code::Unknown, description)
+    }
 }
 
 /// How a member is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Cluster, Etcd, KitError, Programs, Release, etcd::Plan};
+use crate::{Cluster, Etcd, KitError, Programs, Release, ServerTls, etcd::Plan};
 
 /// What a server, or each member of a cluster, is started with.
 #[derive(Clone, Debug)]
@@ -11,11 +11,12 @@ pub struct Builder {
     release: Release,
     flags: Vec<String>,
     progress_every: Option<Duration>,
+    tls: Option<ServerTls>,
 }
 
 impl Builder {
     pub(crate) fn new(release: Release) -> Self {
-        Self { release, flags: Vec::new(), progress_every: None }
+        Self { release, flags: Vec::new(), progress_every: None, tls: None }
     }
 
     /// One more flag, as etcd's command line has it: `--quota-backend-bytes=1048576`.
@@ -38,6 +39,12 @@ impl Builder {
     /// How often an idle watch that asked for it is told the revision (etcd's default: 10 minutes).
     pub fn progress_every(mut self, interval: Duration) -> Self {
         self.progress_every = Some(interval);
+        self
+    }
+
+    /// Has clients speak TLS to it; among each other, members do not.
+    pub fn tls(mut self, tls: &ServerTls) -> Self {
+        self.tls = Some(tls.clone());
         self
     }
 
@@ -70,6 +77,6 @@ impl Builder {
             let millis = interval.as_millis();
             flags.push(format!("--{experimental}watch-progress-notify-interval={millis}ms"));
         }
-        Ok(Plan { programs, flags })
+        Ok(Plan { programs, flags, tls: self.tls })
     }
 }

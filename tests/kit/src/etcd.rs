@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Builder, KitError, Port, Programs, Release, etcdctl, folder,
+    Builder, KitError, Port, Programs, Release, ServerTls, etcdctl, folder,
     guardian::Guardian,
     health,
     process::{POLL, Process},
@@ -25,9 +25,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Etcd {
     name: String,
-    plan: Plan,
+    // In a box: tests keep servers beside smaller things.
+    plan: Box<Plan>,
     client: Port,
     peer: Port,
+    /// Where a server that speaks TLS to its clients tells its health in the clear.
+    plain: Option<Port>,
     /// `None`: down.
     process: Option<Process>,
     guardian: Guardian,
@@ -39,6 +42,7 @@ pub struct Etcd {
 pub(crate) struct Plan {
     pub(crate) programs: Programs,
     pub(crate) flags: Vec<String>,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 impl Etcd {
@@ -93,7 +97,17 @@ impl Etcd {
         let folder = folder::make()?;
         let guardian = Guardian::over(folder.path())?;
         let (client, peer) = (Port::reserve()?, Port::reserve()?);
-        Ok(Self { name, plan, client, peer, process: None, guardian, folder })
+        let plain = plan.tls.is_some().then(Port::reserve).transpose()?;
+        Ok(Self {
+            name,
+            plan: Box::new(plan),
+            client,
+            peer,
+            plain,
+            process: None,
+            guardian,
+            folder,
+        })
     }
 }
 
@@ -121,6 +135,7 @@ impl Etcd {
             .arg(self.data_dir())
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(self.tls_flags())
             .args(&self.plan.flags)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -248,10 +263,11 @@ impl Etcd {
 }
 
 impl Etcd {
-    /// Where clients connect: `http://127.0.0.1:PORT`.
+    /// Where clients connect: `http://127.0.0.1:PORT`, or `https` if it speaks TLS.
     #[must_use]
     pub fn client_url(&self) -> String {
-        format!("http://{}", self.client.addr())
+        let scheme = if self.plan.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.client.addr())
     }
 
     /// The client port.
@@ -299,7 +315,8 @@ impl Etcd {
     /// Asks it now. `false` after half a second at the latest.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.process.is_some() && health::is_healthy(self.client.addr())
+        let port = self.plain.as_ref().unwrap_or(&self.client);
+        self.process.is_some() && health::is_healthy(port.addr())
     }
 
     /// Its own folder, with its data and its log.
@@ -325,7 +342,28 @@ impl Etcd {
         &self,
         args: impl IntoIterator<Item = A>,
     ) -> Result<String, KitError> {
-        etcdctl::run(self.programs(), &self.client_url(), args)
+        let mut all: Vec<OsString> = Vec::new();
+        if let Some(tls) = &self.plan.tls {
+            let flags = [("--cacert", "ca.pem"), ("--cert", "server.pem"), ("--key", "server.key")];
+            all.extend(flags.iter().flat_map(|(flag, file)| [flag.into(), tls.path(file).into()]));
+        }
+        all.extend(args.into_iter().map(Into::into));
+        etcdctl::run(self.programs(), &self.client_url(), all)
+    }
+
+    fn tls_flags(&self) -> Vec<OsString> {
+        let (Some(tls), Some(plain)) = (&self.plan.tls, &self.plain) else { return Vec::new() };
+        let flag = |name: &str, file| [name.into(), tls.path(file).into()];
+        let mut flags: Vec<OsString> = Vec::new();
+        flags.extend(flag("--cert-file", "server.pem"));
+        flags.extend(flag("--key-file", "server.key"));
+        if tls.mutual {
+            // etcd takes an authority to trust for the wish to see certificates.
+            flags.extend(flag("--trusted-ca-file", "ca.pem"));
+            flags.push("--client-cert-auth".into());
+        }
+        flags.push(format!("--listen-metrics-urls=http://{}", plain.addr()).into());
+        flags
     }
 
     fn data_dir(&self) -> PathBuf {

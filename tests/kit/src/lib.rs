@@ -30,6 +30,7 @@ mod health;
 mod port;
 mod process;
 mod release;
+mod tls;
 
 pub use builder::Builder;
 pub use cluster::Cluster;
@@ -37,3 +38,4 @@ pub use error::KitError;
 pub use etcd::Etcd;
 pub use port::Port;
 pub use release::{Programs, Release};
+pub use tls::{Authority, Certified, ServerTls, replace_file};

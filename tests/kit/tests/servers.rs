@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use portolan_kit::{Cluster, Etcd, KitError, Port, Programs, Release};
+use portolan_kit::{Authority, Cluster, Etcd, KitError, Port, Programs, Release, ServerTls};
 
 #[test]
 fn the_required_releases_are_what_they_are_called() {
@@ -31,6 +31,27 @@ fn a_server_starts_serves_and_is_its_release() {
         assert_eq!(color, "blue\n", "{release}");
         let status = etcd.etcdctl(["endpoint", "status"]).expect("status");
         assert!(status.contains(etcd.version()), "{release}: {status}");
+    }
+}
+
+#[test]
+fn a_server_speaks_tls_to_its_clients() {
+    let authority = Authority::new("test authority");
+    let own = authority.server(&["127.0.0.1"]);
+    for (release, mutual) in [(Release::V3_4, true), (Release::V3_5, true), (Release::V3_5, false)]
+    {
+        let tls = ServerTls::new(authority.pem(), &own, mutual).expect("files");
+        let mut etcd = Etcd::builder(release).tls(&tls).start().expect("etcd starts");
+        assert!(etcd.client_url().starts_with("https://"), "{}", etcd.client_url());
+        etcd.etcdctl(["put", "color", "blue"]).expect("put");
+        etcd.restart().expect("it restarts");
+        let color = etcd.etcdctl(["get", "color", "--print-value-only"]).expect("get");
+        assert_eq!(color, "blue\n", "{release}");
+        // Who does not know the authority gets nowhere.
+        tls.replace(&Authority::new("test authority").server(&["127.0.0.1"])).expect("files");
+        let briefly = ["--command-timeout=1s", "get", "color"];
+        let refused = etcd.etcdctl(briefly).expect_err("another authority");
+        assert!(refused.to_string().contains("deadline exceeded"), "{refused}");
     }
 }
 

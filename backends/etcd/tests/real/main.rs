@@ -2,7 +2,10 @@
 //! tokens, queues, streams, failures. What etcd answers is the conformance suite's.
 
 mod auth;
+mod errors;
 mod failures;
 mod harness;
 mod renewals;
 mod streams;
+mod tls;
+mod ways;

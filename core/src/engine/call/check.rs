@@ -1,7 +1,7 @@
 //! What is refused before it is sent: requests that the store could only refuse, or would answer
 //! in a way that misleads.
 
-use crate::waist::{Compare, Key, KeyRange, Op, Put, Request, Target, Txn};
+use crate::waist::{Key, Op, Request, Txn};
 
 /// Bytes of keys and values in one request at most: etcd's default of 1.5 MiB, less the smallest
 /// envelope that a put goes to consensus in (row E1). What options and many operations add to that,
@@ -11,12 +11,13 @@ const BYTES_LIMIT: usize = (3 << 19) - 23;
 /// Compares, or operations of one branch, in one transaction at most; etcd's default (row T5).
 const OPS_LIMIT: usize = 128;
 
-/// Why `request` cannot be a call, naming field, value and limit.
-pub(super) fn check(request: &Request) -> Result<(), String> {
-    let bytes = match request {
-        Request::Range(range) => check_range("range", &range.keys)?,
-        Request::Put(put) => check_put(put)?,
-        Request::Delete(delete) => check_range("delete", &delete.keys)?,
+/// Why `request` cannot be a call, naming field, value and limit; else the bytes of keys and values
+/// in it.
+pub(super) fn check(request: &Request) -> Result<usize, String> {
+    match request {
+        Request::Range(range) => check_key("range", &range.keys.key)?,
+        Request::Put(put) => check_key("put", &put.key)?,
+        Request::Delete(delete) => check_key("delete", &delete.keys.key)?,
         Request::Txn(txn) if txn.then.is_empty() && txn.or_else.is_empty() => {
             // A member that is cut off answers such a transaction at once, from what it last knew
             // (row T9).
@@ -33,22 +34,23 @@ pub(super) fn check(request: &Request) -> Result<(), String> {
         | Request::TimeToLive(_)
         | Request::Leases
         | Request::Status
-        | Request::Members => 0,
+        | Request::Members => {}
         Request::KeepAlive(_) => return Err(no_call("keepalive")),
         Request::Watch(_) | Request::OnWatch { .. } => return Err(no_call("watch")),
         Request::Authenticate => return Err(no_call("authenticate")),
-    };
+    }
+    let bytes = request.payload_bytes();
     if bytes > BYTES_LIMIT {
         return Err(format!(
             "request has {bytes} bytes of keys and values; the limit is {BYTES_LIMIT}"
         ));
     }
-    Ok(())
+    Ok(bytes)
 }
 
-/// The bytes of keys and values in it. `left` is what the outer transactions leave of the limit,
-/// and it falls with each level, so the recursion ends.
-fn check_txn(txn: &Txn, left: usize) -> Result<usize, String> {
+/// `left` is what the outer transactions leave of the limit, and it falls with each level, so the
+/// recursion ends.
+fn check_txn(txn: &Txn, left: usize) -> Result<(), String> {
     let counts = [
         ("compares", txn.compares.len()),
         ("operations (then)", txn.then.len()),
@@ -66,41 +68,18 @@ fn check_txn(txn: &Txn, left: usize) -> Result<usize, String> {
         }
     }
     let most = counts.map(|(_, count)| count).into_iter().max().unwrap_or(0);
-    let mut bytes = 0_usize;
     for compare in &txn.compares {
-        bytes = bytes.saturating_add(check_compare(compare)?);
+        check_key("compare", &compare.keys.key)?;
     }
     for op in txn.then.iter().chain(&txn.or_else) {
-        let more = match op {
-            Op::Range(range) => check_range("range", &range.keys)?,
-            Op::Put(put) => check_put(put)?,
-            Op::Delete(delete) => check_range("delete", &delete.keys)?,
+        match op {
+            Op::Range(range) => check_key("range", &range.keys.key)?,
+            Op::Put(put) => check_key("put", &put.key)?,
+            Op::Delete(delete) => check_key("delete", &delete.keys.key)?,
             Op::Txn(txn) => check_txn(txn, left - most)?,
-        };
-        bytes = bytes.saturating_add(more);
+        }
     }
-    Ok(bytes)
-}
-
-fn check_compare(compare: &Compare) -> Result<usize, String> {
-    let value = match &compare.target {
-        Target::Value(value) => value.len(),
-        Target::Version(_)
-        | Target::CreateRevision(_)
-        | Target::ModRevision(_)
-        | Target::Lease(_) => 0,
-    };
-    Ok(check_range("compare", &compare.keys)?.saturating_add(value))
-}
-
-fn check_put(put: &Put) -> Result<usize, String> {
-    check_key("put", &put.key)?;
-    Ok(put.key.len().saturating_add(put.value.len()))
-}
-
-fn check_range(what: &str, keys: &KeyRange) -> Result<usize, String> {
-    check_key(what, &keys.key)?;
-    Ok(keys.key.len().saturating_add(keys.end.len()))
+    Ok(())
 }
 
 fn check_key(what: &str, key: &Key) -> Result<(), String> {

@@ -35,6 +35,8 @@ pub(crate) struct Calls {
 struct Call {
     id: OpId,
     request: Request,
+    /// Of keys and values in it.
+    bytes: usize,
     writes: bool,
     /// No attempt starts at it or later, and it is answered by then.
     deadline: Time,
@@ -109,10 +111,12 @@ impl Calls {
         request: Request,
         within: Duration,
     ) -> Result<(Call, State), CallError> {
-        check::check(&request).map_err(|reason| CallError::Invalid { reason })?;
+        let bytes = check::check(&request).map_err(|reason| CallError::Invalid { reason })?;
         // Those that wait for no request count as well: each holds memory.
-        let pausing = |(_, state): &&(Call, State)| matches!(state, State::Pausing { .. });
-        if let Some(busy) = cx.busy(self.calls.values().filter(pausing).count()) {
+        let pausing = self.calls.values().filter(|(_, state)| state.is_pausing());
+        let (waiting, held) =
+            pausing.fold((0, 0), |(count, sum), (call, _)| (count + 1, sum + call.bytes));
+        if let Some(busy) = cx.busy(waiting, held + bytes) {
             return Err(busy);
         }
         if within.is_zero() {
@@ -120,7 +124,7 @@ impl Calls {
         }
         let writes = writes(&request);
         let deadline = cx.now + within;
-        let call = Call { id, request, writes, deadline, backoff: Backoff::default() };
+        let call = Call { id, request, bytes, writes, deadline, backoff: Backoff::default() };
         let state = call.send(cx);
         Ok((call, state))
     }
@@ -206,6 +210,10 @@ impl Call {
 }
 
 impl State {
+    fn is_pausing(&self) -> bool {
+        matches!(self, Self::Pausing { .. })
+    }
+
     /// Stops waiting; what reached the store stays applied.
     fn cancel(&self, cx: &mut Cx<'_>) {
         match self {
@@ -218,7 +226,11 @@ impl State {
 /// Whether a request may change what the store holds: records, history or leases.
 fn writes(request: &Request) -> bool {
     match request {
-        Request::Range(_) | Request::TimeToLive(_) | Request::Leases | Request::Status => false,
+        Request::Range(_)
+        | Request::TimeToLive(_)
+        | Request::Leases
+        | Request::Status
+        | Request::Members => false,
         Request::Txn(txn) => txn_writes(txn),
         Request::Put(_)
         | Request::Delete(_)
@@ -228,7 +240,6 @@ fn writes(request: &Request) -> bool {
         | Request::KeepAlive(_)
         | Request::Watch(_)
         | Request::OnWatch { .. }
-        | Request::Members
         | Request::Authenticate => true,
     }
 }

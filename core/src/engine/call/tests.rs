@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::harness::Harness;
 use crate::engine::{Command, Engine, Input, Output, Setup};
 use crate::layout::Layout;
 use crate::tuning::Tuning;
@@ -16,64 +17,17 @@ use crate::waist::{
 const ID: OpId = OpId(1);
 const WITHIN: Duration = Duration::from_secs(10);
 
-struct Harness {
-    engine: Engine,
-    now: Time,
-    lines: Vec<String>,
-}
-
 impl Harness {
     fn new() -> Self {
         let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
-        let setup =
-            Setup { layout: Layout::default(), tuning, members: 2, authenticates: false, seed: 1 };
-        Self { engine: Engine::new(Time::ZERO, setup), now: Time::ZERO, lines: Vec::new() }
+        let layout = Layout::default();
+        Self::with(Setup { layout, tuning, members: 2, authenticates: false, seed: 1 })
     }
 
     fn calling(request: Request) -> Self {
         let mut harness = Self::new();
         harness.command(Command::Call { id: ID, request, within: WITHIN });
         harness
-    }
-
-    fn command(&mut self, command: Command) -> &mut Self {
-        self.handle(Input::Command(command))
-    }
-
-    fn reply(&mut self, attempt: u64, reply: Reply) -> &mut Self {
-        self.handle(Input::Reply { attempt: AttemptId(attempt), reply })
-    }
-
-    fn handle(&mut self, input: Input) -> &mut Self {
-        self.lines.push(format!("{} < {input}", self.now));
-        self.engine.handle(self.now, input);
-        self.drain();
-        self
-    }
-
-    fn wait(&mut self, span: Duration) -> &mut Self {
-        let end = self.now + span;
-        while let Some(due) = self.engine.poll_timeout().filter(|&due| due <= end) {
-            self.now = due;
-            self.engine.handle(due, Input::Tick);
-            self.drain();
-        }
-        self.now = end;
-        self
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
-            self.lines.push(format!("{} > {output}", self.now));
-        }
-    }
-
-    fn trace(&self) -> String {
-        self.lines.join("\n")
-    }
-
-    fn end(&self) -> &str {
-        self.lines.last().expect("something happened")
     }
 }
 
@@ -223,8 +177,10 @@ fn a_read_is_repeated_until_it_is_answered() {
     0.000s < call 1 range k within 10s
     0.000s > #1 m1 range k
     0.000s < #1 failed: etcdserver: no leader
+    0.000s > m1 redial
     0.100s > #2 m0 range k
     3.100s > #2 cancel
+    3.100s > m0 redial
     3.300s > #3 m1 range k
     4.000s < #3 range @0
     4.000s > call 1 range @0
@@ -239,6 +195,7 @@ fn a_write_in_doubt_is_not_repeated() {
     0.000s < call 1 put k=1B:8416192e within 10s
     0.000s > #1 m1 put k=1B:8416192e
     3.000s > #1 cancel
+    3.000s > m1 redial
     3.000s > call 1 unknown whether done: no answer in time
     4.000s < #1 put @0
     ");
@@ -254,6 +211,7 @@ fn a_write_that_never_left_is_repeated() {
     0.000s < call 1 put k=1B:8416192e within 10s
     0.000s > #1 m1 put k=1B:8416192e
     0.000s < #1 failed: connection refused: 127.0.0.1:2379
+    0.000s > m1 redial
     0.100s > #2 m0 put k=1B:8416192e
     0.100s < #2 put @0
     0.100s > call 1 put @0
@@ -268,10 +226,13 @@ fn the_deadline_cuts_the_last_attempt_short() {
     0.000s < call 1 leases within 10s
     0.000s > #1 m1 leases
     3.000s > #1 cancel
+    3.000s > m1 redial
     3.100s > #2 m0 leases
     6.100s > #2 cancel
+    6.100s > m0 redial
     6.300s > #3 m1 leases
     9.300s > #3 cancel
+    9.300s > m1 redial
     9.700s > #4 m0 leases
     10.000s > #4 cancel
     10.000s > call 1 not done: no answer in time
@@ -288,12 +249,17 @@ fn it_ends_when_no_further_attempt_fits() {
     let shown = h.lines.iter().filter(|line| line.contains(" > "));
     assert_snapshot!(shown.cloned().collect::<Vec<_>>().join("\n"), @"
     0.000s > #1 m1 leases
+    0.000s > m1 redial
     0.100s > #2 m0 leases
+    0.100s > m0 redial
     0.300s > #3 m1 leases
     0.700s > #4 m0 leases
     1.500s > #5 m1 leases
+    1.500s > m1 redial
     3.100s > #6 m0 leases
-    6.300s > #7 m1 leases
+    3.100s > m0 redial
+    6.300s > #7 m0 leases
+    6.300s > m0 redial
     6.300s > call 1 not done: etcdserver: no leader
     ");
 }
@@ -393,12 +359,46 @@ fn busy() {
     0.000s < call 3 leases within 10s
     0.000s > call 3 busy: 2 requests in flight, the limit is 2
     0.000s < #1 failed: etcdserver: no leader
+    0.000s > m1 redial
     0.000s < call 4 leases within 10s
     0.000s > call 4 busy: 2 requests in flight, the limit is 2
     0.000s < #2 leases 0
     0.000s > call 2 leases 0
     0.000s < call 5 leases within 10s
     0.000s > #3 m0 leases
+    ");
+}
+
+/// What is on the wire counts, and what waits to be sent again; what was answered does not.
+#[test]
+fn busy_by_bytes() {
+    let mut h = Harness::new();
+    h.engine.tuning.max_in_flight_bytes = 100;
+    let put = |h: &mut Harness, id, size: usize| {
+        let value = Value::from(vec![0; size]);
+        let request = Request::Put(Put { key: key(), value, ..Put::default() });
+        h.command(Command::Call { id: OpId(id), request, within: WITHIN });
+    };
+    put(&mut h, 1, 59);
+    put(&mut h, 2, 40);
+    h.reply(1, Reply::Failed(StoreError::NoLeader));
+    put(&mut h, 3, 40);
+    h.wait(Duration::from_secs(1)).reply(2, Reply::Put(PutReply::default()));
+    put(&mut h, 4, 39);
+    assert_snapshot!(h.trace(), @"
+    0.000s < call 1 put k=59B:27b1b180 within 10s
+    0.000s > #1 m1 put k=59B:27b1b180
+    0.000s < call 2 put k=40B:ae3b7be3 within 10s
+    0.000s > call 2 busy: 101 bytes in flight with this request, the limit is 100
+    0.000s < #1 failed: etcdserver: no leader
+    0.000s > m1 redial
+    0.000s < call 3 put k=40B:ae3b7be3 within 10s
+    0.000s > call 3 busy: 101 bytes in flight with this request, the limit is 100
+    0.100s > #2 m0 put k=59B:27b1b180
+    1.000s < #2 put @0
+    1.000s > call 1 put @0
+    1.000s < call 4 put k=39B:c58e2f38 within 10s
+    1.000s > #3 m0 put k=39B:c58e2f38
     ");
 }
 

@@ -208,7 +208,7 @@ impl OwnWatch {
     fn refused(&mut self, cx: &mut Cx<'_>) -> Vec<Sighting> {
         if let Some(stream) = &self.stream {
             let attempt = stream.attempt;
-            cx.wire.blame_stream(attempt);
+            cx.blame_stream(attempt);
             cx.cancel(attempt);
         }
         self.lost(cx)

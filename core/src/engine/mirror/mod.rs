@@ -179,7 +179,7 @@ impl Mirror {
                 Next::Watch => self.watch(cx),
             },
             State::Opening { attempt, until, .. } if until <= cx.now => {
-                cx.wire.blame_stream(attempt);
+                cx.blame_stream(attempt);
                 state.leave(cx);
                 self.again(cx, Next::Watch)
             }
@@ -200,6 +200,14 @@ impl Mirror {
             self.doubt();
         }
         self.tell(cx);
+    }
+
+    /// A login succeeded after one was refused: a long pause need not be sat out.
+    pub fn let_in(&mut self, cx: &mut Cx<'_>) {
+        if let State::Waiting { retry_at, .. } = &mut self.state {
+            *retry_at =
+                cx.wire.backoff_at(cx.now, cx.tuning, &mut Backoff::default()).min(*retry_at);
+        }
     }
 
     /// Ends all that is under way; nothing follows.

@@ -4,7 +4,7 @@ use crate::engine::retry::jittered;
 use crate::engine::view::{Gap, StepCause};
 use crate::time::Time;
 use crate::waist::{
-    AttemptId, Code, KeyEvent, Range, RangeReply, Request, Revision, Sort, SortTarget, StatusReply,
+    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, Sort, SortTarget, StatusReply,
     StoreError, Watch, WatchReply, WatchSay,
 };
 
@@ -217,14 +217,14 @@ impl Mirror {
 
     /// The store ended the watch, though not the stream.
     pub(super) fn canceled(&mut self, cx: &mut Cx<'_>, state: State, reply: &WatchReply) -> State {
-        let error = reason(&reply.cancel_reason);
+        let error = reply.refusal();
         let compacted = reply.compact_revision > Revision::ZERO || error == StoreError::Compacted;
         let unclear = matches!(error, StoreError::Other { .. });
         if let Some(stream) = state.stream()
             && !compacted
             && (unclear || error.blames_member())
         {
-            cx.wire.blame_stream(stream);
+            cx.blame_stream(stream);
         }
         state.leave(cx);
         if compacted {
@@ -286,7 +286,7 @@ impl Mirror {
 
     /// Ends the stream, to open another one on another member.
     fn elsewhere(&mut self, cx: &mut Cx<'_>, stream: Stream) -> State {
-        cx.wire.blame_stream(stream.attempt);
+        cx.blame_stream(stream.attempt);
         stream.end(cx);
         self.again(cx, Next::Watch)
     }
@@ -313,13 +313,6 @@ const NO_WATCH: i64 = -1;
 
 /// How much of the time before a probe is drawn by chance.
 const PROBE_JITTER_PERCENT: u32 = 25;
-
-/// What a cancelled watch's reason says. etcd writes a gRPC status as text there, or its
-/// description alone.
-fn reason(text: &str) -> StoreError {
-    let (_, description) = text.split_once("desc = ").unwrap_or(("", text));
-    StoreError::from_status(Code::Unknown, description)
-}
 
 /// Whether a server of this version answers progress only with what it has delivered (fixed in
 /// 3.4.25 and 3.5.8).

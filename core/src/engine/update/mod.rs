@@ -120,7 +120,8 @@ impl Updates {
     /// holds memory.
     fn busy(&self, cx: &Cx<'_>) -> Option<CallError> {
         let waiting = self.tasks.values().filter(|(_, state)| !state.in_flight()).count();
-        cx.busy(waiting)
+        // What it will write is not known yet, and at most one record.
+        cx.busy(waiting, 0)
     }
 }
 

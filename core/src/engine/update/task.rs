@@ -172,7 +172,7 @@ impl Task {
                 Next::Look(doubted) => self.look(cx, doubted),
             }),
             State::Searching(search) if search.until <= cx.now => {
-                cx.wire.blame_stream(search.stream);
+                cx.blame_stream(search.stream);
                 cx.cancel(search.stream);
                 self.look_later(cx, search.doubted.swap, StoreError::GaveUp)
             }

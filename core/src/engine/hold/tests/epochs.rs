@@ -18,6 +18,7 @@ fn a_restored_store_gets_all_anew_on_new_leases() {
     h.reply(10, Reply::Revoke(RevokeReply { header: header(3) }));
     assert_snapshot!(h.trace(), @"
     0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     1.000s < #4 watch @2 id=1 created
     1.000s > #5 m0 range /p/instances/web/a
@@ -119,6 +120,7 @@ fn own_keys_are_read_after_their_watch_was_lost() {
     h.reply(3, gave_up()).wait(1).reply(4, created(50)).wait(1).reply(5, read(50, None)).wait(1);
     assert_snapshot!(h.trace(), @"
     0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     1.000s < #4 watch @50 id=1 created
     1.100s > #5 m0 range /p/instances/web/a

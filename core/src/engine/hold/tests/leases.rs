@@ -29,6 +29,7 @@ fn a_lease_counts_from_when_it_was_asked_for() {
     assert_snapshot!(h.trace(), @"
     3.000s > #3 m0 keepalive lease=L1
     6.000s > #3 cancel
+    6.000s > m0 redial
     6.100s > #4 m0 keepalive lease=L1
     8.910s > #4 cancel
     8.910s > registration 1 lost LeaseLost
@@ -56,6 +57,7 @@ fn an_unanswered_grant_is_never_used() {
     0.000s < register 1 web/a ready Replace
     0.000s > #1 m0 grant lease=L1 ttl=9s
     3.000s > #1 cancel
+    3.000s > m0 redial
     3.100s > #2 m0 grant lease=L2 ttl=9s
     4.000s < #1 granted lease=L1 ttl=9s
     4.000s < #2 granted lease=L2 ttl=9s
@@ -129,8 +131,10 @@ fn a_renewal_is_tried_once_more_before_its_lease_is_over() {
     assert_snapshot!(h.trace(), @"
     3.000s > #3 m0 keepalive lease=L1
     3.000s < #3 failed: connection lost: reset
+    3.000s > m0 redial
     7.410s > #4 m0 keepalive lease=L1
     7.410s < #4 failed: connection lost: reset
+    7.410s > m0 redial
     ");
 }
 

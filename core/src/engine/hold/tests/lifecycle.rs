@@ -111,10 +111,12 @@ fn a_shutdown_that_runs_out_hears_of_its_revokes() {
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.750s > #4 m0 revoke lease=L1
     3.000s > #3 cancel
+    3.000s > m0 redial
     3.100s > #5 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
     4.750s > #4 cancel
     4.850s > #6 m0 revoke lease=L1
     6.100s > #5 cancel
+    6.100s > m0 redial
     6.300s > #7 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
     7.000s > registration 1 gone: removal not confirmed in time
     7.850s > #6 cancel

@@ -38,6 +38,7 @@ fn a_refused_own_watch_is_made_again_and_its_key_is_read() {
     h.reply(5, read(9, Some(ours)));
     assert_snapshot!(h.trace(), @"
     0.000s < #3 watch @0 id=-1 created canceled
+    0.000s > m0 redial
     0.000s > #3 cancel
     0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
     0.100s > #5 m0 range /p/instances/web/a

@@ -66,6 +66,7 @@ fn a_refusal_in_strange_words_ends_no_registration() {
     }
     assert_snapshot!(outcome, @"
     0.000s < #3 failed: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
+    0.000s > m0 redial
     0.000s > registration 1 denied: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: InvalidArgument: etcdserver: something new
@@ -75,6 +76,7 @@ fn a_refusal_in_strange_words_ends_no_registration() {
     0.000s > registration 1 denied: etcdserver: mvcc: required revision has been compacted
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: not capable
+    0.000s > m0 redial
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     ");
 }

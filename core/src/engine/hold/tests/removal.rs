@@ -21,6 +21,7 @@ fn an_unanswered_publish_is_repeated_under_its_guard_and_taints_the_lease() {
     0.000s < #1 granted lease=L1 ttl=9s
     0.000s > #2 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     0.000s < #2 failed: connection lost: reset
+    0.000s > m0 redial
     0.100s > #3 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     1.000s < #3 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @5
     1.000s > registration 1 registered @5 lease=L1 sequence=1

@@ -47,6 +47,7 @@ fn creation_refused_is_another_operation_the_next_time() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection refused: 127.0.0.1:2379
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @9
     0.100s > update 1 propose on nothing
@@ -66,6 +67,7 @@ fn creation_unanswered_and_there() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=67B:0a942b0b@10/10
     0.100s > update 1 done @10
@@ -83,6 +85,7 @@ fn creation_unanswered_and_in_the_history() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=62B:46a831a0@11/13
     0.100s > #4 m0 watch K from 9 fragment
@@ -102,6 +105,7 @@ fn creation_unanswered_and_not_in_the_history() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13
     0.100s > #4 m0 watch K from 9 fragment
@@ -125,6 +129,7 @@ fn creation_unanswered_and_another_there() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=62B:46a831a0@11/11
     0.100s > #4 m0 watch K from 9 fragment
@@ -144,6 +149,7 @@ fn creation_unanswered_and_compacted() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13
     0.100s > #4 m0 watch K from 9 fragment

@@ -70,10 +70,13 @@ fn deadline_while_unanswered() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     3.000s > #2 cancel
+    3.000s > m1 redial
     3.100s > #3 m0 range K
     6.100s > #3 cancel
+    6.100s > m0 redial
     6.300s > #4 m1 range K
     9.300s > #4 cancel
+    9.300s > m1 redial
     9.700s > #5 m0 range K
     10.000s > #5 cancel
     10.000s > update 1 unknown: no answer in time
@@ -134,6 +137,7 @@ fn a_permanent_refusal_after_a_doubt() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: etcdserver: request timed out
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 failed: etcdserver: permission denied
     0.100s > update 1 unknown: etcdserver: permission denied

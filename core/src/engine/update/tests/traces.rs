@@ -65,6 +65,7 @@ fn reply_lost_but_applied() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=67B:0a942b0b@3/10
     0.100s > update 1 done @10
@@ -82,6 +83,7 @@ fn reply_lost_and_not_applied() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     3.000s > #2 cancel
+    3.000s > m1 redial
     3.100s > #3 m0 range K
     3.433s < #3 range @12 K=66B:a4a1067f@3/5
     3.433s > #4 m0 txn if mod(K)=5 then put K=67B:0a942b0b else range K
@@ -100,6 +102,7 @@ fn reply_lost_and_overtaken() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=69B:35fd8739@3/11
     0.100s > update 1 propose on Data(8B:5d1ad621)
@@ -120,6 +123,7 @@ fn the_same_attempt_again_shows_that_the_first_was_applied() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @9 K=66B:a4a1067f@3/5
     0.100s > #4 m0 txn if mod(K)=5 then put K=67B:0a942b0b else range K
@@ -138,10 +142,12 @@ fn a_sure_refusal_does_not_settle_the_attempt_before_it() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @9 K=66B:a4a1067f@3/5
     0.100s > #4 m0 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.100s < #4 failed: connection refused: 127.0.0.1:2379
+    0.100s > m0 redial
     0.300s > #5 m1 range K
     0.300s < #5 range @10 K=67B:0a942b0b@3/10
     0.300s > update 1 done @10
@@ -159,6 +165,7 @@ fn applied_and_written_over() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=68B:a83e5777@3/12
     0.100s > #4 m0 watch K from 5 fragment
@@ -181,6 +188,7 @@ fn deleted_and_recreated() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13 K=68B:a83e5777@12/13
     0.100s > #4 m0 watch K from 5 fragment
@@ -204,6 +212,7 @@ fn compacted_before_it_could_be_told() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @13
     0.100s > #4 m0 watch K from 5 fragment
@@ -228,6 +237,7 @@ fn a_silent_watch_is_opened_anew_on_another_member() {
     0.100s < #3 range @13
     0.100s > #4 m1 watch K from 5 fragment
     0.100s < #4 watch @4 created
+    3.100s > m1 redial
     3.100s > #4 cancel
     3.300s > #5 m0 range K
     3.300s < #5 range @13
@@ -249,6 +259,7 @@ fn without_room_for_an_id_other_bytes_are_not_ours() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=69B:35fd8739@3/10
     0.100s > update 1 propose on Data(8B:5d1ad621)
@@ -266,6 +277,7 @@ fn without_room_for_an_id_equal_bytes_may_be_anybodys() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=5 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.100s > #3 m0 range K
     0.100s < #3 range @12 K=67B:0a942b0b@3/10
     0.100s > update 1 unknown: connection lost: reset
@@ -280,6 +292,7 @@ fn without_room_for_an_id_a_creation_cannot_be_found() {
     0.000s < proposed 1 Data(6B:25647cc0)
     0.000s > #2 m1 txn if mod(K)=0 then put K=67B:0a942b0b else range K
     0.000s < #2 failed: connection lost: reset
+    0.000s > m1 redial
     0.000s > update 1 unknown: connection lost: reset
     ");
 }

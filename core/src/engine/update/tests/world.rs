@@ -200,7 +200,12 @@ impl World {
     }
 
     fn waits_for(&self, client: usize, attempt: AttemptId) -> bool {
-        self.clients[client].engine.wire.clone().answered(attempt, Reply::Authenticated).is_some()
+        self.clients[client]
+            .engine
+            .wire
+            .clone()
+            .answered(attempt, Reply::Authenticated, &Tuning::default())
+            .is_some()
     }
 
     /// A stream says its next thing, if it has any; its member catches up by one revision.

@@ -1,0 +1,137 @@
+//! One attempt in flight, and which answers fit it.
+
+use super::epoch::Then;
+use super::{DirectoryId, OpId};
+use crate::time::Time;
+use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError};
+
+/// Which machine waits for an attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) enum Owner {
+    Epoch,
+    Holds,
+    Mirror(DirectoryId),
+    Update(OpId),
+    Call(OpId),
+    /// The engine, for the list of members.
+    Members,
+    /// The wire itself, for a token.
+    Login,
+}
+
+/// An attempt that is neither answered nor given up.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Flight {
+    pub owner: Owner,
+    /// The number that its owner knows; another one than its own after it was sent anew.
+    pub known_as: AttemptId,
+    pub kind: Kind,
+    pub needs_leader: bool,
+    /// `None` for streams.
+    pub give_up_at: Option<Time>,
+    pub place: Place,
+    /// To send it anew, where a token may turn out to be old.
+    pub request: Option<Request>,
+    /// Of keys and values in it.
+    pub bytes: usize,
+    /// Whether anything of it has been delivered: a stream that spoke is not opened anew in secret.
+    pub spoke: bool,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) enum Place {
+    /// Not sent yet: it waits for a token.
+    Parked,
+    Sent(Sent),
+}
+
+/// What was so when an attempt was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) struct Sent {
+    pub member: MemberId,
+    pub at: Time,
+    pub then: Then,
+    /// Which token it carries: one more with each login.
+    pub login: u32,
+}
+
+impl Flight {
+    pub fn sent(&self) -> Option<Sent> {
+        match self.place {
+            Place::Parked => None,
+            Place::Sent(sent) => Some(sent),
+        }
+    }
+}
+
+/// Which answer fits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(crate) enum Kind {
+    Range,
+    Put,
+    Delete,
+    Txn,
+    Compact,
+    Grant,
+    Revoke,
+    KeepAlive,
+    TimeToLive,
+    Leases,
+    Watch,
+    Status,
+    Members,
+    Authenticate,
+}
+
+impl Kind {
+    pub fn of(request: &Request) -> Self {
+        match request {
+            Request::Range(_) => Self::Range,
+            Request::Put(_) => Self::Put,
+            Request::Delete(_) => Self::Delete,
+            Request::Txn(_) => Self::Txn,
+            Request::Compact(_) => Self::Compact,
+            Request::Grant(_) => Self::Grant,
+            Request::Revoke(_) => Self::Revoke,
+            Request::KeepAlive(_) => Self::KeepAlive,
+            Request::TimeToLive(_) => Self::TimeToLive,
+            Request::Leases => Self::Leases,
+            Request::Watch(_) | Request::OnWatch { .. } => Self::Watch,
+            Request::Status => Self::Status,
+            Request::Members => Self::Members,
+            Request::Authenticate => Self::Authenticate,
+        }
+    }
+
+    /// The reply, if it fits. A store that answers something else than it was asked is not to be
+    /// believed, but may have done what it was asked.
+    pub fn fitting(self, reply: Reply) -> Reply {
+        if self.fits(&reply) {
+            return reply;
+        }
+        let message = "the answer does not fit the request".to_owned();
+        Reply::Failed(StoreError::Other { code: Code::Internal, message })
+    }
+
+    fn fits(self, reply: &Reply) -> bool {
+        match reply {
+            Reply::Range(_) => self == Self::Range,
+            Reply::Put(_) => self == Self::Put,
+            Reply::Delete(_) => self == Self::Delete,
+            Reply::Txn(_) => self == Self::Txn,
+            Reply::Compact(_) => self == Self::Compact,
+            Reply::Grant(_) => self == Self::Grant,
+            Reply::Revoke(_) => self == Self::Revoke,
+            Reply::KeepAlive(_) => self == Self::KeepAlive,
+            Reply::TimeToLive(_) => self == Self::TimeToLive,
+            Reply::Leases(_) => self == Self::Leases,
+            Reply::Watch(_) => self == Self::Watch,
+            Reply::Status(_) => self == Self::Status,
+            Reply::Members(_) => self == Self::Members,
+            Reply::Authenticated => self == Self::Authenticate,
+            Reply::CredentialsChanged => false,
+            Reply::Failed(_) => true,
+        }
+    }
+}
