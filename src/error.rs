@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use portolan_core::engine::{CallError as Refusal, Gone};
 use portolan_core::instance::InstanceError;
-use portolan_core::layout::EncodeError;
+use portolan_core::layout::{EncodeError, EvictError as MarkError};
 use portolan_core::name::NameError;
 use portolan_core::waist::{Certainty, StoreError};
 
@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Busy,
     /// The store has no room left.
     NoSpace,
+    /// An operator took the instance out.
+    Evicted,
     /// The registry is shut down.
     Closed,
     /// The store refused for another reason.
@@ -120,6 +122,7 @@ impl RegistrationLost {
     pub fn kind(&self) -> ErrorKind {
         match self.gone {
             Gone::Rejected { .. } | Gone::Superseded { .. } => ErrorKind::Conflict,
+            Gone::Evicted { .. } => ErrorKind::Evicted,
             Gone::Refused { .. } => ErrorKind::Invalid,
             Gone::Unconfirmed => ErrorKind::Unknown,
             Gone::Deregistered => ErrorKind::Closed,
@@ -148,6 +151,28 @@ impl DeregisterError {
         match self {
             Self::Unconfirmed { .. } => ErrorKind::Unknown,
             Self::Ended(lost) => lost.kind(),
+        }
+    }
+}
+
+/// Why an instance was not taken out, or may not have been.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvictError {
+    /// The record cannot be marked; nothing was written.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// The store did not answer, or refused; or there is no such id.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl EvictError {
+    /// What sort of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Mark(_) => ErrorKind::Invalid,
+            Self::Call(error) => error.kind(),
         }
     }
 }

@@ -49,6 +49,7 @@ mod clock;
 mod directory;
 mod driver;
 mod error;
+mod evict;
 mod group;
 mod handles;
 #[cfg(feature = "memory")]
@@ -62,9 +63,10 @@ mod telemetry;
 pub use build::{BuildError, RegistryBuilder};
 pub use directory::{Changes, Difference, Directory, Snapshot};
 pub use error::{
-    CallError, DeregisterError, ErrorKind, GroupError, RegisterError, RegistrationLost,
+    CallError, DeregisterError, ErrorKind, EvictError, GroupError, RegisterError, RegistrationLost,
     Unavailable, UpdateError,
 };
+pub use evict::Eviction;
 pub use group::{Configuration, Group, Updated};
 #[cfg(feature = "memory")]
 pub use memory::Embedded;
@@ -79,7 +81,9 @@ pub use portolan_core::instance::{
     Builder as InstanceBuilder, Data, DataError, Endpoint, EndpointError, GroupConfig, Instance,
     InstanceError, LabelError, Stamp, State,
 };
-pub use portolan_core::layout::{BadRecord, EncodeError, Layout, RootError, Scope};
+pub use portolan_core::layout::{
+    BadRecord, EncodeError, EvictError as MarkError, Layout, RootError, Scope,
+};
 pub use portolan_core::map::Map;
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
 pub use portolan_core::time::Time;

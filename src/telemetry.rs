@@ -71,15 +71,17 @@ impl Telemetry {
                 "registered"
             ),
             RegistrationEvent::Lost { reason } => {
-                figures::lost(match reason {
-                    LossReason::LeaseLost => "lease",
-                    LossReason::Disturbed => "disturbed",
-                });
+                let (why, follows) = match reason {
+                    LossReason::LeaseLost => ("lease", "lost; it is being restored"),
+                    LossReason::Disturbed => ("disturbed", "lost; it is being restored"),
+                    LossReason::Evicted => ("evicted", "evicted; it is being removed"),
+                };
+                figures::lost(why);
                 tracing::warn!(
                     target: "portolan::registration",
                     registration = name,
                     ?reason,
-                    "lost; it is being restored"
+                    "{follows}"
                 );
             }
             RegistrationEvent::Denied { error } => tracing::error!(

@@ -105,6 +105,13 @@ pub enum Command {
     /// the registration ends and CMD goes on without; where there is no CMD, the status is 1.
     /// kill -9 leaves CMD running, and the record until its lease ends.
     Register(Register),
+    /// Take an instance out: its owner is asked to remove it
+    ///
+    /// Its record is marked as evicted and draining, so that nobody calls it any more. The owner
+    /// removes it and ends; if it is dead, the record goes with its lease. An owner that watches its
+    /// record obeys at once; one with more than 200 of them at its next audit, within 15 minutes. A
+    /// record without a lease has no owner and is deleted. Status 3 if there is no such instance.
+    Deregister(Deregister),
     /// All groups, with how many instances they have
     Groups,
     /// A group's instances; status 3 if there are none
@@ -185,6 +192,25 @@ pub struct Register {
     /// The program to run, with its arguments
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// What is taken out, and by whom.
+#[derive(Args, Debug)]
+pub struct Deregister {
+    /// The group: 1 to 63 letters, digits, '.', '_', '-'
+    #[arg(value_parser = GroupName::parse)]
+    pub group: GroupName,
+
+    /// The instance's id
+    pub id: String,
+
+    /// Delete the record, once, without asking; an owner that is alive restores it
+    #[arg(long)]
+    pub force: bool,
+
+    /// In whose name: up to 256 bytes that print [default: $USER, else "an operator"]
+    #[arg(long, value_name = "NAME", conflicts_with = "force")]
+    pub by: Option<String>,
 }
 
 /// What to do about somebody else's record.

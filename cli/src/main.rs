@@ -9,6 +9,7 @@
 //! | `fail` | why a command failed, and with which exit status |
 //! | `demo` | the main job as a story |
 //! | `register`, `child`, `probe`, `signals` | an instance is registered while a program runs |
+//! | `deregister` | an instance is taken out by somebody else |
 //! | `list`, `watch`, `show` | what is registered |
 //! | `config`, `pretty` | a group's configuration |
 
@@ -16,6 +17,7 @@ mod args;
 mod child;
 mod config;
 mod demo;
+mod deregister;
 mod fail;
 mod list;
 mod out;
@@ -67,6 +69,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         Command::Demo => demo::run(&store, out).await.map(|()| 0),
         Command::Register(args) => register::run(&store, args).await,
+        Command::Deregister(args) => deregister::run(&store, out, args).await.map(|()| 0),
         Command::Groups => list::groups(&store, out).await.map(|()| 0),
         Command::Instances { group } => list::instances(&store, out, &group).await.map(|()| 0),
         Command::Watch { group } => watch::run(&store, out, group).await.map(|()| 0),

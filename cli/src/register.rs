@@ -214,6 +214,7 @@ impl Keeper<'_> {
             RegistrationState::Lost { reason } => {
                 let why = match reason {
                     LossReason::LeaseLost => "its lease has ended, or may have",
+                    LossReason::Evicted => "an operator takes it out",
                     LossReason::Disturbed => "somebody took its record away",
                 };
                 // What comes of it is told next: it stands again, or somebody else's does.

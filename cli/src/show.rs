@@ -14,6 +14,9 @@ pub struct Found {
     group: String,
     id: String,
     state: State,
+    /// Who has asked its owner to remove it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evicted_by: Option<String>,
     endpoints: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     version: Option<String>,
@@ -45,6 +48,7 @@ impl Found {
             group: instance.group().to_owned(),
             id: instance.id().to_owned(),
             state: instance.state(),
+            evicted_by: instance.evicted_by().map(str::to_owned),
             endpoints: instance.endpoints().map(pairs).collect(),
             labels: instance.labels().map(pairs).collect(),
             version: instance.version_text().map(str::to_owned),
@@ -88,9 +92,13 @@ impl Row for Found {
             let pairs = map.iter().map(|(key, value)| format!("{key}={value}"));
             pairs.collect::<Vec<_>>().join(",")
         };
+        let state = match &self.evicted_by {
+            Some(by) => format!("{}, evicted by {by}", self.state),
+            None => self.state.to_string(),
+        };
         vec![
             self.id.clone(),
-            if self.suspect { format!("{} (suspect)", self.state) } else { self.state.to_string() },
+            if self.suspect { format!("{state} (suspect)") } else { state },
             pairs(&self.endpoints),
             self.version.clone().unwrap_or_default(),
             self.weight.map(|weight| weight.to_string()).unwrap_or_default(),

@@ -41,8 +41,8 @@ pub struct Tuning {
     pub probe_after: Duration,
     /// How long a probe, or the confirmation of a new watch, waits.
     pub probe_timeout: Duration,
-    /// How often a directory that is being followed is held against a whole list, at the longest;
-    /// drawn from two thirds of it to all.
+    /// How often a directory that is being followed is held against a whole list, and each own record
+    /// is read again, at the longest; drawn from two thirds of it to all.
     pub audit_every: Duration,
     /// Which directories are guarded against mass expiry.
     pub guard: Guard,
@@ -52,8 +52,11 @@ pub struct Tuning {
     pub batch_keys: u32,
     /// Bytes of keys and values in one batch at most; etcd takes 1.5 MiB (row E1).
     pub batch_bytes: u32,
-    /// Own keys that are watched at most.
+    /// Own keys that are watched at most. Leases with more are swept.
     pub own_watches: u32,
+    /// How often within its time to live a lease with unwatched keys is asked which keys it has; 0:
+    /// never.
+    pub sweeps_per_ttl: u32,
     /// How long a member that failed is left alone, the first time.
     pub quarantine_base: Duration,
     /// How long it is left alone at most, when it goes on failing.
@@ -91,6 +94,7 @@ impl Default for Tuning {
             batch_keys: 126,
             batch_bytes: 1 << 20,
             own_watches: 200,
+            sweeps_per_ttl: 1,
             quarantine_base: Duration::from_secs(1),
             quarantine_cap: Duration::from_secs(30),
             member_list_every: None,
@@ -161,6 +165,7 @@ impl Tuning {
             batch_keys,
             batch_bytes,
             own_watches: _,
+            sweeps_per_ttl,
             quarantine_base,
             quarantine_cap,
             member_list_every,
@@ -180,12 +185,13 @@ impl Tuning {
         time("healthy_after", healthy_after, Duration::ZERO..=DAY)?;
         time("probe_after", probe_after, MILLI..=DAY)?;
         time("probe_timeout", probe_timeout, MILLI..=HOUR)?;
+        time("audit_every", audit_every, Duration::from_secs(1)..=DAY)?;
+        number("sweeps_per_ttl", sweeps_per_ttl, 0..=100)?;
         time("quarantine_base", quarantine_base, MILLI..=HOUR)?;
         time("quarantine_cap", quarantine_cap, quarantine_base..=HOUR)?;
         if let Some(every) = member_list_every {
             time("member_list_every", every, Duration::from_secs(1)..=DAY)?;
         }
-        time("audit_every", audit_every, Duration::from_secs(1)..=DAY)?;
         time("guard_hold", guard_hold, Duration::from_secs(1)..=HOUR)?;
         number("max_keys_per_lease", max_keys_per_lease, 1..=u32::MAX)?;
         number("clock_error_permille", clock_error_permille, 0..=500)?;
@@ -241,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 26] = [
+        let changes: [fn(&mut Tuning); 27] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -252,10 +258,11 @@ mod tests {
             |tuning| tuning.healthy_after = Duration::MAX,
             |tuning| tuning.probe_after = Duration::ZERO,
             |tuning| tuning.probe_timeout = Duration::ZERO,
+            |tuning| tuning.audit_every = Duration::from_millis(999),
+            |tuning| tuning.sweeps_per_ttl = 101,
             |tuning| tuning.quarantine_base = Duration::ZERO,
             |tuning| tuning.quarantine_cap = Duration::from_millis(999),
             |tuning| tuning.member_list_every = Some(Duration::ZERO),
-            |tuning| tuning.audit_every = Duration::from_millis(999),
             |tuning| tuning.guard_hold = Duration::from_secs(3_601),
             |tuning| tuning.max_keys_per_lease = 0,
             |tuning| tuning.clock_error_permille = 501,
@@ -286,10 +293,11 @@ mod tests {
         healthy_after is 18446744073709551615.999999999s; allowed is 0ns to 86400s
         probe_after is 0ns; allowed is 1ms to 86400s
         probe_timeout is 0ns; allowed is 1ms to 3600s
+        audit_every is 999ms; allowed is 1s to 86400s
+        sweeps_per_ttl is 101; allowed is 0 to 100
         quarantine_base is 0ns; allowed is 1ms to 3600s
         quarantine_cap is 999ms; allowed is 1s to 3600s
         member_list_every is 0ns; allowed is 1s to 86400s
-        audit_every is 999ms; allowed is 1s to 86400s
         guard_hold is 3601s; allowed is 1s to 3600s
         max_keys_per_lease is 0; allowed is 1 or more
         clock_error_permille is 501; allowed is 0 to 500

@@ -16,6 +16,7 @@ fn help_of_each_command() {
     for command in [
         "demo",
         "register",
+        "deregister",
         "groups",
         "instances",
         "watch",

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod deregister;
 mod errors;
 mod help;
 mod kit;

@@ -140,7 +140,8 @@ pub enum RegistrationEvent {
         /// [`Command::Publish`](super::Command::Publish).
         sequence: u64,
     },
-    /// Its record is not, or may not be, in the store any more; it is being restored.
+    /// Its record is not, or may not be, in the store any more. It is being restored, unless the
+    /// reason says otherwise.
     Lost {
         /// Why.
         reason: LossReason,
@@ -164,6 +165,9 @@ pub enum RegistrationEvent {
 pub enum LossReason {
     /// Its lease ended at the store, or its time passed without a renewal.
     LeaseLost,
+    /// An operator has marked it as evicted. It is not restored but removed, and the registration
+    /// then ends as [`Gone::Evicted`].
+    Evicted,
     /// It was deleted, changed, or moved by somebody else; or the store is another one, or lost
     /// what it had.
     Disturbed,
@@ -185,6 +189,12 @@ pub enum Gone {
     Superseded {
         /// The lease of that record.
         by: Option<LeaseId>,
+    },
+    /// An operator had its record marked, and it was removed, confirmed: no late attempt can bring
+    /// it back.
+    Evicted {
+        /// The name that the operator gave.
+        by: String,
     },
     /// It cannot be written in this layout or within the store's limits; nothing was sent.
     Refused {

@@ -107,6 +107,7 @@ impl Display for Gone {
             Self::Unconfirmed => f.write_str("removal not confirmed in time"),
             Self::Rejected { by: lease } => by(f, "kept out", lease),
             Self::Superseded { by: lease } => by(f, "superseded", lease),
+            Self::Evicted { by } => write!(f, "evicted by {by}"),
             Self::Refused { reason } => write!(f, "refused: {reason}"),
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Plain {
     created_millis: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stamp: Option<Stamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    evicted_by: Option<String>,
     /// A JSON object as text, so that no digit is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unknown: Option<Unknown>,
@@ -55,6 +57,7 @@ impl Builder {
                 weight: None,
                 created_millis: None,
                 stamp: None,
+                evicted_by: None,
                 unknown: None,
             },
         }
@@ -113,6 +116,12 @@ impl Builder {
         self
     }
 
+    /// Sets who evicts it: that is for layouts to write, not for owners.
+    pub(super) fn evicted_by(mut self, by: Option<&str>) -> Self {
+        self.plain.evicted_by = by.map(str::to_owned);
+        self
+    }
+
     /// Checks all of it.
     ///
     /// # Errors
@@ -135,6 +144,7 @@ impl Plain {
             weight: instance.weight(),
             created_millis: instance.created_millis(),
             stamp: instance.stamp(),
+            evicted_by: instance.evicted_by().map(str::to_owned),
             unknown: instance.unknown().map(Unknown::checked),
         }
     }
@@ -155,6 +165,7 @@ impl Plain {
             weight: self.weight,
             created_millis: self.created_millis.unwrap_or_default(),
             stamp: self.stamp,
+            evicted_by: self.evicted_by.as_deref().map(Cow::Borrowed),
         }
         .pack()
     }

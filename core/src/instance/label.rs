@@ -17,6 +17,12 @@ pub enum LabelError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// Nothing, where something must be said.
+    #[error("value is empty; it takes 1 to {limit} bytes")]
+    Empty {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// Something that does not print.
     #[error("value has {found:?} at byte {at}; allowed is text of one line that prints")]
     BadChar {

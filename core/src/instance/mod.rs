@@ -33,14 +33,16 @@ pub(crate) use pack::{Pairs, Parts};
 /// same are equal.
 #[derive(Clone, Eq, PartialEq, Hash)]
 pub struct Instance {
-    /// Lines: the group, the id, the version, the unknown fields, then `name=address` for each
-    /// endpoint, then `key=value` for each label, both sorted. Nothing in it can hold a line's end.
+    /// Lines: the group, the id, the version, the unknown fields, who evicts it if
+    /// `evicted`, then `name=address` for each endpoint, then `key=value` for each label, both sorted. Nothing in it
+    /// can hold a line's end.
     text: Box<str>,
     created_millis: u64,
     stamp: Stamp,
     weight: Option<u16>,
     state: State,
     stamped: bool,
+    evicted: bool,
     endpoints: u8,
 }
 
@@ -133,7 +135,7 @@ impl Instance {
 
     /// All endpoints as names and addresses, sorted by name.
     pub fn endpoints(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs(self.lines()).take(usize::from(self.endpoints))
+        self.pairs().take(usize::from(self.endpoints))
     }
 
     /// The value of one label.
@@ -143,7 +145,7 @@ impl Instance {
 
     /// All labels as keys and values, sorted by key.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs(self.lines()).skip(usize::from(self.endpoints))
+        self.pairs().skip(usize::from(self.endpoints))
     }
 
     /// The version of the service.
@@ -178,6 +180,29 @@ impl Instance {
         Some(self.line(3)).filter(|text| !text.is_empty())
     }
 
+    /// Who has asked its owner to take it away, if anybody has; its state is then
+    /// [`State::Draining`].
+    pub fn evicted_by(&self) -> Option<&str> {
+        self.evicted.then(|| self.line(4))
+    }
+
+    /// The same, marked as evicted by somebody.
+    ///
+    /// # Errors
+    /// [`InstanceError::Evictor`]: that is no text of 1 to 256 bytes that prints.
+    pub(crate) fn evicted(&self, by: &str) -> Result<Self, InstanceError> {
+        self.edit().state(State::Draining).evicted_by(Some(by)).build()
+    }
+
+    /// The same without such a mark, in the state that it has: that is for others to put there.
+    #[must_use]
+    pub(crate) fn without_mark(self) -> Self {
+        if self.evicted_by().is_none() {
+            return self;
+        }
+        self.edit().evicted_by(None).build().expect("what is valid stays so without a mark")
+    }
+
     /// Whether all its endpoints may be published, for others to call.
     ///
     /// # Errors
@@ -191,6 +216,12 @@ impl Instance {
         Ok(())
     }
 
+    /// Endpoints and labels. Keys have no `=`.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.lines().skip(4 + usize::from(self.evicted));
+        lines.map(|line| line.split_once('=').unwrap_or((line, "")))
+    }
+
     fn lines(&self) -> Split<'_, char> {
         self.text.split('\n')
     }
@@ -198,11 +229,6 @@ impl Instance {
     fn line(&self, index: usize) -> &str {
         self.lines().nth(index).unwrap_or_default()
     }
-}
-
-/// What follows the four lines that every instance has. Keys have no `=`.
-fn pairs(lines: Split<'_, char>) -> impl Iterator<Item = (&str, &str)> {
-    lines.skip(4).map(|line| line.split_once('=').unwrap_or((line, "")))
 }
 
 impl State {
@@ -262,6 +288,7 @@ impl fmt::Debug for Instance {
             .field("weight", &self.weight)
             .field("created_millis", &self.created_millis())
             .field("stamp", &self.stamp())
+            .field("evicted_by", &self.evicted_by())
             .field("unknown_bytes", &self.line(3).len())
             .finish()
     }

@@ -6,7 +6,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{self, Host};
-use super::{EndpointError, Instance, LabelError, Stamp, State, Unknown, check_label};
+use super::{EndpointError, Instance, LABEL_LIMIT, LabelError, Stamp, State, Unknown, check_label};
 use crate::json::shortened;
 use crate::name::{EndpointName, LabelKey, NameError};
 
@@ -72,6 +72,12 @@ pub enum InstanceError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// Who evicts it.
+    #[error("evicted by: {error}")]
+    Evictor {
+        /// What is wrong with the name.
+        error: LabelError,
+    },
     /// A moment beyond what records can hold.
     #[error("created is {found} ms; the limit is {limit}")]
     Created {
@@ -107,6 +113,7 @@ pub(crate) struct Parts<'a> {
     pub weight: Option<u16>,
     pub created_millis: u64,
     pub stamp: Option<Stamp>,
+    pub evicted_by: Option<Cow<'a, str>>,
 }
 
 impl Parts<'_> {
@@ -131,6 +138,9 @@ impl Parts<'_> {
         if let Some(version) = &self.version {
             check_version(version)?;
         }
+        if let Some(by) = &self.evicted_by {
+            check_evictor(by)?;
+        }
         if self.created_millis > super::NUMBER_LIMIT {
             let (found, limit) = (self.created_millis, NUMBER_LIMIT);
             return Err(InstanceError::Created { found, limit });
@@ -142,6 +152,7 @@ impl Parts<'_> {
             weight: self.weight,
             state: self.state,
             stamped: self.stamp.is_some(),
+            evicted: self.evicted_by.is_some(),
             endpoints: u8::try_from(self.endpoints.len()).expect("at most 32 were let in"),
         })
     }
@@ -149,13 +160,19 @@ impl Parts<'_> {
     fn text(&self) -> Box<str> {
         let version = self.version.as_deref().unwrap_or_default();
         let unknown = self.unknown.as_ref().map_or("", Unknown::as_str);
+        let by = self.evicted_by.as_deref();
         let pairs = || self.endpoints.iter().chain(&self.labels);
-        let size = self.group.len() + self.id.len() + version.len() + unknown.len() + 3;
+        let size = self.group.len() + self.id.len() + version.len() + unknown.len();
+        let size = size + by.map_or(0, |by| by.len() + 1) + 3;
         let size = pairs().fold(size, |size, (key, value)| size + key.len() + value.len() + 2);
         // Of the very size, so that no byte is wasted.
         let mut text = String::with_capacity(size);
         for line in [self.group, "\n", self.id, "\n", version, "\n", unknown] {
             text.push_str(line);
+        }
+        if let Some(by) = by {
+            text.push('\n');
+            text.push_str(by);
         }
         for (key, value) in pairs() {
             for part in ["\n", key, "=", value] {
@@ -182,6 +199,13 @@ fn many(
         }
     }
     Ok(())
+}
+
+/// A name like a label's value, but not none.
+fn check_evictor(by: &str) -> Result<(), InstanceError> {
+    let checked =
+        if by.is_empty() { Err(LabelError::Empty { limit: LABEL_LIMIT }) } else { check_label(by) };
+    checked.map_err(|error| InstanceError::Evictor { error })
 }
 
 fn check_version(text: &str) -> Result<(), InstanceError> {

@@ -147,6 +147,30 @@ pub enum EncodeError {
     NoConfig,
 }
 
+/// Why a record cannot be marked as evicted.
+#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvictError {
+    /// The layout's records have no room for the mark.
+    #[error("the {layout} layout has no room for an eviction mark")]
+    NoRoom {
+        /// Which.
+        layout: String,
+    },
+    /// What stands there cannot be read, so it cannot be written back whole.
+    #[error("record is unreadable: {0}")]
+    Unreadable(BadRecord),
+    /// No instance's key.
+    #[error("record is no instance's")]
+    NoInstance,
+    /// Nobody can be called that.
+    #[error(transparent)]
+    By(InstanceError),
+    /// With the mark it would exceed the layout.
+    #[error(transparent)]
+    Encode(EncodeError),
+}
+
 /// A layout's root that cannot be.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]

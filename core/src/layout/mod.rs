@@ -20,7 +20,7 @@ pub use crate::instance::Stamp;
 use crate::instance::{GroupConfig, Instance};
 use crate::name::{GroupName, InstanceId, NameError};
 use crate::waist::{Key, KeyRange, Value};
-pub use error::{BadRecord, EncodeError, JsonKind, KeyFault, RootError};
+pub use error::{BadRecord, EncodeError, EvictError, JsonKind, KeyFault, RootError};
 pub use naming::{NAMING_ENDPOINT, Naming};
 pub use native::{DEFAULT_ROOT, Native};
 
@@ -234,6 +234,39 @@ impl Layout {
     pub fn stamp_of(&self, key: &Key, value: &Value) -> Option<Stamp> {
         match self.decode(key, value) {
             Decoded::Instance(instance) => instance.stamp(),
+            Decoded::Config(_) | Decoded::Ignored | Decoded::Bad(_) => None,
+        }
+    }
+
+    /// Whether instances' records have room for the word that their owner is to take them away.
+    pub const fn says_evicted(&self) -> bool {
+        match self {
+            Self::Native(_) => true,
+            Self::EtcdNaming(_) => false,
+        }
+    }
+
+    /// The value that marks an instance's record as evicted by somebody. It is to be put in the
+    /// record's place under a guard, on the lease that the record has: the owner then sees it and
+    /// removes the record. The mark's state is draining, so that readers that do not know it leave
+    /// the instance alone all the same. Everything else the record says stays.
+    ///
+    /// # Errors
+    /// [`EvictError`] says why the record cannot be marked; nothing is to be written then.
+    pub fn evict(&self, key: &Key, value: &Value, by: &str) -> Result<Value, EvictError> {
+        let marked = match self {
+            Self::Native(native) => native.evict(key, value, by),
+            Self::EtcdNaming(_) => Err(EvictError::NoRoom { layout: self.name().to_owned() }),
+        }?;
+        fits(&marked, INSTANCE_LIMIT).map_err(EvictError::Encode)?;
+        Ok(marked.value)
+    }
+
+    /// Whose registration an instance's record asks to take it away, and by whose wish; `None` if
+    /// it does not, or if it says nothing of its writer.
+    pub fn eviction_of(&self, key: &Key, value: &Value) -> Option<(Stamp, Box<str>)> {
+        match self.decode(key, value) {
+            Decoded::Instance(instance) => Some((instance.stamp()?, instance.evicted_by()?.into())),
             Decoded::Config(_) | Decoded::Ignored | Decoded::Bad(_) => None,
         }
     }

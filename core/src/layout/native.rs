@@ -8,7 +8,9 @@ use std::str;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadRecord, CONFIG_LIMIT, Decoded, EncodeError, INSTANCE_LIMIT, KeyFault, ROOT_LIMIT};
+use super::{
+    BadRecord, CONFIG_LIMIT, Decoded, EncodeError, EvictError, INSTANCE_LIMIT, KeyFault, ROOT_LIMIT,
+};
 use super::{RootError, Scope, Stamp, Written};
 use crate::instance::{GroupConfig, Instance};
 use crate::json::shortened;
@@ -105,7 +107,19 @@ impl Native {
         stamp: Stamp,
     ) -> Result<Written, EncodeError> {
         let key = self.instance_key(instance.group(), instance.id())?;
-        Ok(Written { key, value: write::instance(instance, stamp)? })
+        Ok(Written { key, value: write::instance(instance, Some(stamp))? })
+    }
+
+    /// The same record with the mark, under the stamp that it has, if any.
+    pub(super) fn evict(&self, key: &Key, value: &Value, by: &str) -> Result<Written, EvictError> {
+        let instance = match self.decode(key, value) {
+            Decoded::Instance(instance) => instance,
+            Decoded::Bad(bad) => return Err(EvictError::Unreadable(bad)),
+            Decoded::Config(_) | Decoded::Ignored => return Err(EvictError::NoInstance),
+        };
+        let marked = instance.evicted(by).map_err(EvictError::By)?;
+        let value = write::instance(&marked, marked.stamp()).map_err(EvictError::Encode)?;
+        Ok(Written { key: key.clone(), value })
     }
 
     pub(super) fn encode_config(
@@ -172,8 +186,19 @@ const INSTANCES: &str = "/instances/";
 const GROUPS: &str = "/groups/";
 
 /// What this version knows of an instance's record; the version comes first.
-const INSTANCE_FIELDS: &[&str] =
-    &["v", "group", "id", "state", "endpoints", "labels", "version", "weight", "created", "stamp"];
+const INSTANCE_FIELDS: &[&str] = &[
+    "v",
+    "group",
+    "id",
+    "state",
+    "endpoints",
+    "labels",
+    "version",
+    "weight",
+    "created",
+    "stamp",
+    "evicted",
+];
 
 /// What this version knows of a configuration's record; the version comes first.
 const CONFIG_FIELDS: &[&str] = &["v", "group", "data", "operation"];

@@ -284,7 +284,7 @@ impl Coverage {
             RegistrationEvent::Lost { reason } => {
                 self.mark(match reason {
                     LossReason::LeaseLost => Mark::LeaseLost,
-                    LossReason::Disturbed => Mark::RecordDisturbed,
+                    LossReason::Disturbed | LossReason::Evicted => Mark::RecordDisturbed,
                 });
                 if let Some((_, lost)) = self.known.stood.get_mut(&place) {
                     *lost = Some(*reason);
@@ -295,7 +295,10 @@ impl Coverage {
                 match gone {
                     Gone::Superseded { .. } => self.mark(Mark::Superseded),
                     Gone::Unconfirmed => self.mark(Mark::RemovalUnconfirmed),
-                    Gone::Deregistered | Gone::Rejected { .. } | Gone::Refused { .. } => {}
+                    Gone::Deregistered
+                    | Gone::Rejected { .. }
+                    | Gone::Evicted { .. }
+                    | Gone::Refused { .. } => {}
                 }
                 if stood && matches!(gone, Gone::Deregistered | Gone::Superseded { .. }) {
                     self.machine(Machine::Hold);

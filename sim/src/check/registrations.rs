@@ -86,7 +86,10 @@ impl Check for NoGhost {
 /// Whether an end promises that nothing of the registration comes back.
 fn is_final(gone: &Gone) -> bool {
     match gone {
-        Gone::Deregistered | Gone::Rejected { .. } | Gone::Superseded { .. } => true,
+        Gone::Deregistered
+        | Gone::Rejected { .. }
+        | Gone::Superseded { .. }
+        | Gone::Evicted { .. } => true,
         Gone::Unconfirmed | Gone::Refused { .. } => false,
     }
 }

@@ -8,6 +8,7 @@ use super::{Flight, Holds, Stage, Told};
 use crate::engine::cx::Cx;
 use crate::engine::wire::Owner;
 use crate::engine::{Conflict, Event, Gone, LossReason, RegistrationEvent};
+use crate::layout::Stamp;
 use crate::waist::{AttemptId, LeaseId, Reply, Request, StoreError, TimeToLive};
 
 impl Holds {
@@ -19,6 +20,10 @@ impl Holds {
         item: &Item,
         answer: Answer,
     ) {
+        let mark = match &answer {
+            Answer::Found(_, Some(kv)) => cx.layout.eviction_of(&kv.key, &kv.value),
+            Answer::Found(_, None) | Answer::Done(_) => None,
+        };
         let Some(slot) = self.slots.get_mut(&item.slot) else { return };
         slot.flight = None;
         slot.recheck = false;
@@ -54,6 +59,7 @@ impl Holds {
         let newer = slot.seen.is_none_or(|old| old.as_of <= seen.as_of);
         if newer || seen.as_of < item.known_to {
             slot.seen = Some(seen);
+            slot.evicted_by = meant(mark, self.run, item.slot);
         }
         if let Some(lease) = item.lease() {
             self.untainted(item.slot, lease);
@@ -121,14 +127,22 @@ impl Holds {
         slot.phase = Phase::Wanted;
         if record.lease.is_some() {
             slot.ours_created = Some(record.created);
+            // Not to be healed: whoever put it there may ask that, and it says draining already.
+            if let Some(by) = slot.evicted_by.take() {
+                self.end_because(cx, id.0, Gone::Evicted { by: by.into() });
+                return;
+            }
         }
         if slot.stands() {
             slot.told_hash = Some(record.value_hash);
             slot.backoff.worked(cx.now);
             let seen_at = slot.seen.map_or(record.modified, |seen| seen.as_of);
-            let key = slot.key.clone();
-            if self.closing.is_none() {
-                self.own.follow(cx, id, &key, seen_at);
+            let (key, lease) = (slot.key.clone(), record.lease);
+            if self.closing.is_none()
+                && !self.own.follow(cx, id, &key, seen_at)
+                && let Some(lease) = lease
+            {
+                self.sweep_later(cx, lease);
             }
         } else if record.lease.is_none() || !slot.wrote(record.value_hash) {
             self.disturbed(cx, id);
@@ -264,4 +278,11 @@ impl Holds {
             cx.event(Event::Registration { id, event });
         }
     }
+}
+
+/// By whose wish this very registration is to end. A mark that was meant for an earlier one, and
+/// came back with an old copy of the store, is healed like any other change.
+pub(super) fn meant(mark: Option<(Stamp, Box<str>)>, run: u64, slot: SlotId) -> Option<Box<str>> {
+    let (stamp, by) = mark?;
+    (stamp.run == run && stamp.registration == slot.0.0).then_some(by)
 }

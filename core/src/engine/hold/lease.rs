@@ -32,6 +32,8 @@ pub(super) struct Lease {
     /// The slots with an unanswered publish on it.
     pub tainting: BTreeSet<SlotId>,
     pub backoff: Backoff,
+    /// When it is asked which keys it has; `None`: all of them are watched.
+    pub sweep_at: Option<Time>,
     /// The timer that is set for it.
     pub timer: Option<Time>,
 }
@@ -74,6 +76,7 @@ impl Lease {
             leaving: BTreeSet::new(),
             tainting: BTreeSet::new(),
             backoff: Backoff::default(),
+            sweep_at: None,
             timer: None,
         }
     }
@@ -112,11 +115,12 @@ impl Lease {
     /// When something must be done about it.
     pub fn next_timeout(&self) -> Option<Time> {
         match &self.state {
-            LeaseState::Held { expires_at, renewal: Renewal::Due { at }, .. } => {
-                Some(*at.min(expires_at))
-            }
-            LeaseState::Held { expires_at, renewal: Renewal::Asked { .. }, .. } => {
-                Some(*expires_at)
+            LeaseState::Held { expires_at, renewal, .. } => {
+                let renewed_at = match renewal {
+                    Renewal::Due { at } => Some(*at),
+                    Renewal::Asked { .. } => None,
+                };
+                renewed_at.into_iter().chain(self.sweep_at).chain([*expires_at]).min()
             }
             LeaseState::Revoking(Revoking::Due { at }) => Some(*at),
             LeaseState::Granting { .. }

@@ -153,6 +153,7 @@ impl Holds {
 
     /// A lease's timer is due: it is over, to be renewed, or to be revoked.
     pub(super) fn lease_due(&mut self, cx: &mut Cx<'_>, id: LeaseId) {
+        self.sweep(cx, id);
         let Some(lease) = self.leases.get_mut(&id) else { return };
         lease.timer = None;
         match lease.state {
@@ -388,7 +389,7 @@ impl Holds {
         }
     }
 
-    fn set_lease_timer(&mut self, id: LeaseId) {
+    pub(super) fn set_lease_timer(&mut self, id: LeaseId) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         let next = lease.next_timeout();
         if next == lease.timer {

@@ -10,6 +10,7 @@ use super::slot::{Seen, SlotId, Standing};
 use crate::engine::cx::Cx;
 use crate::engine::retry::Backoff;
 use crate::engine::wire::Owner;
+use crate::layout::Stamp;
 use crate::time::Time;
 use crate::waist::{
     AttemptId, EventKind, Key, KeyEvent, KeyRange, Reply, Revision, Watch, WatchReply, WatchSay,
@@ -51,18 +52,26 @@ struct Watched {
 /// What the watch brought.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Sighting {
-    /// This is how the key stands.
-    Seen(SlotId, Seen),
+    /// This is how the key stands, and what eviction mark it carries.
+    Seen(SlotId, Seen, Option<(Stamp, Box<str>)>),
     /// It cannot tell how the key stands; read it.
     Blind(SlotId),
 }
 
 impl OwnWatch {
+    /// Whether a slot's key is followed.
+    pub fn follows(&self, slot: SlotId) -> bool {
+        self.ids.contains_key(&slot)
+    }
+
     /// Follows `key`, which is known up to `seen`, unless it is followed already or there are too
-    /// many.
-    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, seen: Revision) {
-        if self.ids.contains_key(&slot) || self.ids.len() >= cx.tuning.own_watches as usize {
-            return;
+    /// many. Whether it is followed now.
+    pub fn follow(&mut self, cx: &mut Cx<'_>, slot: SlotId, key: &Key, seen: Revision) -> bool {
+        if self.follows(slot) {
+            return true;
+        }
+        if self.ids.len() >= cx.tuning.own_watches as usize {
+            return false;
         }
         self.last_id += 1;
         let id = self.last_id;
@@ -75,6 +84,7 @@ impl OwnWatch {
         } else if self.retry_at.is_none() {
             self.open(cx);
         }
+        true
     }
 
     /// Stops following a slot's key.
@@ -165,7 +175,8 @@ impl OwnWatch {
             EventKind::Put => Some(Standing::of(&last.kv)),
             EventKind::Delete => None,
         };
-        vec![Sighting::Seen(slot, Seen { as_of, record })]
+        let mark = cx.layout.eviction_of(&last.kv.key, &last.kv.value);
+        vec![Sighting::Seen(slot, Seen { as_of, record }, mark)]
     }
 
     #[must_use]

@@ -30,6 +30,8 @@ pub(super) struct Slot {
     pub lease: Option<LeaseId>,
     /// What the store last said of the key; `None`: nothing yet.
     pub seen: Option<Seen>,
+    /// Who evicts this registration, if what was last seen is its record with such a mark.
+    pub evicted_by: Option<Box<str>>,
     /// The create revision of our own record, when it was last seen in the store.
     pub ours_created: Option<Revision>,
     /// The batch it is in.
@@ -151,6 +153,7 @@ impl Slot {
             phase: Phase::Wanted,
             lease: None,
             seen: None,
+            evicted_by: None,
             ours_created: None,
             flight: None,
             taints: Vec::new(),
@@ -207,6 +210,7 @@ impl Slot {
     /// revisions that publishes were guarded with may come again.
     pub fn new_epoch(&mut self) {
         self.seen = None;
+        self.evicted_by = None;
         self.told_hash = None;
         self.recheck = false;
         // A foreign record is not above ours, since ours was in another history; whoever wrote it

@@ -1,6 +1,6 @@
-//! Reads an instance's record that is to the byte as `write` writes it, without unknown fields and
-//! escapes, in less than half the time that `read` takes. Nearly all records are so, and most of the
-//! time that a directory's first list takes on our side goes into them.
+//! Reads an instance's record that is to the byte as `write` writes it, without unknown fields,
+//! eviction mark and escapes, in less than half the time that `read` takes. Nearly all records are
+//! so, and most of the time that a directory's first list takes on our side goes into them.
 //!
 //! It gives up at whatever it does not expect; `read` then says what is the matter. A test holds
 //! the two to the same results.

@@ -24,6 +24,7 @@ pub(super) fn instance(group: &str, id: &str, value: &[u8]) -> Result<Instance, 
                 "weight" => parts.weight = Some(fields.weight()?),
                 "created" => parts.created_millis = fields.number(name, NUMBER_LIMIT)?,
                 "stamp" => parts.stamp = Some(fields.stamp()?),
+                "evicted" => parts.evicted_by = Some(fields.evicted()?),
                 _ => unreachable!("all known fields are listed here"),
             }
         }
@@ -256,6 +257,24 @@ impl<'a> Fields<'a> {
                 .ok_or_else(|| missing("stamp.registration", "a whole number"))?,
             sequence: sequence.ok_or_else(|| missing("stamp.sequence", "a whole number"))?,
         })
+    }
+
+    /// Who evicts it. Like the stamp it is its writer's alone.
+    fn evicted(&mut self) -> Result<Cow<'a, str>, BadRecord> {
+        if self.reader.kind()? != Kind::Object {
+            return Err(self.wrong("evicted", "an object"));
+        }
+        self.reader.object()?;
+        let (mut by, mut first) = (None, true);
+        while let Some(name) = self.reader.key(&mut first)? {
+            if name != "by" {
+                self.reader.value()?;
+            } else if by.replace(self.text("evicted.by")?).is_some() {
+                return Err(duplicate(self.reader.at(), &name).into());
+            }
+        }
+        let (field, takes) = ("evicted.by".to_owned(), "text".to_owned());
+        by.ok_or(BadRecord::Missing { field, takes })
     }
 
     /// The error about the value that comes next.

@@ -9,7 +9,7 @@ use crate::json::{Json, Style, shortened, write_text};
 use crate::layout::EncodeError;
 use crate::waist::Value;
 
-pub(super) fn instance(instance: &Instance, stamp: Stamp) -> Result<Value, EncodeError> {
+pub(super) fn instance(instance: &Instance, stamp: Option<Stamp>) -> Result<Value, EncodeError> {
     let mut out = Record::begin();
     out.text("group", instance.group());
     out.text("id", instance.id());
@@ -25,13 +25,12 @@ pub(super) fn instance(instance: &Instance, stamp: Stamp) -> Result<Value, Encod
     if let Some(created) = instance.created_millis() {
         out.number("created", created)?;
     }
-    let Stamp { run, registration, sequence } = stamp;
-    for (field, found) in [("stamp.registration", registration), ("stamp.sequence", sequence)] {
-        check_number(field, found)?;
+    if let Some(stamp) = stamp {
+        out.stamp(stamp)?;
     }
-    out.name("stamp");
-    write!(out.0, r#"{{"run":"{run:016x}","registration":{registration},"sequence":{sequence}}}"#)
-        .expect(FITS);
+    if let Some(by) = instance.evicted_by() {
+        out.texts("evicted", [("by", by)].into_iter());
+    }
     out.unknown(instance.unknown(), INSTANCE_FIELDS)?;
     Ok(out.end())
 }
@@ -87,6 +86,20 @@ impl Record {
         check_number(name, number)?;
         self.name(name);
         write!(self.0, "{number}").expect(FITS);
+        Ok(())
+    }
+
+    fn stamp(&mut self, stamp: Stamp) -> Result<(), EncodeError> {
+        let Stamp { run, registration, sequence } = stamp;
+        for (field, found) in [("stamp.registration", registration), ("stamp.sequence", sequence)] {
+            check_number(field, found)?;
+        }
+        self.name("stamp");
+        write!(
+            self.0,
+            r#"{{"run":"{run:016x}","registration":{registration},"sequence":{sequence}}}"#
+        )
+        .expect(FITS);
         Ok(())
     }
 

@@ -58,7 +58,9 @@ fn native_unknown_fields_stay() {
     let value = golden!("native-instance-unknown");
     let read = instance(&layout, key, value);
     assert_eq!(read.endpoint("http"), Some("w1.example:80"));
-    assert_eq!(read.unknown(), Some(r#"{"evicted":{"by":"ops"},"load":0.250,"zones":[1,2,3]}"#));
+    assert_eq!(read.unknown(), Some(r#"{"load":0.250,"zones":[1,2,3]}"#));
+    // Which the first version did not know, and kept.
+    assert_eq!(read.evicted_by(), Some("ops"));
     let stamp = Stamp { run: u64::MAX, registration: (1 << 53) - 1, sequence: 1 };
     assert_eq!(read.stamp(), Some(stamp));
     let ready = read.with_state(State::Ready).edit().label("zone", "a").build().expect("fine");
@@ -67,6 +69,40 @@ fn native_unknown_fields_stay() {
         .replace("draining", "ready")
         .replace(r#","stamp""#, r#","labels":{"zone":"a"},"stamp""#);
     assert_eq!(written.value, Value::from(expected));
+}
+
+/// An operator's mark: all else stays, the owner's stamp included, and nobody calls it any more.
+#[test]
+fn native_eviction_marks_are_read_and_written() {
+    let layout = Layout::default();
+    let key = Key::from("/portolan/instances/web/w1");
+    let value = Value::from(golden!("native-instance-evicted"));
+    let read = instance(&layout, "/portolan/instances/web/w1", golden!("native-instance-evicted"));
+    assert_eq!((read.evicted_by(), read.state()), (Some(r#"ops at "desk 3""#), State::Draining));
+    let written = Written { key: key.clone(), value: value.clone() };
+    assert_eq!(layout.encode_instance(&read, STAMP), Ok(vec![written]));
+    let by = (STAMP, Box::from(r#"ops at "desk 3""#));
+    assert_eq!(layout.eviction_of(&key, &value), Some(by));
+
+    let owned = read.clone().without_mark().with_state(State::Ready);
+    let owned = layout.encode_instance(&owned, STAMP).expect("fits").remove(0);
+    assert_eq!(layout.eviction_of(&key, &owned.value), None);
+    assert_eq!(layout.evict(&key, &owned.value, r#"ops at "desk 3""#), Ok(value.clone()));
+    // One mark takes the place of another.
+    assert_eq!(
+        layout.evict(&key, &value, "me").map(|value| layout.evict(
+            &key,
+            &value,
+            r#"ops at "desk 3""#
+        )),
+        Ok(Ok(value))
+    );
+
+    // By hand, and by a newer version.
+    let by_hand = layout.evict(&key, &r#"{"v":1,"weight":2,"y":0.50}"#.into(), "me").expect("fits");
+    let expected = r#"{"v":1,"group":"web","id":"w1","state":"draining","weight":2,"evicted":{"by":"me"},"y":0.50}"#;
+    assert_eq!(by_hand, Value::from(expected));
+    assert_eq!(layout.eviction_of(&key, &by_hand), None, "nobody's registration");
 }
 
 #[test]

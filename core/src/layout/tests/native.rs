@@ -105,6 +105,18 @@ fn bad_instances_say_why() {
             "created is \"2024-12-30T06:58:34.123456789Z and then..; it takes a whole number up to \
              9007199254740991",
         ),
+        (r#"{"v":1,"evicted":"ops"}"#, "evicted is \"ops\"; it takes an object"),
+        (r#"{"v":1,"evicted":{"why":1}}"#, "evicted.by is missing; it takes text"),
+        (r#"{"v":1,"evicted":{"by":1}}"#, "evicted.by is 1; it takes text"),
+        (r#"{"v":1,"evicted":{"by":""}}"#, "evicted by: value is empty; it takes 1 to 256 bytes"),
+        (
+            r#"{"v":1,"evicted":{"by":"a\nb"}}"#,
+            "evicted by: value has '\\n' at byte 1; allowed is text of one line that prints",
+        ),
+        (
+            r#"{"v":1,"evicted":{"by":"a","by":"b"}}"#,
+            "record is not JSON: byte 35: an object has the key \"by\" twice",
+        ),
         (r#"{"v":1,"stamp":1}"#, "stamp is 1; it takes an object"),
         (r#"{"v":1,"stamp":{}}"#, "stamp.run is missing; it takes hexadecimal digits"),
         (
@@ -275,4 +287,37 @@ fn the_fast_reader_gives_up() {
         assert_eq!(fast, None, "{other}");
         whole.expect_err(&other);
     }
+}
+
+#[test]
+fn what_cannot_be_marked_as_evicted_says_why() {
+    let native = Layout::default();
+    let key = Key::from("/portolan/instances/web/w1");
+    let of_256 = "x".repeat(256);
+    let of_257 = "x".repeat(257);
+    let cases = [
+        (&native, "{}", "ops", "record is unreadable: v is missing; it takes 1"),
+        (&native, r#"{"v":1}"#, "", "evicted by: value is empty; it takes 1 to 256 bytes"),
+        (&native, r#"{"v":1}"#, &of_257, "evicted by: value has 257 bytes; the limit is 256"),
+        (
+            &fleet(),
+            r#"{"Addr":"a:1"}"#,
+            "ops",
+            "the etcd-naming layout has no room for an eviction mark",
+        ),
+    ];
+    for (layout, value, by, expected) in cases {
+        let error = layout.evict(&key, &value.into(), by).expect_err(expected);
+        assert_eq!(error.to_string(), expected);
+    }
+    let config = Key::from("/portolan/groups/web");
+    let error = native.evict(&config, &r#"{"v":1,"data":1}"#.into(), "ops");
+    assert_eq!(error, Err(EvictError::NoInstance));
+    assert!(native.evict(&key, &r#"{"v":1}"#.into(), &of_256).is_ok());
+    // One byte too many.
+    let room = INSTANCE_LIMIT - r#"{"v":1,"x":""}"#.len();
+    let full = format!(r#"{{"v":1,"x":"{}"}}"#, "y".repeat(room));
+    let error = native.evict(&key, &full.into(), "ops").expect_err("too large");
+    let reason = "record has 131138 bytes; the limit is 131072";
+    assert_eq!(error.to_string(), reason);
 }

@@ -1,0 +1,185 @@
+//! Another store, or one that has lost what it had.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+/// A store restored to before the publish, with the lease: the watch would wait for a revision to
+/// come, and the lease is renewed as ever.
+#[test]
+fn a_restored_store_gets_all_anew_on_new_leases() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5)).trace();
+    h.reply(3, gave_up()).wait(1).reply(4, created(2));
+    let early = own(&h, 2, 2, h.leases[0]);
+    h.reply(5, read(2, Some(early.clone())));
+    h.revision = Revision(2);
+    h.grant(6).wait(1).reply(7, found(2, Some(early))).reply(8, put(3));
+    h.reply(10, Reply::Revoke(RevokeReply { header: header(3) }));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
+    0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
+    1.000s < #4 watch @2 id=1 created
+    1.000s > #5 m0 range /p/instances/web/a
+    1.000s < #5 range @2 /p/instances/web/a=146B:1a5ed297@2/2~L1
+    1.000s > #4 cancel
+    1.000s > registration 1 lost Disturbed
+    1.000s > #6 m0 grant lease=L2 ttl=9s
+    1.000s < #6 granted lease=L2 ttl=9s
+    1.100s > #7 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    2.000s < #7 else /p/instances/web/a=146B:1a5ed297@2/2~L1 @2
+    2.000s > #8 m0 txn if mod(/p/instances/web/a)=2 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    2.000s < #8 then put @3
+    2.000s > #9 m0 watch /p/instances/web/a from 3 id=2 fragment
+    2.000s > registration 1 registered @3 lease=L2 sequence=1
+    2.000s > #10 m0 revoke lease=L1
+    2.000s < #10 revoked @3
+    ");
+}
+
+#[test]
+fn a_renewal_tells_of_a_restored_store_too() {
+    let mut h = Harness::registered();
+    h.wait(3);
+    let lease = h.leases[0];
+    h.reply(3, kept_at(lease, header(2))).reply(4, read(2, None));
+    h.revision = Revision(2);
+    h.grant(5).reply(6, put(3));
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 kept alive lease=L1 ttl=9s
+    3.000s > #4 m0 range /p/instances/web/a
+    3.000s < #4 range @2
+    3.000s > registration 1 lost Disturbed
+    3.000s > #5 m0 grant lease=L2 ttl=9s
+    3.000s < #5 granted lease=L2 ttl=9s
+    3.000s > #6 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    3.000s < #6 then put @3
+    3.000s > registration 1 registered @3 lease=L2 sequence=1
+    3.000s > #7 m0 revoke lease=L1
+    ");
+}
+
+#[test]
+fn a_member_that_lags_is_no_other_store() {
+    let mut h = Harness::registered();
+    h.wait(3);
+    let lease = h.leases[0];
+    h.reply(3, kept_at(lease, header(2))).reply(4, read(5, None));
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 kept alive lease=L1 ttl=9s
+    3.000s > #4 m0 range /p/instances/web/a
+    3.000s < #4 range @5
+    ");
+}
+
+#[test]
+fn another_cluster_or_a_younger_term_is_another_store() {
+    let mut outcome = String::new();
+    for (cluster_id, raft_term) in [(1, 3), (2, 3), (1, 2), (1, 4)] {
+        let mut h = Harness::new();
+        let stand = |revision: i64, cluster_id: u64, raft_term: u64| Header {
+            cluster_id,
+            raft_term,
+            ..header(revision)
+        };
+        h.register(1, "a", Conflict::Replace);
+        let lease = h.leases[0];
+        let ttl_secs = TTL as i64;
+        h.reply(1, Reply::Grant(GrantReply { header: stand(4, 1, 3), lease, ttl_secs }));
+        let responses = vec![OpReply::Put(PutReply::default())];
+        h.reply(2, Reply::Txn(TxnReply { header: stand(5, 1, 3), succeeded: true, responses }));
+        h.wait(3).reply(3, kept_at(lease, stand(9, cluster_id, raft_term))).trace();
+        let header = stand(9, cluster_id, raft_term);
+        h.reply(4, Reply::Range(RangeReply { header, ..RangeReply::default() }));
+        outcome += &format!("cluster {cluster_id} term {raft_term}\n{}", h.trace());
+    }
+    assert_snapshot!(outcome, @"
+    cluster 1 term 3
+    3.000s < #4 range @9
+    cluster 2 term 3
+    3.000s < #4 range @9
+    3.000s > registration 1 lost Disturbed
+    3.000s > #5 m0 grant lease=L2 ttl=9s
+    cluster 1 term 2
+    3.000s < #4 range @9
+    3.000s > registration 1 lost Disturbed
+    3.000s > #5 m0 grant lease=L2 ttl=9s
+    cluster 1 term 4
+    3.000s < #4 range @9
+    ");
+}
+
+/// In a store that has overtaken all that was known of the former one, no header tells.
+#[test]
+fn own_keys_are_read_after_their_watch_was_lost() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5)).trace();
+    h.reply(3, gave_up()).wait(1).reply(4, created(50)).wait(1).reply(5, read(50, None)).wait(1);
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 failed: connection lost: reset
+    0.000s > m0 redial
+    0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
+    1.000s < #4 watch @50 id=1 created
+    1.100s > #5 m0 range /p/instances/web/a
+    2.000s < #5 range @50
+    2.000s > registration 1 lost Disturbed
+    2.200s > #6 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    3.000s > #7 m0 keepalive lease=L1
+    ");
+}
+
+/// What a process has removed may stand again.
+#[test]
+fn a_removal_that_waits_for_its_lease_begins_anew_in_another_epoch() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, gave_up()).wait(1);
+    let ours = own(&h, 5, 5, h.leases[0]);
+    h.reply(3, found(5, Some(ours.clone()))).deregister(1).reply(4, put(6)).trace();
+    h.reply(5, deleted(7));
+    h.command(Command::Call {
+        id: crate::engine::OpId(9),
+        request: Request::Range(crate::waist::Range::of(KeyRange::one(Key::from("x")))),
+        within: Duration::from_secs(5),
+    });
+    h.reply(7, read(5, None)).reply(8, read(5, Some(ours.clone())));
+    h.reply(9, read(5, Some(ours))).reply(10, deleted(6));
+    h.reply(6, Reply::Failed(StoreError::LeaseNotFound));
+    assert_snapshot!(h.trace(), @"
+    1.000s < #5 then deleted 1 @7
+    1.000s < call 9 range x within 5s
+    1.000s > #7 m0 range x
+    1.000s < #7 range @5
+    1.000s > call 9 range @5
+    1.000s > #8 m0 range /p/instances/web/a
+    1.000s < #8 range @5 /p/instances/web/a=146B:1a5ed297@5/5~L1
+    1.000s > #9 m0 range /p/instances/web/a
+    1.000s < #9 range @5 /p/instances/web/a=146B:1a5ed297@5/5~L1
+    1.000s > #10 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s < #10 then deleted 1 @6
+    1.000s < #6 failed: etcdserver: requested lease not found
+    1.000s > registration 1 gone: deregistered
+    ");
+}
+
+#[test]
+fn an_update_in_doubt_stays_so_in_another_epoch() {
+    let mut h = Harness::registered();
+    let (id, within) = (crate::engine::OpId(9), Duration::from_secs(20));
+    let group = GroupName::parse("web").expect("a name");
+    h.command(Command::Update { id, group, within }).reply(3, read(5, None));
+    let proposal = crate::engine::Proposal::Write(crate::instance::Data::parse("1").expect("JSON"));
+    h.command(Command::Proposed { id, proposal }).wait(3).trace();
+    let lease = h.leases[0];
+    h.reply(5, kept_at(lease, header(2))).reply(6, read(2, None));
+    assert_snapshot!(h.trace(), @"
+    3.000s < #5 kept alive lease=L1 ttl=9s
+    3.000s > #6 m0 range /p/instances/web/a
+    3.000s < #6 range @2
+    3.000s > registration 1 lost Disturbed
+    3.000s > update 9 unknown: no answer in time
+    3.000s > #7 m0 grant lease=L2 ttl=9s
+    ");
+}

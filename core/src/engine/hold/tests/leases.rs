@@ -1,0 +1,157 @@
+//! Grants, renewals and losses of leases.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn a_lease_that_the_store_lost_is_granted_anew_under_another_id() {
+    let mut h = Harness::registered();
+    h.wait(3);
+    let lease = h.leases[0];
+    h.reply(3, kept(lease, 0)).grant(4).reply(5, put(9));
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 kept alive lease=L1 ttl=0s
+    3.000s > registration 1 lost LeaseLost
+    3.000s > #4 m0 grant lease=L2 ttl=9s
+    3.000s < #4 granted lease=L2 ttl=9s
+    3.000s > #5 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    3.000s < #5 then put @9
+    3.000s > registration 1 registered @9 lease=L2 sequence=1
+    ");
+}
+
+#[test]
+fn a_lease_counts_from_when_it_was_asked_for() {
+    let mut h = Harness::registered();
+    h.wait(TTL + 1);
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    6.000s > #3 cancel
+    6.000s > m0 redial
+    6.100s > #4 m0 keepalive lease=L1
+    8.910s > #4 cancel
+    8.910s > registration 1 lost LeaseLost
+    8.910s > #5 m0 grant lease=L2 ttl=9s
+    ");
+}
+
+#[test]
+fn a_process_that_slept_says_lost_first() {
+    let mut h = Harness::registered();
+    h.sleep(TTL + 1).input(Input::Tick);
+    let trace = h.trace();
+    let first = trace.lines().next().expect("something was said");
+    assert!(first.ends_with("registration 1 lost LeaseLost"), "{trace}");
+    assert!(!trace.contains("keepalive"), "{trace}");
+}
+
+#[test]
+fn an_unanswered_grant_is_never_used() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    let first = h.leases[0];
+    h.wait(4).reply(1, granted(first)).grant(2).reply(3, put(5));
+    assert_snapshot!(h.trace(), @"
+    0.000s < register 1 web/a ready Replace
+    0.000s > #1 m0 grant lease=L1 ttl=9s
+    3.000s > #1 cancel
+    3.000s > m0 redial
+    3.100s > #2 m0 grant lease=L2 ttl=9s
+    4.000s < #1 granted lease=L1 ttl=9s
+    4.000s < #2 granted lease=L2 ttl=9s
+    4.000s > #3 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    4.000s < #3 then put @5
+    4.000s > registration 1 registered @5 lease=L2 sequence=1
+    ");
+}
+
+/// A store that grants leases, renews them, and finds none when something is put: the first loss is
+/// healed at once, the next ones after pauses.
+#[test]
+fn leases_that_are_gone_when_they_are_used_do_not_make_it_spin() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    let minute = Time::from_secs(60);
+    let mut grants = Vec::new();
+    while h.now < minute && grants.len() < 100 {
+        for (attempt, request) in std::mem::take(&mut h.asked) {
+            let reply = if let Request::Grant(grant) = request {
+                grants.push(h.now);
+                granted(grant.lease.expect("its own id"))
+            } else if let Request::KeepAlive(keep) = request {
+                kept(keep.lease, TTL.cast_signed())
+            } else {
+                Reply::Failed(StoreError::LeaseNotFound)
+            };
+            h.reply(attempt.0, reply);
+        }
+        if h.asked.is_empty() {
+            h.now = h.engine.poll_timeout().unwrap_or(minute);
+            h.input(Input::Tick);
+        }
+    }
+    assert_eq!(grants[..2], [Time::ZERO; 2]);
+    // With pauses from 0.1 s up to 5 s.
+    assert!((10..=20).contains(&grants.len()), "{} grants in a minute: {grants:?}", grants.len());
+}
+
+#[test]
+fn refusals_of_others_cost_no_lease_its_renewal() {
+    let mut h = Harness::tuned(|tuning| tuning.jitter_percent = 90);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5));
+    let mut renewals = 0;
+    for id in 2..900 {
+        h.register(id, &format!("b{id}"), Conflict::Replace);
+    }
+    h.trace();
+    play(&mut h, 2, Time::from_secs(60), |request| {
+        let Request::KeepAlive(keep) = request else {
+            return Some(Reply::Failed(StoreError::PermissionDenied));
+        };
+        renewals += 1;
+        let fails = renewals % 5 == 0;
+        Some(if fails { gave_up() } else { kept(keep.lease, TTL as i64) })
+    });
+    let told: Vec<_> = h.trace.lines().filter(|line| line.contains("registration 1 ")).collect();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[test]
+fn a_renewal_is_tried_once_more_before_its_lease_is_over() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.backoff_base = Duration::from_secs(5);
+        tuning.backoff_cap = Duration::from_secs(10);
+    });
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    play(&mut h, 2, Time::from_secs(8), |request| {
+        matches!(request, Request::KeepAlive(_)).then(gave_up)
+    });
+    assert_snapshot!(h.trace(), @"
+    3.000s > #3 m0 keepalive lease=L1
+    3.000s < #3 failed: connection lost: reset
+    3.000s > m0 redial
+    7.410s > #4 m0 keepalive lease=L1
+    7.410s < #4 failed: connection lost: reset
+    7.410s > m0 redial
+    ");
+}
+
+/// Ten leases for ten thousand, each renewed three times in its time, on whatever moments.
+#[test]
+fn ten_thousand_registrations_take_few_renewals() {
+    const REGISTRATIONS: u64 = 10_000;
+    let mut h = Harness::new();
+    let mut store = super::store::Store { revision: 1, ..Default::default() };
+    for id in 1..=REGISTRATIONS {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| store.answer(request));
+    assert_eq!(store.keys.len() as u64, REGISTRATIONS);
+    assert_eq!(store.leases.len(), 10, "1,000 keys each");
+    let asked = h.play(10 * TTL, |request| store.answer(request));
+    let renewals = asked.iter().filter(|(_, asked)| matches!(asked, Request::KeepAlive(_)));
+    assert_eq!(renewals.count(), 10 * 10 * 3, "leases, times to live, renewals in each");
+    assert_eq!(asked.len(), 10 * 10 * 3, "and nothing else");
+}

@@ -1,0 +1,59 @@
+//! The watch of own keys.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn own_keys_are_watched_and_healed() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    let created = WatchReply { watch_id: 1, created: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(created.clone()));
+    let kv = KeyValue {
+        key: Key::from("/p/instances/web/a"),
+        mod_revision: Revision(6),
+        ..KeyValue::default()
+    };
+    let event = KeyEvent { kind: crate::waist::EventKind::Delete, kv, prev: None };
+    h.reply(3, Reply::Watch(WatchReply { created: false, events: vec![event], ..created }));
+    h.wait(1);
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 watch @0 id=1 created
+    0.000s < #3 watch @0 id=1 -/p/instances/web/a@6
+    0.000s > registration 1 lost Disturbed
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    ");
+}
+
+/// A store that refuses the watch of one key answers with number -1 (rows W4, W5).
+#[test]
+fn a_refused_own_watch_is_made_again_and_its_key_is_read() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    let refused =
+        WatchReply { watch_id: -1, created: true, canceled: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(refused)).wait(1);
+    let ours = own(&h, 5, 5, h.leases[0]);
+    h.reply(5, read(9, Some(ours)));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 watch @0 id=-1 created canceled
+    0.000s > m0 redial
+    0.000s > #3 cancel
+    0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
+    0.100s > #5 m0 range /p/instances/web/a
+    1.000s < #5 range @9 /p/instances/web/a=146B:1a5ed297@5/5~L1
+    ");
+}
+
+/// Our own cancel is answered with the number of the watch.
+#[test]
+fn a_watch_that_we_gave_up_is_no_refused_one() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5));
+    h.register(2, "b", Conflict::Replace).reply(4, put(6)).trace();
+    h.deregister(1).reply(6, put(7)).trace();
+    let canceled = WatchReply { watch_id: 1, canceled: true, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(canceled));
+    assert_snapshot!(h.trace(), @"0.000s < #3 watch @0 id=1 canceled");
+}

@@ -1,0 +1,90 @@
+//! Somebody else's record at our key.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn conflicts_are_decided_once() {
+    let mut outcome = String::new();
+    for conflict in [Conflict::Replace, Conflict::Reject, Conflict::Wait] {
+        let mut h = Harness::new();
+        h.register(1, "a", conflict).grant(1).trace();
+        h.reply(2, found(4, Some(record(3, 4, Some(stranger())))));
+        outcome += &format!("{conflict:?}\n{}", h.trace());
+    }
+    assert_snapshot!(outcome, @"
+    Replace
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    Reject
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > registration 1 gone: kept out by the record on lease 999
+    0.000s > #3 m0 revoke lease=L1
+    Wait
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s > registration 1 waiting for lease=999
+    ");
+}
+
+#[test]
+fn a_record_without_a_lease_is_nobodys() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Reject).grant(1).trace();
+    h.reply(2, found(4, Some(record(3, 4, None)))).reply(3, put(5));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4 @4
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s < #3 then put @5
+    0.000s > registration 1 registered @5 lease=L1 sequence=1
+    ");
+}
+
+#[test]
+fn a_record_put_over_ours_is_a_takeover() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(6, Some(record(5, 6, Some(stranger())))));
+    assert_snapshot!(h.trace(), @"
+    0.000s < publish 1 web/a out-of-service
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~999 @6
+    0.000s > registration 1 lost Disturbed
+    0.000s > registration 1 gone: superseded by the record on lease 999
+    0.000s > #4 m0 revoke lease=L1
+    ");
+}
+
+#[test]
+fn a_record_created_after_ours_vanished_is_disputed() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(7, Some(record(7, 7, Some(stranger())))));
+    h.reply(
+        4,
+        Reply::TimeToLive(crate::waist::TimeToLiveReply {
+            header: header(7),
+            lease: stranger(),
+            ttl_secs: 3,
+            granted_secs: 4,
+            keys: Vec::new(),
+        }),
+    );
+    h.wait(1);
+    // It went with its lease: ours comes back.
+    h.reply(6, read(8, None));
+    assert_snapshot!(h.trace(), @"
+    0.000s < publish 1 web/a out-of-service
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@7/7~999 @7
+    0.000s > #4 m0 time-to-live lease=999
+    0.000s > registration 1 lost Disturbed
+    0.000s > #5 m0 revoke lease=L1
+    0.000s < #4 time-to-live lease=999 left=3s granted=4s keys=0
+    0.100s > #6 m0 range /p/instances/web/a
+    1.000s < #6 range @8
+    1.000s > #7 m0 grant lease=L2 ttl=9s
+    ");
+}
