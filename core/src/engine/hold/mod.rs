@@ -21,12 +21,14 @@
 //! | `own` | the watch of own keys |
 //! | `sweep` | how the disturbed ones among the others are found |
 //! | `leasing` | grants, renewals, losses, revokes; which slot hangs on which lease |
+//! | `gathering` | fewer leases, when fewer suffice |
 //! | `judging` | what an answer means for a slot |
 //! | `ending` | drains, removes, gives up, shuts down |
 //! | `sending` | which slots go out together, and what failed batches mean |
 
 mod batch;
 mod ending;
+mod gathering;
 mod judging;
 mod lease;
 mod leasing;
@@ -294,6 +296,7 @@ impl Holds {
     /// What every input ends with: slots get their leases, batches go out, empty leases go.
     pub fn settle(&mut self, cx: &mut Cx<'_>) {
         self.sending.now = cx.now;
+        self.gather(cx);
         self.place(cx);
         self.flush(cx);
         self.retire(cx);

@@ -62,6 +62,11 @@ impl Sending {
         self.pause.or(self.retries_from.filter(|_| self.has_retries()))
     }
 
+    /// Whether the last batch failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     fn has_room(&self) -> bool {
         self.in_flight < if self.failing { 1 } else { BATCHES_AT_ONCE }
     }
