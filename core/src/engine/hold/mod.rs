@@ -154,8 +154,8 @@ enum Flight {
         asked_at: Time,
     },
     Revoke(LeaseId),
-    /// How long a disputed record's lease lives.
-    Dispute(SlotId),
+    /// How long the lease of a disputed record lives.
+    Dispute(SlotId, LeaseId),
     /// Which keys a lease has.
     Sweep(LeaseId),
 }
@@ -265,7 +265,7 @@ impl Holds {
             }
             Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
             Some(Flight::Sweep(lease)) => self.sweep_answered(cx, lease, &reply),
-            Some(Flight::Dispute(slot)) => self.dispute_answered(cx, slot, reply),
+            Some(Flight::Dispute(slot, by)) => self.dispute_answered(cx, slot, by, &reply),
             None => {}
         }
     }
