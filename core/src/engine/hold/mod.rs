@@ -293,6 +293,30 @@ impl Holds {
         }
     }
 
+    /// A login succeeded after one was refused: no long pause need be sat out.
+    pub fn let_in(&mut self, cx: &mut Cx<'_>) {
+        let soon = cx.wire.backoff_at(cx.now, cx.tuning, &mut Backoff::default());
+        let slots: Vec<_> = self.slots.keys().copied().collect();
+        for id in slots {
+            if let Some(slot) = self.slots.get_mut(&id)
+                && let Some(at) = &mut slot.retry_at
+            {
+                *at = soon.min(*at);
+                self.reconsider(id);
+            }
+        }
+        let leases: Vec<_> = self.leases.keys().copied().collect();
+        for id in leases {
+            if let Some(lease) = self.leases.get_mut(&id) {
+                lease.due_by(soon);
+                self.set_lease_timer(id);
+            }
+        }
+        self.granting.retry_at = self.granting.retry_at.map(|at| soon.min(at));
+        self.own.retry_by(soon);
+        self.sending.retry_by(soon);
+    }
+
     /// What every input ends with: slots get their leases, batches go out, empty leases go.
     pub fn settle(&mut self, cx: &mut Cx<'_>) {
         self.sending.now = cx.now;

@@ -55,6 +55,11 @@ impl Sending {
         }
     }
 
+    /// A pause ends at `at`, or before.
+    pub fn retry_by(&mut self, at: Time) {
+        self.pause = self.pause.map(|until| at.min(until));
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         if self.queues.is_empty() || !self.has_room() {
             return None;
