@@ -83,6 +83,9 @@ pub enum RegisterError {
         /// The id of what is registered.
         registered: String,
     },
+    /// The layout has no place for states; nothing was published.
+    #[error("the layout has no place for an instance's state")]
+    Stateless,
     /// The registration has ended.
     #[error(transparent)]
     Ended(RegistrationLost),
@@ -97,6 +100,7 @@ impl RegisterError {
         match self {
             Self::OtherGroup { .. }
             | Self::OtherInstance { .. }
+            | Self::Stateless
             | Self::Address(_)
             | Self::Encode(_) => ErrorKind::Invalid,
             Self::Ended(lost) => lost.kind(),

@@ -96,10 +96,9 @@ impl Group {
         conflict: Conflict,
     ) -> Result<Registration, RegisterError> {
         self.check(&instance)?;
-        let name = instance.id().to_owned();
         let (id, states) =
-            self.registry.register(instance, conflict).ok_or(RegisterError::Closed)?;
-        Ok(Registration::new(self.clone(), name, id, states))
+            self.registry.register(instance.clone(), conflict).ok_or(RegisterError::Closed)?;
+        Ok(Registration::new(self.clone(), instance, id, states))
     }
 
     /// A live copy of the group's instances.

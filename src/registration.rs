@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use portolan_core::engine::{Command, Gone, LossReason, RegistrationEvent, RegistrationId};
-use portolan_core::instance::Instance;
+use portolan_core::instance::{Instance, State};
 use portolan_core::waist::{LeaseId, Revision};
 use tokio::sync::watch;
 
@@ -17,8 +17,8 @@ use crate::group::Group;
 #[derive(Debug)]
 pub struct Registration {
     group: Group,
-    /// The id of what is registered.
-    instance: String,
+    /// What was last asked for.
+    instance: Instance,
     id: RegistrationId,
     states: watch::Receiver<RegistrationState>,
     /// The content last asked for; see `RegistrationEvent::Registered`.
@@ -63,7 +63,7 @@ pub enum RegistrationState {
 impl Registration {
     pub(crate) fn new(
         group: Group,
-        instance: String,
+        instance: Instance,
         id: RegistrationId,
         states: watch::Receiver<RegistrationState>,
     ) -> Self {
@@ -120,20 +120,58 @@ impl Registration {
     /// registered stays. Or the registration, or its registry, has ended.
     pub fn update(&mut self, instance: Instance) -> Result<(), RegisterError> {
         self.group.check(&instance)?;
-        if instance.id() != self.instance {
+        if instance.id() != self.instance.id() {
             return Err(RegisterError::OtherInstance {
                 instance: instance.id().to_owned(),
-                registered: self.instance.clone(),
+                registered: self.instance.id().to_owned(),
             });
         }
         if let Some(gone) = self.state().gone() {
             return Err(RegisterError::Ended(RegistrationLost { gone }));
         }
-        if !self.group.registry().command(Command::Publish { id: self.id, instance }) {
+        let command = Command::Publish { id: self.id, instance: instance.clone() };
+        if !self.group.registry().command(command) {
             return Err(RegisterError::Closed);
         }
+        self.instance = instance;
         self.sequence += 1;
         Ok(())
+    }
+
+    /// Says that it is here to stay, but not to be called for now: directories show it as
+    /// [`State::OutOfService`], picks pass it over. All else that was last asked for stays.
+    /// Returns at once; [`ready`](Self::ready) waits until it stands.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); or the layout has no place for states: others would go on
+    /// calling it.
+    pub fn out_of_service(&mut self) -> Result<(), RegisterError> {
+        self.say(State::OutOfService)
+    }
+
+    /// Says that it is to be called: [`State::Ready`], after
+    /// [`out_of_service`](Self::out_of_service) or [`drain`](Self::drain).
+    ///
+    /// # Errors
+    /// As [`out_of_service`](Self::out_of_service).
+    pub fn back_in_service(&mut self) -> Result<(), RegisterError> {
+        self.say(State::Ready)
+    }
+
+    /// Says that it is about to leave, and leaves when this guard does: [`State::Draining`] until
+    /// [`deregister`](Self::deregister), which then only removes the record.
+    ///
+    /// # Errors
+    /// As [`out_of_service`](Self::out_of_service).
+    pub fn drain(&mut self) -> Result<(), RegisterError> {
+        self.say(State::Draining)
+    }
+
+    fn say(&mut self, state: State) -> Result<(), RegisterError> {
+        if !self.group.registry().layout().says_state() {
+            return Err(RegisterError::Stateless);
+        }
+        self.update(self.instance.clone().with_state(state))
     }
 
     /// Publishes `Draining` (in layouts that know it), removes the record, and waits until that is

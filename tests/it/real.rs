@@ -1,5 +1,6 @@
 //! The library on real etcd: private servers, killed, restarted, compacted and meddled with.
 
+mod ownership;
 mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,6 +7,7 @@ mod errors;
 mod help;
 mod kit;
 mod list;
+mod ownership;
 mod register;
 mod tls;
 mod user;

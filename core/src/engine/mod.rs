@@ -332,6 +332,7 @@ impl Engine {
             for mirror in machines.mirrors.values_mut() {
                 mirror.let_in(&mut cx);
             }
+            machines.holds.let_in(&mut cx);
         }
         if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
             self.closing = Closing::Closed;

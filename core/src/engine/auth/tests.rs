@@ -6,13 +6,17 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::engine::harness::Harness;
-use crate::engine::{Command, DirectoryId, Engine, Input, OpId, Output, Setup};
+use crate::engine::{
+    Command, Conflict, DirectoryId, Engine, Input, OpId, Output, RegistrationId, Setup,
+};
+use crate::instance::Instance;
 use crate::layout::{Layout, Scope};
+use crate::name::{EndpointName, GroupName, InstanceId};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    AttemptId, Header, KeyRange, Put, PutReply, Range, RangeReply, Reply, Request, Revision,
-    StoreError, WatchReply,
+    AttemptId, GrantReply, Header, KeyRange, LeaseId, Put, PutReply, Range, RangeReply, Reply,
+    Request, Revision, StoreError, WatchReply,
 };
 
 fn setup() -> Setup {
@@ -44,9 +48,12 @@ impl Harness {
 
     /// The number of the last attempt that asked so.
     fn last(&self, request: &str) -> u64 {
-        let line = self.lines.iter().rev().find(|line| line.contains(request));
-        let number = line.and_then(|line| line.split_once('#')?.1.split(' ').next()?.parse().ok());
-        number.expect("it was asked")
+        self.asked(request).expect("it was asked")
+    }
+
+    fn asked(&self, request: &str) -> Option<u64> {
+        let line = self.lines.iter().rev().find(|line| line.contains(request))?;
+        line.split_once('#')?.1.split(' ').next()?.parse().ok()
     }
 
     fn fail(&mut self, attempt: u64, error: StoreError) -> &mut Self {
@@ -211,6 +218,57 @@ fn whoever_was_refused_is_let_in_soon() {
     h.lines.clear();
     h.reply(attempt, Reply::Authenticated).wait(secs(1));
     assert!(h.end().contains("range"), "{}", h.trace());
+}
+
+fn register() -> Command {
+    let (group, id) = (GroupName::parse("web"), InstanceId::parse("a"));
+    let builder = Instance::builder(group.expect("a name"), id.expect("a name"));
+    let http = EndpointName::parse("http").expect("a name");
+    let instance = builder.endpoint(http, "10.0.0.1:80").build().expect("an instance");
+    Command::Register { id: RegistrationId(1), instance, conflict: Conflict::Replace }
+}
+
+/// Its lease was refused, its record, or its record's removal: no slow pause is sat out.
+#[test]
+fn a_registration_that_was_refused_is_let_in_soon() {
+    let granted = |h: &Harness| {
+        let line = h.lines.iter().rev().find(|line| line.contains(" grant lease="));
+        let id = line.and_then(|line| line.split("lease=").nth(1)?.split(' ').next());
+        let id = id.and_then(|id| i64::from_str_radix(id, 16).ok()).and_then(LeaseId::new);
+        let lease = id.expect("a lease was asked for");
+        Reply::Grant(GrantReply { header: header(), lease, ttl_secs: 3600 })
+    };
+    // Ten minutes of refusals, each at once; then the next login succeeds.
+    let refuse = |h: &mut Harness| {
+        let (mut answered, end) = (0, h.now + secs(600));
+        loop {
+            let login = h.asked(" m0 authenticate").unwrap_or(0);
+            if login > answered && h.now < end {
+                h.fail(login, StoreError::AuthFailed);
+            } else if login > answered {
+                h.lines.clear();
+                h.reply(login, Reply::Authenticated).wait(secs(1));
+                return;
+            }
+            answered = login;
+            h.wait(secs(1));
+        }
+    };
+    let mut h = harness();
+    h.command(register());
+    refuse(&mut h);
+    assert!(h.trace().contains("grant"), "{}", h.trace());
+
+    let reply = granted(&h);
+    h.reply(h.last(" grant "), reply);
+    h.fail(h.last(" txn "), StoreError::InvalidToken);
+    refuse(&mut h);
+    assert!(h.trace().contains("then put"), "{}", h.trace());
+
+    h.command(Command::Deregister { id: RegistrationId(1), within: secs(3600) });
+    h.fail(h.last(" revoke "), StoreError::InvalidToken);
+    refuse(&mut h);
+    assert!(h.trace().contains("revoke"), "{}", h.trace());
 }
 
 #[test]

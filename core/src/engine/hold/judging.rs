@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::batch::{Answer, Item};
-use super::slot::{Phase, Seen, SlotId, Standing, Whose};
+use super::leasing::is_denied;
+use super::slot::{Phase, Seen, SlotId, Standing, Wait, Whose};
 use super::{Flight, Holds, Stage, Told};
 use crate::engine::cx::Cx;
 use crate::engine::wire::Owner;
 use crate::engine::{Conflict, Event, Gone, LossReason, RegistrationEvent};
 use crate::layout::Stamp;
+use crate::tuning::Tuning;
 use crate::waist::{AttemptId, LeaseId, Reply, Request, StoreError, TimeToLive};
 
 impl Holds {
@@ -176,38 +178,50 @@ impl Holds {
             return;
         }
         match slot.phase {
-            Phase::Disputed { by: known, until } if known == by => {
-                if until <= cx.now {
-                    self.end_because(cx, id.0, Gone::Superseded { by: Some(by) });
-                    return;
-                }
+            Phase::Disputed { by: known, wait: Wait::Until(until) }
+                if known == by && until <= cx.now =>
+            {
+                self.end_because(cx, id.0, Gone::Superseded { by: Some(by) });
+                return;
             }
+            Phase::Disputed { by: known, wait: Wait::Asked | Wait::Until(_) } if known == by => {}
             Phase::Wanted
             | Phase::Waiting
             | Phase::Disputed { .. }
             | Phase::Removing
             | Phase::Condemning
             | Phase::Abandoned => {
-                slot.phase = Phase::Disputed { by, until: cx.now + cx.tuning.lease_ttl };
+                slot.phase = Phase::Disputed { by, wait: Wait::Asked };
                 let ask = TimeToLive { lease: by, keys: false };
                 let attempt = cx.send(Owner::Holds, Request::TimeToLive(ask));
-                self.flights.insert(attempt, Flight::Dispute(id));
+                self.flights.insert(attempt, Flight::Dispute(id, by));
             }
         }
         slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
         self.unplace_disputed(cx, id);
     }
 
-    /// How long the lease of a disputed record lives: after that the record is a takeover.
-    pub(super) fn dispute_answered(&mut self, cx: &mut Cx<'_>, id: SlotId, reply: Reply) {
+    /// How long the lease of a disputed record lives: after that the record is a takeover. It
+    /// counts from the answer, since the lease may have been renewed just before.
+    pub(super) fn dispute_answered(&mut self, cx: &Cx<'_>, id: SlotId, by: LeaseId, reply: &Reply) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        if let (Phase::Disputed { by, .. }, Reply::TimeToLive(left)) = (slot.phase, reply)
-            && left.lease == by
-            && let Ok(granted) = u64::try_from(left.granted_secs)
-        {
-            let until = cx.now + Duration::from_secs(granted.saturating_add(1));
-            slot.phase = Phase::Disputed { by, until };
+        if slot.phase != (Phase::Disputed { by, wait: Wait::Asked }) {
+            return;
         }
+        let ours = cx.tuning.lease_ttl;
+        let ttl = if let Reply::TimeToLive(left) = reply
+            && left.lease == by
+        {
+            // "No such lease" may be wrong around a change of leader (row L9).
+            let granted = u64::try_from(left.granted_secs).ok().filter(|&secs| secs > 0);
+            Some(granted.map_or(ours, Duration::from_secs))
+        } else {
+            // It may be told to those only who have rights on the lease's keys.
+            matches!(reply, Reply::Failed(error) if is_denied(error)).then_some(ours)
+        };
+        let wait =
+            ttl.map_or(Wait::Unanswered, |ttl| Wait::Until(cx.now + outlived(ttl, cx.tuning)));
+        slot.phase = Phase::Disputed { by, wait };
     }
 
     /// `Draining` was answered, or there is nothing of ours any more that could drain.
@@ -278,6 +292,13 @@ impl Holds {
             cx.event(Event::Registration { id, event });
         }
     }
+}
+
+/// When a lease of this time to live, which nobody renews, has ended by the slowest clock. A second
+/// more: the store tells whole seconds, and looks for ended leases now and then (row L6).
+fn outlived(ttl: Duration, tuning: &Tuning) -> Duration {
+    let error = ttl.saturating_mul(tuning.clock_error_permille.min(1_000)) / 1_000;
+    ttl.saturating_add(error).saturating_add(Duration::from_secs(1))
 }
 
 /// By whose wish this very registration is to end. A mark that was meant for an earlier one, and

@@ -101,6 +101,13 @@ impl Lease {
         };
     }
 
+    /// A revoke that is due is due by `at`.
+    pub fn due_by(&mut self, at: Time) {
+        if let LeaseState::Revoking(Revoking::Due { at: due }) = &mut self.state {
+            *due = at.min(*due);
+        }
+    }
+
     /// Whether one slot more may be placed on it.
     pub fn has_room(&self, tuning: &Tuning) -> bool {
         matches!(self.state, LeaseState::Held { condemned: false, .. })

@@ -21,12 +21,14 @@
 //! | `own` | the watch of own keys |
 //! | `sweep` | how the disturbed ones among the others are found |
 //! | `leasing` | grants, renewals, losses, revokes; which slot hangs on which lease |
+//! | `gathering` | fewer leases, when fewer suffice |
 //! | `judging` | what an answer means for a slot |
 //! | `ending` | drains, removes, gives up, shuts down |
 //! | `sending` | which slots go out together, and what failed batches mean |
 
 mod batch;
 mod ending;
+mod gathering;
 mod judging;
 mod lease;
 mod leasing;
@@ -152,8 +154,8 @@ enum Flight {
         asked_at: Time,
     },
     Revoke(LeaseId),
-    /// How long a disputed record's lease lives.
-    Dispute(SlotId),
+    /// How long the lease of a disputed record lives.
+    Dispute(SlotId, LeaseId),
     /// Which keys a lease has.
     Sweep(LeaseId),
 }
@@ -263,7 +265,7 @@ impl Holds {
             }
             Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
             Some(Flight::Sweep(lease)) => self.sweep_answered(cx, lease, &reply),
-            Some(Flight::Dispute(slot)) => self.dispute_answered(cx, slot, reply),
+            Some(Flight::Dispute(slot, by)) => self.dispute_answered(cx, slot, by, &reply),
             None => {}
         }
     }
@@ -291,9 +293,34 @@ impl Holds {
         }
     }
 
+    /// A login succeeded after one was refused: no long pause need be sat out.
+    pub fn let_in(&mut self, cx: &mut Cx<'_>) {
+        let soon = cx.wire.backoff_at(cx.now, cx.tuning, &mut Backoff::default());
+        let slots: Vec<_> = self.slots.keys().copied().collect();
+        for id in slots {
+            if let Some(slot) = self.slots.get_mut(&id)
+                && let Some(at) = &mut slot.retry_at
+            {
+                *at = soon.min(*at);
+                self.reconsider(id);
+            }
+        }
+        let leases: Vec<_> = self.leases.keys().copied().collect();
+        for id in leases {
+            if let Some(lease) = self.leases.get_mut(&id) {
+                lease.due_by(soon);
+                self.set_lease_timer(id);
+            }
+        }
+        self.granting.retry_at = self.granting.retry_at.map(|at| soon.min(at));
+        self.own.retry_by(soon);
+        self.sending.retry_by(soon);
+    }
+
     /// What every input ends with: slots get their leases, batches go out, empty leases go.
     pub fn settle(&mut self, cx: &mut Cx<'_>) {
         self.sending.now = cx.now;
+        self.gather(cx);
         self.place(cx);
         self.flush(cx);
         self.retire(cx);

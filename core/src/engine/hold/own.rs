@@ -111,6 +111,11 @@ impl OwnWatch {
         self.retry_at = None;
     }
 
+    /// A stream that is to be opened is opened by `at`.
+    pub fn retry_by(&mut self, at: Time) {
+        self.retry_at = self.retry_at.map(|due| at.min(due));
+    }
+
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         if let Some(stream) = &self.stream {
             cx.cancel(stream.attempt);

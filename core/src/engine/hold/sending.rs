@@ -55,11 +55,21 @@ impl Sending {
         }
     }
 
+    /// A pause ends at `at`, or before.
+    pub fn retry_by(&mut self, at: Time) {
+        self.pause = self.pause.map(|until| at.min(until));
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         if self.queues.is_empty() || !self.has_room() {
             return None;
         }
         self.pause.or(self.retries_from.filter(|_| self.has_retries()))
+    }
+
+    /// Whether the last batch failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing
     }
 
     fn has_room(&self) -> bool {

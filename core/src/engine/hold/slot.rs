@@ -66,14 +66,25 @@ pub(super) enum Phase {
     /// Somebody else's record stands there; it is read again at `retry_at`.
     Waiting,
     /// A record that was created after ours vanished stands there on the lease `by`. It may be a
-    /// late attempt of a process that has ended. Still there at `until`, it is a takeover.
-    Disputed { by: LeaseId, until: Time },
+    /// late attempt of a process that has ended. Still there when that lease should have ended, it
+    /// is a takeover.
+    Disputed { by: LeaseId, wait: Wait },
     /// Our record is to be gone.
     Removing,
     /// The key is gone; the leases of the taints must die.
     Condemning,
     /// Given up: the registration has ended, the slot stays until its leases are dead.
     Abandoned,
+}
+
+/// How long a disputed record is waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
+pub(super) enum Wait {
+    /// The store is being asked how long its lease lives.
+    Asked,
+    /// It did not say; it is asked again with the next read of the key.
+    Unanswered,
+    Until(Time),
 }
 
 /// What the store said of a key.

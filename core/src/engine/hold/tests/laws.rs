@@ -1,9 +1,10 @@
 //! What holds of the holds whatever the store answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::store::Store;
 use super::*;
 use crate::engine::{Event, RegistrationEvent};
 use crate::waist::{KeepAlive, Revoke};
@@ -259,5 +260,50 @@ proptest! {
                 ticks_change_nothing(&h);
             }
         }
+    }
+
+    /// At rest there is at most one lease more than the keys fill (RG5), whatever came and went,
+    /// and whichever answers were lost meanwhile; and just what is wanted stands.
+    #[test]
+    fn few_leases_at_rest(
+        max in 1_u32..6,
+        steps in prop::collection::vec((1_u64..40, any::<bool>(), 0_u64..3), 1..80),
+        lost in prop::collection::vec(0_usize..60, 0..6),
+    ) {
+        let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = max);
+        let mut store = Store { revision: 1, ..Store::default() };
+        let (mut wanted, mut last, mut asked) = (BTreeMap::new(), 0, 0);
+        for (name, comes, secs) in steps {
+            if comes {
+                wanted.entry(name).or_insert_with(|| {
+                    last += 1;
+                    h.register(last, &format!("i{name}"), Conflict::Replace);
+                    last
+                });
+            } else if let Some(id) = wanted.remove(&name) {
+                h.deregister(id);
+            }
+            h.play(secs, |request| {
+                asked += 1;
+                store.answer(request).filter(|_| !lost.contains(&asked))
+            });
+        }
+        h.play(120, |request| store.answer(request));
+        let stand: Vec<_> = store.keys.keys().cloned().collect();
+        let mut keys: Vec<_> =
+            wanted.keys().map(|name| Key::from(format!("/p/instances/web/i{name}"))).collect();
+        keys.sort();
+        prop_assert_eq!(&stand, &keys);
+        // A lease whose grant was not answered is not kept alive.
+        let renewed: BTreeSet<_> = h
+            .play(TTL, |request| store.answer(request))
+            .iter()
+            .filter_map(|(_, request)| {
+                let Request::KeepAlive(KeepAlive { lease }) = request else { return None };
+                Some(*lease)
+            })
+            .collect();
+        let enough = keys.len().div_ceil(max as usize) + 1;
+        prop_assert!(renewed.len() <= enough, "{} for {} keys", renewed.len(), keys.len());
     }
 }

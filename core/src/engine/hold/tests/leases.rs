@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
 
 #[test]
@@ -154,4 +155,69 @@ fn ten_thousand_registrations_take_few_renewals() {
     let renewals = asked.iter().filter(|(_, asked)| matches!(asked, Request::KeepAlive(_)));
     assert_eq!(renewals.count(), 10 * 10 * 3, "leases, times to live, renewals in each");
     assert_eq!(asked.len(), 10 * 10 * 3, "and nothing else");
+}
+
+/// Most of what filled ten leases is gone. What is left moves to two, a lease at a time, and is
+/// never missing.
+#[test]
+fn what_is_left_of_many_leases_is_gathered_on_few() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 10);
+    let mut store = Store { revision: 1, ..Store::default() };
+    for id in 1..=100 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| store.answer(request));
+    assert_eq!(store.leases.len(), 10);
+    let one_each: Vec<_> = store.leases.iter().map(|&lease| store.on(lease)[0].clone()).collect();
+    for id in 1..=100 {
+        if !one_each.contains(&Key::from(format!("/p/instances/web/i{id}"))) {
+            h.deregister(id);
+        }
+    }
+    h.trace();
+    let asked = h.play(5, |request| {
+        let reply = store.answer(request);
+        let stand = one_each.iter().filter(|key| {
+            store
+                .keys
+                .get(*key)
+                .is_some_and(|kv| kv.lease.is_some_and(|on| store.leases.contains(&on)))
+        });
+        assert_eq!(stand.count(), 10, "{request}");
+        reply
+    });
+    assert_eq!((store.keys.len(), store.leases.len()), (10, 2));
+    let trace = h.trace();
+    assert!(!trace.contains("lost"), "{trace}");
+    let revokes = asked.iter().filter(|(_, asked)| matches!(asked, Request::Revoke(_)));
+    assert_eq!(revokes.count(), 8);
+}
+
+#[test]
+fn a_lease_is_retired_when_fewer_suffice() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 3);
+    let mut store = Store { revision: 1, ..Store::default() };
+    for id in 1..=9 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| store.answer(request));
+    assert_eq!(store.leases.len(), 3);
+    let one_each: Vec<_> = store.leases.iter().map(|&lease| store.on(lease)[0].clone()).collect();
+    for id in 1..=9 {
+        if !one_each.contains(&Key::from(format!("/p/instances/web/i{id}"))) {
+            h.deregister(id);
+        }
+    }
+    h.play(1, |request| store.answer(request));
+    let trace = h.trace();
+    let gone = trace.lines().rev().position(|line| line.contains("gone: deregistered"));
+    let after = trace.lines().count() - gone.expect("six are gone");
+    let told: Vec<_> = trace.lines().skip(after).collect();
+    assert_snapshot!(told.join("\n"), @"
+    1.000s > #19 m0 txn if mod(/p/instances/web/i7)=4 then put /p/instances/web/i7=147B:5ca51a86 lease=L1 else range /p/instances/web/i7
+    1.000s < #19 then put @17
+    1.000s > registration 7 registered @17 lease=L1 sequence=1
+    1.000s > #20 m0 revoke lease=L3
+    1.000s < #20 revoked @18
+    ");
 }

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
+use crate::waist::TimeToLiveReply;
 
 #[test]
 fn conflicts_are_decided_once() {
@@ -86,5 +87,63 @@ fn a_record_created_after_ours_vanished_is_disputed() {
     0.100s > #6 m0 range /p/instances/web/a
     1.000s < #6 range @8
     1.000s > #7 m0 grant lease=L2 ttl=9s
+    ");
+}
+
+/// As long as the lease of a disputed record may live by the slowest clock; where that can not be
+/// known, as long as a lease of ours would. What is not answered is asked again.
+#[test]
+fn a_dispute_lasts_as_long_as_its_lease_may_live() {
+    fn left(ttl_secs: i64, granted_secs: i64) -> Option<Reply> {
+        let (header, keys) = (header(7), Vec::new());
+        let left = TimeToLiveReply { header, lease: stranger(), ttl_secs, granted_secs, keys };
+        Some(Reply::TimeToLive(left))
+    }
+    type Told = fn(usize) -> Option<Reply>;
+    let cases: [(&str, Told); 6] = [
+        ("granted 60 s", |_| left(50, 60)),
+        ("granted for ever", |_| left(i64::MAX, i64::MAX)),
+        ("no such lease", |_| left(-1, 0)),
+        ("refused", |_| Some(Reply::Failed(StoreError::PermissionDenied))),
+        ("failed twice", |n| if n < 2 { Some(gave_up()) } else { left(50, 60) }),
+        ("unanswered once", |n| if n < 1 { None } else { left(50, 60) }),
+    ];
+    let mut outcome = String::new();
+    for (what, answer) in cases {
+        let mut h = Harness::registered();
+        let instance = instance("a").with_state(State::OutOfService);
+        h.command(Command::Publish { id: RegistrationId(1), instance });
+        let theirs = record(7, 7, Some(stranger()));
+        h.reply(3, found(7, Some(theirs.clone())));
+        h.played = 3;
+        let mut times = 0;
+        let asked = h.play(150, |request| {
+            if matches!(request, Request::TimeToLive(_)) {
+                times += 1;
+                return answer(times - 1);
+            }
+            let revoked = Reply::Revoke(RevokeReply { header: header(7) });
+            let is_revoke = matches!(request, Request::Revoke(_));
+            Some(if is_revoke { revoked } else { read(7, Some(theirs.clone())) })
+        });
+        let asks = asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
+        let asks: Vec<_> = asks.map(|(at, _)| at.to_string()).collect();
+        let trace = h.trace();
+        let gone = trace.lines().find(|line| line.contains("gone")).unwrap_or("stays");
+        outcome += &format!("{what}, asked {}\n{gone}\n", asks.join(" "));
+    }
+    assert_snapshot!(outcome, @"
+    granted 60 s, asked 0.000s
+    66.300s > registration 1 gone: superseded by the record on lease 999
+    granted for ever, asked 0.000s
+    stays
+    no such lease, asked 0.000s
+    11.300s > registration 1 gone: superseded by the record on lease 999
+    refused, asked 0.000s
+    11.300s > registration 1 gone: superseded by the record on lease 999
+    failed twice, asked 0.000s 0.100s 0.300s
+    66.300s > registration 1 gone: superseded by the record on lease 999
+    unanswered once, asked 0.000s 3.100s
+    66.300s > registration 1 gone: superseded by the record on lease 999
     ");
 }

@@ -211,6 +211,18 @@ fn sweeps_are_spread() {
     }
 }
 
+/// What is left is watched: there is nothing to sweep for.
+#[test]
+fn sweeps_end_with_the_last_record_that_is_not_watched() {
+    let (mut h, mut store) = swept(2, |tuning| tuning.own_watches = 1);
+    let asked = h.play(2 * TTL, |request| store.answer(request));
+    assert_eq!(sweeps(&asked).len(), 2);
+    h.deregister(2);
+    h.play(1, |request| store.answer(request));
+    let asked = h.play(3 * TTL, |request| store.answer(request));
+    assert_eq!((store.keys.len(), sweeps(&asked).len()), (1, 0), "{}", h.trace);
+}
+
 #[test]
 fn the_audit_finds_what_was_overwritten_in_place() {
     let (mut h, mut store) = swept(3, |tuning| tuning.audit_every = Duration::from_secs(60));
