@@ -147,7 +147,7 @@ impl Wire {
         let flight = self.flights.get_mut(&attempt)?;
         let sent = flight.sent()?;
         let mut reply = flight.kind.fitting(reply);
-        if let Some(error) = self.strange(sent, &reply) {
+        if let Some(error) = self.strange(sent, &reply, tuning) {
             if matches!(reply, Reply::Watch(_)) {
                 self.outputs.push_back(Output::Cancel { attempt });
             }
@@ -428,11 +428,11 @@ impl Wire {
 
     /// Why an answer is not to be believed: it comes from another cluster than all before, and
     /// others can be asked.
-    fn strange(&mut self, sent: Sent, reply: &Reply) -> Option<StoreError> {
+    fn strange(&mut self, sent: Sent, reply: &Reply, tuning: &Tuning) -> Option<StoreError> {
         let found = reply.header().map(|header| header.cluster_id).filter(|&found| found != 0)?;
         let expected = self.witness.cluster_id()?;
         self.members
-            .is_stranger(sent.member, found, expected, self.now)
+            .is_stranger(sent.member, found, expected, self.now, tuning)
             .then_some(StoreError::OtherCluster { expected, found })
     }
 
