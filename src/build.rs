@@ -29,7 +29,13 @@ pub struct RegistryBuilder {
     login: Option<(String, Password)>,
     #[cfg(feature = "etcd")]
     tls: Option<portolan_etcd::Tls>,
+    #[cfg(feature = "etcd")]
+    resolver: Option<Resolving>,
 }
+
+/// Sets a resolver.
+#[cfg(feature = "etcd")]
+type Resolving = Box<dyn FnOnce(portolan_etcd::Builder) -> portolan_etcd::Builder + Send>;
 
 #[cfg(feature = "etcd")]
 enum Password {
@@ -102,6 +108,8 @@ impl RegistryBuilder {
             login: None,
             #[cfg(feature = "etcd")]
             tls: None,
+            #[cfg(feature = "etcd")]
+            resolver: None,
         }
     }
 
@@ -139,6 +147,19 @@ impl RegistryBuilder {
     #[cfg(feature = "etcd")]
     pub fn tls(mut self, tls: portolan_etcd::Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Finds the addresses that the hosts of [`endpoints`](Self::endpoints), with their ports, stand
+    /// for: the system's resolver, if not set. One name may stand for several members: each new
+    /// connection tries another of its addresses first.
+    #[cfg(feature = "etcd")]
+    pub fn resolver<R, F>(mut self, resolver: R) -> Self
+    where
+        R: Fn(String, u16) -> F + Send + Sync + 'static,
+        F: Future<Output = std::io::Result<Vec<std::net::SocketAddr>>> + Send + 'static,
+    {
+        self.resolver = Some(Box::new(|etcd| etcd.resolver(resolver)));
         self
     }
 
@@ -261,6 +282,9 @@ impl RegistryBuilder {
                 }
                 if let Some(tls) = self.tls {
                     etcd = etcd.tls(tls);
+                }
+                if let Some(resolving) = self.resolver {
+                    etcd = resolving(etcd);
                 }
                 start(apart, setup, limits, Clock::start, move || Ok(etcd.build()?))
             }

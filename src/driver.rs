@@ -163,8 +163,10 @@ impl<S: Store> Driver<S> {
     }
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
-        self.handles.answered(&reply);
+        let failure = if let Reply::Failed(error) = &reply { Some(error.clone()) } else { None };
         self.handle(Input::Reply { attempt, reply });
+        let failure = self.engine.take_disbelieved().or(failure);
+        self.handles.answered(failure.as_ref());
     }
 
     fn command(&mut self, command: Command) {

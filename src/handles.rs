@@ -10,7 +10,7 @@ use portolan_core::engine::{
 use portolan_core::instance::Instance;
 use portolan_core::layout::Scope;
 use portolan_core::time::Time;
-use portolan_core::waist::Reply;
+use portolan_core::waist::{Reply, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -104,9 +104,9 @@ impl Handles {
     }
 
     /// The store answered, or failed.
-    pub fn answered(&mut self, reply: &Reply) {
-        self.telemetry.answered(reply);
-        if let Reply::Failed(error) = reply {
+    pub fn answered(&mut self, failure: Option<&StoreError>) {
+        self.telemetry.answered(failure);
+        if let Some(error) = failure {
             self.told.last_failure = Some(error.to_string().into());
         } else {
             self.told.answered_at(self.now());

@@ -11,7 +11,7 @@ use portolan_core::engine::{
 };
 use portolan_core::layout::Scope;
 use portolan_core::time::Time;
-use portolan_core::waist::{Certainty, Reply};
+use portolan_core::waist::{Certainty, StoreError};
 
 use crate::status::Status;
 
@@ -177,9 +177,8 @@ impl Telemetry {
     }
 
     /// The store answered, or failed.
-    pub fn answered(&self, reply: &Reply) {
-        let failed = if let Reply::Failed(error) = reply { Some(error.certainty()) } else { None };
-        figures::answered(match failed {
+    pub fn answered(&self, failure: Option<&StoreError>) {
+        figures::answered(match failure.map(StoreError::certainty) {
             None => "done",
             Some(Certainty::NotDone) => "not_done",
             Some(Certainty::Unknown) => "unknown",

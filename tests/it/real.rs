@@ -1,6 +1,8 @@
 //! The library on real etcd: private servers, killed, restarted, compacted and meddled with.
 
 mod ownership;
+mod cluster;
+mod history;
 mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};

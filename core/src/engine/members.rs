@@ -21,8 +21,11 @@
 //! quarantined at once.
 //!
 //! An answer from another cluster than the known one is not believed as long as any other member
-//! can be asked that has not said the same: one wrong address must not make the process take its
-//! records to another cluster. Where all say so, or none else answers, the cluster was replaced.
+//! can be asked that has not said the same, nor until more members have said so than were last
+//! heard from the known one: one wrong address must not make the process take its records to
+//! another cluster, also not while all the right ones are down. Who has not been heard of for long
+//! has no say: where but one member of a lost cluster was restored, as another cluster, that one
+//! is believed then. Where all say so, the cluster was replaced.
 
 use std::time::Duration;
 
@@ -47,8 +50,8 @@ struct Member {
     blamed_at: Option<Time>,
     /// etcd's own id of the one that answers here, as its present connections told.
     serves: Option<u64>,
-    /// The cluster that its last answer came from.
-    cluster: Option<u64>,
+    /// The cluster that its last answer came from, and when it came.
+    cluster: Option<(u64, Time)>,
     /// etcd's own id of one that was found, not given.
     found: Option<u64>,
     /// It was found once, and is a member no more.
@@ -156,15 +159,34 @@ impl Members {
     }
 
     /// An answer came from the cluster `found`, where `expected` is known. True: it is not to be
-    /// believed, since there is another to ask that has not said the same.
-    pub fn is_stranger(&mut self, member: MemberId, found: u64, expected: u64, now: Time) -> bool {
+    /// believed.
+    pub fn is_stranger(
+        &mut self,
+        member: MemberId,
+        found: u64,
+        expected: u64,
+        now: Time,
+        tuning: &Tuning,
+    ) -> bool {
         let place = usize::from(member.0);
         let Some(answering) = self.members.get_mut(place) else { return false };
-        answering.cluster = Some(found);
-        let disagrees = |(at, other): (usize, &Member)| {
-            at != place && other.cluster != Some(found) && other.rank(now).0 <= SERVED
-        };
-        found != expected && self.members.iter().enumerate().any(disagrees)
+        answering.cluster = Some((found, now));
+        if found == expected {
+            return false;
+        }
+        let word_holds = tuning.quarantine_cap.saturating_mul(WORD_HOLDS);
+        let (mut same, mut against) = (0, 0);
+        for member in &self.members {
+            match member.cluster {
+                Some((cluster, _)) if cluster == found => same += 1,
+                _ if member.rank(now).0 <= SERVED => return true,
+                Some((cluster, at)) if cluster == expected && !member.retired => {
+                    against += u32::from(now.since(at) < word_holds);
+                }
+                Some(_) | None => {}
+            }
+        }
+        against >= same
     }
 
     /// The cluster's own list of its members: whom of them nobody knew yet, and where they are.
@@ -217,6 +239,10 @@ const RETIRED: u8 = 4;
 /// How much of a quarantine is drawn by chance, so that the processes of a fleet do not all come back
 /// in the same moment.
 const QUARANTINE_JITTER_PERCENT: u32 = 25;
+
+/// For how many of the longest quarantines a member's last word on its cluster counts after it has
+/// fallen silent: five minutes, longer than clusters take to restart.
+const WORD_HOLDS: u32 = 10;
 
 /// Members known at once, found ones included unless more were given. A list that names more is not
 /// that of a cluster: etcd advises against more than 7.

@@ -62,7 +62,7 @@ use crate::layout::Layout;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, Reply};
+use crate::waist::{AttemptId, Reply, StoreError};
 
 /// One call of register. Chosen by the driver, from 1, never twice in a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
@@ -199,6 +199,12 @@ impl Engine {
     /// How the store stands, as far as asking it goes.
     pub fn standing(&self) -> Standing {
         self.wire.standing()
+    }
+
+    /// Why the last answer that was handed in is taken for a failure, if it is one that did not look
+    /// like it: it came from another cluster. Told once.
+    pub fn take_disbelieved(&mut self) -> Option<StoreError> {
+        self.wire.take_disbelieved()
     }
 
     /// Bytes of keys and values in what is in flight.

@@ -32,6 +32,8 @@ pub(crate) struct Wire {
     refused: VecDeque<(AttemptId, Owner, StoreError)>,
     /// A login succeeded after one was refused.
     let_in: bool,
+    /// The last answer that was not believed.
+    disbelieved: Option<StoreError>,
     members: Members,
     auth: Auth,
     budget: Budget,
@@ -55,6 +57,7 @@ impl Wire {
             parked: BTreeSet::new(),
             refused: VecDeque::new(),
             let_in: false,
+            disbelieved: None,
             members: Members::new(members, first, rng.fork("members")),
             auth: Auth::new(authenticates, rng.fork("auth")),
             budget: Budget::new(),
@@ -144,10 +147,11 @@ impl Wire {
         let flight = self.flights.get_mut(&attempt)?;
         let sent = flight.sent()?;
         let mut reply = flight.kind.fitting(reply);
-        if let Some(error) = self.strange(sent, &reply) {
+        if let Some(error) = self.strange(sent, &reply, tuning) {
             if matches!(reply, Reply::Watch(_)) {
                 self.outputs.push_back(Output::Cancel { attempt });
             }
+            self.disbelieved = Some(error.clone());
             reply = Reply::Failed(error);
         }
         let reply = self.without_token(attempt, sent, reply, tuning)?;
@@ -224,6 +228,11 @@ impl Wire {
     /// waits long because of that need not.
     pub fn take_let_in(&mut self) -> bool {
         std::mem::take(&mut self.let_in)
+    }
+
+    /// Why an answer was not believed, since this was last asked. It looked like any other.
+    pub fn take_disbelieved(&mut self) -> Option<StoreError> {
+        self.disbelieved.take()
     }
 
     /// Asks for a token, if it is time.
@@ -419,11 +428,11 @@ impl Wire {
 
     /// Why an answer is not to be believed: it comes from another cluster than all before, and
     /// others can be asked.
-    fn strange(&mut self, sent: Sent, reply: &Reply) -> Option<StoreError> {
+    fn strange(&mut self, sent: Sent, reply: &Reply, tuning: &Tuning) -> Option<StoreError> {
         let found = reply.header().map(|header| header.cluster_id).filter(|&found| found != 0)?;
         let expected = self.witness.cluster_id()?;
         self.members
-            .is_stranger(sent.member, found, expected, self.now)
+            .is_stranger(sent.member, found, expected, self.now, tuning)
             .then_some(StoreError::OtherCluster { expected, found })
     }
 

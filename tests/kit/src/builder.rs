@@ -1,6 +1,6 @@
 //! How a server is to be started: releases, flags, timers.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{Cluster, Etcd, KitError, Programs, Release, ServerTls, etcd::Plan};
 
@@ -12,11 +12,22 @@ pub struct Builder {
     flags: Vec<String>,
     progress_every: Option<Duration>,
     tls: Option<ServerTls>,
+    peers: Option<Peers>,
+}
+
+/// The port under which the others reach a member: of its index, and the port it listens on.
+#[derive(Clone)]
+pub(crate) struct Peers(pub(crate) Arc<dyn Fn(usize, u16) -> u16 + Send + Sync>);
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peers")
+    }
 }
 
 impl Builder {
     pub(crate) fn new(release: Release) -> Self {
-        Self { release, flags: Vec::new(), progress_every: None, tls: None }
+        Self { release, flags: Vec::new(), progress_every: None, tls: None, peers: None }
     }
 
     /// One more flag, as etcd's command line has it: `--quota-backend-bytes=1048576`.
@@ -45,6 +56,17 @@ impl Builder {
     /// Has clients speak TLS to it; among each other, members do not.
     pub fn tls(mut self, tls: &ServerTls) -> Self {
         self.tls = Some(tls.clone());
+        self
+    }
+
+    /// Has the members reach each other through somebody in between: `way` is told each member's
+    /// index and the port that it listens on for the others, before any is started, and says the
+    /// port on this machine where they find it.
+    pub fn peers_through(
+        mut self,
+        way: impl Fn(usize, u16) -> u16 + Send + Sync + 'static,
+    ) -> Self {
+        self.peers = Some(Peers(Arc::new(way)));
         self
     }
 
@@ -77,6 +99,6 @@ impl Builder {
             let millis = interval.as_millis();
             flags.push(format!("--{experimental}watch-progress-notify-interval={millis}ms"));
         }
-        Ok(Plan { programs, flags, tls: self.tls })
+        Ok(Plan { programs, flags, tls: self.tls, peers: self.peers })
     }
 }

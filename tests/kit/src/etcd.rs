@@ -13,7 +13,9 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Builder, KitError, Port, Programs, Release, ServerTls, etcdctl, folder,
+    Builder, KitError, Port, Programs, Release, ServerTls,
+    builder::Peers,
+    etcdctl, folder,
     guardian::Guardian,
     health,
     process::{POLL, Process},
@@ -29,6 +31,8 @@ pub struct Etcd {
     plan: Box<Plan>,
     client: Port,
     peer: Port,
+    /// Where the others find that one.
+    advertised: u16,
     /// Where a server that speaks TLS to its clients tells its health in the clear.
     plain: Option<Port>,
     /// `None`: down.
@@ -43,6 +47,7 @@ pub(crate) struct Plan {
     pub(crate) programs: Programs,
     pub(crate) flags: Vec<String>,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) peers: Option<Peers>,
 }
 
 impl Etcd {
@@ -75,7 +80,7 @@ impl Etcd {
 
     fn try_start_members(plan: &Plan, size: usize) -> Result<Vec<Self>, KitError> {
         let mut members = (0..size)
-            .map(|index| Self::prepare(format!("m{index}"), plan.clone()))
+            .map(|index| Self::prepare(index, plan.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let peers: Vec<String> =
             members.iter().map(|member| format!("{}={}", member.name, member.peer_url())).collect();
@@ -93,16 +98,19 @@ impl Etcd {
         Ok(members)
     }
 
-    fn prepare(name: String, plan: Plan) -> Result<Self, KitError> {
+    fn prepare(index: usize, plan: Plan) -> Result<Self, KitError> {
         let folder = folder::make()?;
         let guardian = Guardian::over(folder.path())?;
         let (client, peer) = (Port::reserve()?, Port::reserve()?);
         let plain = plan.tls.is_some().then(Port::reserve).transpose()?;
+        let way = plan.peers.as_ref();
+        let advertised = way.map_or(peer.number(), |Peers(way)| way(index, peer.number()));
         Ok(Self {
-            name,
+            name: format!("m{index}"),
             plan: Box::new(plan),
             client,
             peer,
+            advertised,
             plain,
             process: None,
             guardian,
@@ -127,6 +135,7 @@ impl Etcd {
             .map_err(KitError::os("opening the log"))?;
         let errors = log.try_clone().map_err(KitError::os("opening the log"))?;
         let (client, peer) = (self.client_url(), self.peer_url());
+        let listen_peer = format!("http://{}", self.peer.addr());
         let mut command = Command::new(&self.plan.programs.etcd);
         etcdctl::without_etcd_variables(&mut command);
         command
@@ -134,7 +143,7 @@ impl Etcd {
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--listen-peer-urls", &listen_peer, "--initial-advertise-peer-urls", &peer])
             .args(self.tls_flags())
             .args(&self.plan.flags)
             .current_dir(self.folder.path())
@@ -241,6 +250,30 @@ impl Etcd {
         Ok(())
     }
 
+    /// Kills it and puts a snapshot (`etcdctl snapshot save`) in the place of its data: the next start
+    /// is that of a store that was taken back to then. Under its own `token` (`None`) the member and
+    /// cluster ids stay as they are, under another one they become others.
+    ///
+    /// In a cluster every member is restored before any is launched.
+    ///
+    /// # Errors
+    /// [`KitError::Etcdctl`] when the snapshot cannot be used; it then has no data. [`KitError::Os`].
+    pub fn restore(&mut self, snapshot: &Path, token: Option<&str>) -> Result<(), KitError> {
+        self.wipe()?;
+        let own = |start: &str| {
+            let flags = self.plan.flags.iter();
+            flags.rev().find(|flag| flag.starts_with(start)).cloned().unwrap_or_default()
+        };
+        let token_flag = "--initial-cluster-token=";
+        let token = token.map_or_else(|| own(token_flag), |token| format!("{token_flag}{token}"));
+        let mut args: Vec<OsString> = vec!["snapshot".into(), "restore".into(), snapshot.into()];
+        args.extend(["--name".into(), self.name.clone().into()]);
+        args.extend(["--data-dir".into(), self.data_dir().into()]);
+        args.extend(["--initial-advertise-peer-urls".into(), self.peer_url().into()]);
+        args.extend([own("--initial-cluster=").into(), token.into()]);
+        etcdctl::run(&self.plan.programs, &self.client_url(), args).map(drop)
+    }
+
     /// Whether the process exists, paused or not.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
@@ -279,7 +312,7 @@ impl Etcd {
     /// Where other members connect.
     #[must_use]
     pub fn peer_url(&self) -> String {
-        format!("http://{}", self.peer.addr())
+        format!("http://127.0.0.1:{}", self.advertised)
     }
 
     /// The member's name.

@@ -6,6 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -84,6 +85,33 @@ fn wiped_it_has_forgotten_everything() {
         etcd.restart().expect("restart");
         let values = etcd.etcdctl(["get", "a", "--print-value-only"]).expect("get");
         assert_eq!(values, "", "{release}");
+    }
+}
+
+#[test]
+fn restored_it_is_taken_back_under_its_own_ids_or_others() {
+    for release in Release::REQUIRED {
+        let mut etcd = Etcd::start(release).expect("etcd starts");
+        let ids = |etcd: &Etcd| -> Vec<u64> {
+            let text = etcd.etcdctl(["endpoint", "status", "--write-out=json"]).expect("status");
+            let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let header = &answer[0]["Status"]["header"];
+            let ids = ["cluster_id", "member_id"].map(|name| header[name].as_u64().expect("an id"));
+            ids.into()
+        };
+        let own = ids(&etcd);
+        let snapshot = etcd.folder().join("snapshot");
+        etcd.etcdctl(["put", "a", "1"]).expect("put");
+        let path = snapshot.to_str().expect("UTF-8");
+        etcd.etcdctl(["snapshot", "save", path]).expect("save");
+        for (token, is_own) in [(None, true), (Some("another"), false)] {
+            etcd.etcdctl(["put", "a", "2"]).expect("put");
+            etcd.restore(&snapshot, token).expect("restore");
+            etcd.restart().expect("restart");
+            let value = etcd.etcdctl(["get", "a", "--print-value-only"]).expect("get");
+            assert_eq!(value, "1\n", "{release}");
+            assert_eq!(ids(&etcd) == own, is_own, "{release}");
+        }
     }
 }
 
@@ -211,6 +239,36 @@ fn a_cluster_outlives_its_leader() {
         let value = cluster[first].etcdctl(["get", "a", "--print-value-only"]).expect("get");
         assert_eq!(value, "2\n", "{release}");
     }
+}
+
+#[test]
+fn members_find_each_other_where_they_are_told_to() {
+    let ways = Arc::new(Mutex::new(Vec::new()));
+    let told = ways.clone();
+    let builder = Etcd::builder(Release::V3_5).peers_through(move |index, port| {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let way = listener.local_addr().expect("bound").port();
+        told.lock().expect("not poisoned").push((index, way));
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let [mut to, mut from] = [&server, &client].map(|s| s.try_clone().expect("clone"));
+                let (mut client, mut server) = (client, server);
+                thread::spawn(move || std::io::copy(&mut client, &mut to));
+                thread::spawn(move || std::io::copy(&mut server, &mut from));
+            }
+        });
+        way
+    });
+    let cluster = builder.start_cluster(2).expect("cluster starts");
+    let urls: Vec<_> = cluster.members().iter().map(Etcd::peer_url).enumerate().collect();
+    let ways: Vec<_> = ways.lock().expect("not poisoned").clone();
+    assert_eq!(
+        urls,
+        ways.iter().map(|(i, port)| (*i, format!("http://127.0.0.1:{port}"))).collect::<Vec<_>>()
+    );
+    let list = cluster.etcdctl(["member", "list"]).expect("list");
+    assert!(urls.iter().all(|(_, url)| list.contains(url)), "{list}");
 }
 
 #[test]

@@ -132,18 +132,52 @@ fn two_addresses_of_one_member_are_quarantined_together() {
 fn another_cluster_is_believed_when_nobody_else_is_left() {
     let (ours, other) = (7, 8);
     let mut members = members(3, 0);
-    assert!(!members.is_stranger(MemberId(0), ours, ours, secs(1)));
-    assert!(members.is_stranger(MemberId(1), other, ours, secs(1)), "others can be asked");
-    assert!(members.is_stranger(MemberId(0), other, ours, secs(2)), "2 has not said so");
-    assert!(!members.is_stranger(MemberId(2), other, ours, secs(2)), "all say so");
+    assert!(!members.is_stranger(MemberId(0), ours, ours, secs(1), &tuning()));
+    assert!(
+        members.is_stranger(MemberId(1), other, ours, secs(1), &tuning()),
+        "others can be asked"
+    );
+    assert!(members.is_stranger(MemberId(0), other, ours, secs(2), &tuning()), "2 has not said so");
+    assert!(!members.is_stranger(MemberId(2), other, ours, secs(2), &tuning()), "all say so");
     // It was replaced, so what is told of the former one is not believed either.
-    assert!(members.is_stranger(MemberId(1), ours, other, secs(3)));
+    assert!(members.is_stranger(MemberId(1), ours, other, secs(3), &tuning()));
 
     let mut members = super::tests::members(2, 0);
-    assert!(members.is_stranger(MemberId(0), other, ours, secs(1)));
+    assert!(members.is_stranger(MemberId(0), other, ours, secs(1), &tuning()));
     fail(&mut members, secs(1));
     fail(&mut members, Time::from_millis(1_001));
-    assert!(!members.is_stranger(MemberId(0), other, ours, Time::from_millis(1_002)), "1 is away");
+    assert!(
+        !members.is_stranger(MemberId(0), other, ours, Time::from_millis(1_002), &tuning()),
+        "1 is away"
+    );
+}
+
+/// The right members are down, and the wrong address is not.
+#[test]
+fn an_outage_makes_no_stranger_the_store() {
+    let (ours, other) = (7, 8);
+    let mut members = members(3, 0);
+    for member in [0, 1] {
+        assert!(!members.is_stranger(MemberId(member), ours, ours, secs(1), &tuning()));
+    }
+    let minutes = |minutes: u64| secs(60 * minutes);
+    for (now, believed) in [(secs(2), false), (minutes(4), false), (minutes(6), true)] {
+        for member in [0, 1] {
+            members.blame(MemberId(member), now, now, &tuning());
+        }
+        let strange = members.is_stranger(MemberId(2), other, ours, now, &tuning());
+        assert_eq!(strange, !believed, "{now}");
+    }
+}
+
+#[test]
+fn more_members_have_their_way_against_one_that_is_down() {
+    let (ours, other) = (7, 8);
+    let mut members = members(3, 0);
+    assert!(!members.is_stranger(MemberId(0), ours, ours, secs(1), &tuning()));
+    members.blame(MemberId(0), secs(2), secs(2), &tuning());
+    assert!(members.is_stranger(MemberId(1), other, ours, secs(2), &tuning()), "2 can be asked");
+    assert!(!members.is_stranger(MemberId(2), other, ours, secs(2), &tuning()), "two against one");
 }
 
 #[test]

@@ -71,3 +71,19 @@ fn a_silence_is_news_however_long_the_stream_has_been_open() {
     h.reply(attempt.expect("a number"), Reply::Range(more));
     assert!(h.trace().contains("redial"), "{}", h.trace());
 }
+
+#[test]
+fn an_answer_of_another_cluster_is_told_as_the_failure_that_it_is_taken_for() {
+    let mut h = watched_at_a_blamed_member();
+    h.wait(Duration::from_secs(2));
+    let request = Request::Range(Range::of(KeyRange::one("k")));
+    h.command(Command::Call { id: OpId(2), request, within: Duration::from_secs(3) });
+    let sent = h.lines.iter().rev().find_map(|line| line.split_once("> #")).expect("it is sent");
+    let attempt = sent.1.split(' ').next().and_then(|number| number.parse().ok());
+    let Reply::Range(mut strange) = range() else { unreachable!("a range's answer") };
+    strange.header.cluster_id = 9;
+    h.reply(attempt.expect("a number"), Reply::Range(strange));
+    let error = StoreError::OtherCluster { expected: 1, found: 9 };
+    assert_eq!(h.engine.take_disbelieved(), Some(error), "{}", h.trace());
+    assert_eq!(h.engine.take_disbelieved(), None, "told once");
+}
