@@ -1,9 +1,17 @@
 //! The library on real etcd: private servers, killed, restarted, compacted and meddled with.
 
-mod ownership;
+mod auth;
 mod cluster;
+mod compaction;
 mod history;
+mod kinds;
+mod ownership;
 mod proxy;
+mod raw;
+mod room;
+mod tls;
+mod volume;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -54,7 +62,10 @@ fn etcdctl(etcd: &Etcd, args: &[&str]) -> String {
 
 /// Key and mod revision of every record below `prefix`, as etcdctl tells them.
 fn content(etcd: &Etcd, prefix: &str) -> BTreeMap<String, i64> {
-    let text = etcdctl(etcd, &["get", "--prefix", prefix, "--write-out=fields"]);
+    parsed(&etcdctl(etcd, &["get", "--prefix", prefix, "--write-out=fields"]))
+}
+
+fn parsed(text: &str) -> BTreeMap<String, i64> {
     let field = |name: &str| -> Vec<&str> {
         let start = format!("\"{name}\" : ");
         text.lines().filter_map(|line| line.strip_prefix(start.as_str())).collect()

@@ -1,4 +1,4 @@
-//! `docs/promises.md` names tests; this sees that they are there.
+//! `docs/promises.md` and `docs/troubles.md` name tests; this sees that they are there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use super::sources::rust_files;
 use super::{assert_none, read, root};
 
 #[test]
-fn every_test_that_a_promise_names_is_there() {
+fn every_test_that_a_page_names_is_there() {
     let mut there = BTreeSet::new();
     for file in rust_files(root()) {
         // What was built, or fetched, is not ours.
@@ -17,24 +17,26 @@ fn every_test_that_a_promise_names_is_there() {
         }
         there.extend(functions(&fs::read_to_string(&file).expect("a source file")));
     }
-    let page = read("docs/promises.md");
-    assert!(named(&page).len() > 100, "the page is read wrongly");
-    assert_none(&missing(&page, &there));
+    for (path, least) in [("docs/promises.md", 100), ("docs/troubles.md", 50)] {
+        let page = read(path);
+        assert!(named(&page).len() > least, "{path} is read wrongly");
+        assert_none(&missing(path, &page, &there));
+    }
 }
 
 #[test]
 fn a_test_that_is_not_there_is_found() {
     let page = "| it | `it: real::is_there`, `core: gone::is_gone`; step x, `README` | holds |";
     let there = functions("    fn is_there() {}\n async fn other<T>() {}").collect();
-    assert_eq!(missing(page, &there), ["docs/promises.md: no test `core: gone::is_gone`"]);
+    assert_eq!(missing("page.md", page, &there), ["page.md: no test `core: gone::is_gone`"]);
 }
 
-fn missing(page: &str, there: &BTreeSet<String>) -> Vec<String> {
+fn missing(path: &str, page: &str, there: &BTreeSet<String>) -> Vec<String> {
     let gone = named(page).into_iter().filter(|test| {
         let name = test.rsplit([':', ' ']).next().unwrap_or_default();
         !there.contains(name)
     });
-    gone.map(|test| format!("docs/promises.md: no test `{test}`")).collect()
+    gone.map(|test| format!("{path}: no test `{test}`")).collect()
 }
 
 /// What the page puts as `binary: module::test`.

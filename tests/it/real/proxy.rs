@@ -32,7 +32,7 @@ impl Proxy {
                     };
                     tokio::select! {
                         biased;
-                        _ = is_open.wait_for(|open| !open) => {}
+                        _ = is_open.changed() => {}
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                     }
                 });

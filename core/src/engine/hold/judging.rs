@@ -164,8 +164,9 @@ impl Holds {
                 Conflict::Wait => {
                     slot.phase = Phase::Waiting;
                     slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
-                    if registration.told != Told::Waiting {
+                    if registration.told != Told::Waiting || registration.denied {
                         registration.told = Told::Waiting;
+                        registration.denied = false;
                         let event = RegistrationEvent::Waiting { owner: Some(by) };
                         cx.event(Event::Registration { id: id.0, event });
                     }
@@ -286,8 +287,10 @@ impl Holds {
         id: crate::engine::RegistrationId,
         error: &StoreError,
     ) {
-        let owner = self.registrations.get(&id);
-        if owner.is_some_and(|owner| owner.told != Told::Gone) {
+        if let Some(owner) = self.registrations.get_mut(&id)
+            && owner.told != Told::Gone
+        {
+            owner.denied = true;
             let event = RegistrationEvent::Denied { error: error.clone() };
             cx.event(Event::Registration { id, event });
         }

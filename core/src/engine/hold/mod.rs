@@ -94,6 +94,8 @@ struct Registration {
     slots: u16,
     stage: Stage,
     told: Told,
+    /// A refusal was told since: what holds again must be told again.
+    denied: bool,
     removal: Option<Removal>,
     /// How it ends, if not as wished.
     ending: Option<Gone>,
@@ -223,6 +225,7 @@ impl Holds {
             slots,
             stage: Stage::Blocked,
             told: Told::Nothing,
+            denied: false,
             removal: None,
             ending: None,
         };
@@ -496,8 +499,9 @@ impl Holds {
         }
         let Some((revision, sequence, lease)) = told else { return };
         let now = Told::Registered { lease, revision, sequence };
-        if registration.told != now {
+        if registration.told != now || registration.denied {
             registration.told = now;
+            registration.denied = false;
             let event = RegistrationEvent::Registered { lease, revision, sequence };
             cx.event(Event::Registration { id, event });
         }

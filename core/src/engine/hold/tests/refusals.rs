@@ -46,6 +46,37 @@ fn denied_is_told_and_tried_again_slowly() {
     ");
 }
 
+/// The record stood all along, but nobody was allowed to look; once it is seen again, that is told.
+#[test]
+fn a_record_that_may_be_read_again_is_told_again() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
+    let lease = h.leases[0];
+    let refused = || Reply::Failed(StoreError::PermissionDenied);
+    h.reply(3, refused()).wait(1).reply(5, refused()).wait(1);
+    let Request::Txn(published) = h.asked[1].1.clone() else { panic!("a publish") };
+    let Some(Op::Put(written)) = published.then.into_iter().next() else { panic!("a put") };
+    let kv = KeyValue {
+        key: written.key,
+        value: written.value,
+        create_revision: Revision(5),
+        mod_revision: Revision(5),
+        version: 1,
+        lease: Some(lease),
+    };
+    h.reply(6, read(7, Some(kv)));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #3 failed: etcdserver: permission denied
+    0.100s > #4 m0 watch /p/instances/web/a from 5 id=1 fragment
+    0.100s > #5 m0 range /p/instances/web/a
+    1.000s < #5 failed: etcdserver: permission denied
+    1.000s > registration 1 denied: etcdserver: permission denied
+    1.200s > #6 m0 range /p/instances/web/a
+    2.000s < #6 range @7 /p/instances/web/a=146B:1a5ed297@5/5~L1
+    2.000s > registration 1 registered @5 lease=L1 sequence=1
+    ");
+}
+
 /// Registrations never give up: a refusal that blames nothing of ours is told and tried again.
 #[test]
 fn a_refusal_in_strange_words_ends_no_registration() {
