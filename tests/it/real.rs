@@ -1,5 +1,7 @@
 //! The library on real etcd: private servers, killed, restarted, compacted and meddled with.
 
+mod cluster;
+mod history;
 mod proxy;
 
 use std::collections::{BTreeMap, BTreeSet};

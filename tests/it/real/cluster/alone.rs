@@ -1,0 +1,6 @@
+use super::*;
+
+mod epochs;
+mod leader;
+mod members;
+mod quorum;
