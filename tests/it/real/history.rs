@@ -1,9 +1,9 @@
 //! All that ever happened below a prefix, as another client than ours tells it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use etcd_client::{Client, EventType, WatchOptions, WatchStream};
+use etcd_client::{Client, Error, EventType, GetOptions, WatchOptions, WatchStream};
 use tokio::task::JoinHandle;
 
 /// One event of the store.
@@ -25,9 +25,13 @@ pub struct Kv {
 
 /// What a read shows: keys and their mod revisions.
 pub async fn content(url: &str, prefix: &str) -> Vec<(String, i64)> {
-    let mut client = connect(url).await;
-    let options = etcd_client::GetOptions::new().with_prefix();
-    let answer = client.get(prefix, Some(options)).await.expect("it is read");
+    let client = connect(url).await;
+    let answer = patiently(|| {
+        let options = GetOptions::new().with_prefix();
+        let mut client = client.clone();
+        async move { client.get(prefix, Some(options)).await }
+    });
+    let answer = answer.await;
     let kvs = answer.kvs().iter();
     kvs.map(|kv| (kv.key_str().expect("UTF-8").to_owned(), kv.mod_revision())).collect()
 }
@@ -64,7 +68,12 @@ impl Telling {
 
     /// All until now.
     pub async fn end(self, url: &str) -> Vec<(Instant, Event)> {
-        connect(url).await.put(self.last, "", None).await.expect("it is put");
+        let client = connect(url).await;
+        patiently(|| {
+            let (mut client, last) = (client.clone(), self.last.clone());
+            async move { client.put(last, "", None).await }
+        })
+        .await;
         self.task.await.expect("it ends well")
     }
 }
@@ -89,6 +98,18 @@ async fn collect(watch: &mut WatchStream, last: &str, mut take: impl FnMut(Event
 fn new_last(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{prefix}the-end-of-history-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A cluster that has just come back may refuse at first: its leader changes.
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(mut ask: impl FnMut() -> F) -> T {
+    const TRIES: u32 = 100;
+    for _ in 1..TRIES {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ask().await.expect("it answers after 10 s")
 }
 
 async fn connect(url: &str) -> Client {
