@@ -7,15 +7,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use portolan_core::engine::{
-    CallError as Refusal, Command, Conflict, DirectoryId, Engine, Event, Input, OpId, Output,
-    Proposal, RegistrationId, UpdateOutcome,
+    CallError as Refusal, Command, Conflict, DirectoryId, Engine, Event, FollowId, FollowSeq,
+    Followed, Input, OpId, Output, Proposal, RegistrationId, UpdateOutcome,
 };
 use portolan_core::instance::{Data, GroupConfig, Instance};
 use portolan_core::layout::Scope;
 use portolan_core::name::GroupName;
 use portolan_core::time::Time;
-use portolan_core::waist::{AttemptId, Backend, Reply, Request};
-use tokio::sync::{oneshot, watch};
+use portolan_core::waist::{AttemptId, Backend, KeyRange, Reply, Request, Revision};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::directory::View;
@@ -36,6 +36,12 @@ pub(crate) enum Message {
         id: DirectoryId,
         scope: Scope,
         view: Arc<View>,
+    },
+    Follow {
+        id: FollowId,
+        keys: KeyRange,
+        from: Option<Revision>,
+        news: mpsc::UnboundedSender<(FollowSeq, Followed)>,
     },
     Update {
         id: OpId,
@@ -79,7 +85,7 @@ pub(crate) struct Driver<S> {
     engine: Engine,
     store: S,
     handles: Handles,
-    /// Whether a directory was shown since others could last run.
+    /// Whether a directory was shown, or a follower told, since others could last run.
     shown: bool,
     /// When the engine wanted to be woken.
     due: Option<Time>,
@@ -183,6 +189,8 @@ impl<S: Store> Driver<S> {
 
     fn shutdown(&mut self, within: Duration) {
         self.handles.closing();
+        // Nothing more will come; what was told can still be read.
+        self.handles.followers.clear();
         self.command(Command::Shutdown { within });
     }
 
@@ -197,6 +205,10 @@ impl<S: Store> Driver<S> {
                 self.handles.opened(id, scope.clone(), view);
                 self.command(Command::Open { id, scope });
             }
+            Message::Follow { id, keys, from, news } => {
+                self.handles.followers.insert(id, news);
+                self.command(Command::Follow { id, keys, from });
+            }
             Message::Update { id, group, within, change, done } => {
                 self.handles.updates.insert(id, Update { change, done });
                 self.command(Command::Update { id, group, within });
@@ -208,6 +220,9 @@ impl<S: Store> Driver<S> {
             Message::Command(command) => {
                 if let Command::Close { id } = &command {
                     self.handles.closed(*id);
+                }
+                if let Command::Unfollow { id } = &command {
+                    self.handles.followers.remove(id);
                 }
                 self.command(command);
             }
@@ -244,6 +259,13 @@ impl<S: Store> Driver<S> {
             Event::Freshness { id, snapshot } => self.shown |= self.handles.show(id, snapshot),
             Event::Guard { id, news, snapshot } => {
                 self.shown |= self.handles.guard(id, &news, snapshot);
+            }
+            Event::Followed { id, seq, what } => {
+                if let Some(news) = self.handles.followers.get(&id) {
+                    // A reader that is gone says so by a command of its own.
+                    let _ = news.send((seq, what));
+                    self.shown = true;
+                }
             }
             Event::Propose { id, base } => self.propose(id, base.as_ref()),
             Event::Updated { id, outcome } => {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portolan_core::engine::{
-    CallError as Refusal, DirectoryId, Engine, Freshness, Gone, GuardNews, OpId, RegistrationEvent,
-    RegistrationId, Snapshot, Standing, Step,
+    CallError as Refusal, DirectoryId, Engine, FollowId, FollowSeq, Followed, Freshness, Gone,
+    GuardNews, OpId, RegistrationEvent, RegistrationId, Snapshot, Standing, Step,
 };
 use portolan_core::instance::Instance;
 use portolan_core::layout::Scope;
@@ -35,6 +35,7 @@ pub(crate) struct Handles {
     /// How many of them stand in the store.
     registered: usize,
     directories: BTreeMap<DirectoryId, Shown>,
+    pub followers: BTreeMap<FollowId, mpsc::UnboundedSender<(FollowSeq, Followed)>>,
     status: watch::Sender<Status>,
     told: Status,
     pub telemetry: Telemetry,
@@ -82,6 +83,7 @@ impl Handles {
             registrations: BTreeMap::new(),
             registered: 0,
             directories: BTreeMap::new(),
+            followers: BTreeMap::new(),
             status,
             told: Status::default(),
             telemetry,
@@ -232,7 +234,8 @@ impl Handles {
                 }
                 Message::Open { id, scope, view } => self.opened(id, scope, view),
                 // Whoever waits for one of these sees its channel closed.
-                Message::Update { .. }
+                Message::Follow { .. }
+                | Message::Update { .. }
                 | Message::Call { .. }
                 | Message::Command(_)
                 | Message::Shutdown { .. }
@@ -246,6 +249,7 @@ impl Handles {
             registered.state.send_replace(RegistrationState::Gone(Gone::Unconfirmed));
         }
         self.registered = 0;
+        self.followers.clear();
         self.updates.clear();
         self.calls.clear();
         let status =

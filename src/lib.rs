@@ -36,6 +36,7 @@
 //! | [`Group`] | a service's name: its instances and their shared configuration |
 //! | [`Registration`] | the promise to keep an instance in the store |
 //! | [`Directory`], [`Snapshot`] | a live copy of a group, and the whole of it at one revision |
+//! | [`Follower`] | every change of keys, once, in order |
 //! | [`Embedded`] | a store within this process, for tests and trials (feature `memory`) |
 //!
 //! Nothing here waits for the store unless it says so: building, registering and opening a
@@ -50,6 +51,7 @@ mod directory;
 mod driver;
 mod error;
 mod evict;
+mod follow;
 mod group;
 mod handles;
 #[cfg(feature = "memory")]
@@ -67,6 +69,7 @@ pub use error::{
     Unavailable, UpdateError,
 };
 pub use evict::Eviction;
+pub use follow::Follower;
 pub use group::{Configuration, Group, Updated};
 #[cfg(feature = "memory")]
 pub use memory::Embedded;
@@ -75,7 +78,7 @@ pub use registry::Registry;
 pub use status::{Status, StatusChanges};
 
 pub use portolan_core::engine::{
-    Change, Conflict, Content, Freshness, Gone, Login, LossReason, Record, Suspect,
+    Change, Conflict, Content, Followed, Freshness, Gap, Gone, Login, LossReason, Record, Suspect,
 };
 pub use portolan_core::instance::{
     Builder as InstanceBuilder, Data, DataError, Endpoint, EndpointError, GroupConfig, Instance,
@@ -88,7 +91,7 @@ pub use portolan_core::map::Map;
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
 pub use portolan_core::time::Time;
 pub use portolan_core::tuning::{Guard, Tuning, TuningError};
-pub use portolan_core::waist::{Key, LeaseId, Revision};
+pub use portolan_core::waist::{EventKind, Key, KeyEvent, KeyValue, LeaseId, Revision, Value};
 #[cfg(feature = "etcd")]
 pub use portolan_etcd::{BuildError as EtcdError, Tls, TlsError, TlsPart};
 #[cfg(feature = "etcd")]

@@ -9,7 +9,7 @@ use portolan_core::instance::Instance;
 use portolan_core::layout::{Layout, Scope};
 use portolan_core::name::GroupName;
 use portolan_core::time::Time;
-use portolan_core::waist::{Reply, Request};
+use portolan_core::waist::{Key, Reply, Request, Revision};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::build::RegistryBuilder;
@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryState};
 use crate::driver::Message;
 use crate::error::{CallError, GroupError};
+use crate::follow::Follower;
 use crate::group::Group;
 use crate::registration::RegistrationState;
 use crate::status::{Status, StatusChanges};
@@ -92,6 +93,18 @@ impl Registry {
             view.close(Time::ZERO);
         }
         Directory::new(state)
+    }
+
+    /// Every change from now on of the keys that begin with `prefix`, whatever the layout; of all
+    /// keys where it is empty. The first thing told is where that begins.
+    pub fn follow(&self, prefix: impl Into<Key>) -> Follower {
+        Follower::start(self, prefix.into(), None)
+    }
+
+    /// As [`follow`](Self::follow), from the changes of revision `from` on. A revision that the
+    /// store has compacted, or does not have, is told as a gap, and then what there is.
+    pub fn follow_from(&self, prefix: impl Into<Key>, from: Revision) -> Follower {
+        Follower::start(self, prefix.into(), Some(from))
     }
 
     /// Waits until the store has answered anything at all. Cancel safe.

@@ -64,6 +64,12 @@ pub struct Tuning {
     /// How often the cluster is asked for its members, to be reached beside those that were given;
     /// `None`: never.
     pub member_list_every: Option<Duration>,
+    /// Changes and records that the reader of a followed key range may leave unacknowledged; beyond
+    /// it the watch ends, and all is listed once it has caught up.
+    pub follow_events: u32,
+    /// Bytes of keys and values in them. What cannot be divided (a revision, a record) and is
+    /// larger than the window has it to itself.
+    pub follow_bytes: u32,
     /// Requests in flight at most, watches not counted; beyond it calls are refused as busy.
     pub max_in_flight: u32,
     /// Bytes of keys and values in them at most; beyond it calls and updates are refused as busy.
@@ -98,6 +104,8 @@ impl Default for Tuning {
             quarantine_base: Duration::from_secs(1),
             quarantine_cap: Duration::from_secs(30),
             member_list_every: None,
+            follow_events: 8_192,
+            follow_bytes: 16 << 20,
             max_in_flight: 1_024,
             max_in_flight_bytes: 64 << 20,
         }
@@ -169,6 +177,8 @@ impl Tuning {
             quarantine_base,
             quarantine_cap,
             member_list_every,
+            follow_events,
+            follow_bytes,
             max_in_flight,
             max_in_flight_bytes,
         } = *self;
@@ -204,6 +214,8 @@ impl Tuning {
         number("page_limit", page_limit, 1..=u32::MAX)?;
         number("batch_keys", batch_keys, 1..=126)?;
         number("batch_bytes", batch_bytes, 1..=3 << 19)?;
+        number("follow_events", follow_events, 1..=u32::MAX)?;
+        number("follow_bytes", follow_bytes, 1..=u32::MAX)?;
         number("max_in_flight", max_in_flight, 1..=u32::MAX)?;
         // Less, and the largest request never goes.
         number("max_in_flight_bytes", max_in_flight_bytes, 3 << 19..=u32::MAX)
@@ -247,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 27] = [
+        let changes: [fn(&mut Tuning); 29] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -273,6 +285,8 @@ mod tests {
             |tuning| tuning.page_limit = 0,
             |tuning| tuning.batch_keys = 127,
             |tuning| tuning.batch_bytes = 0,
+            |tuning| tuning.follow_events = 0,
+            |tuning| tuning.follow_bytes = 0,
             |tuning| tuning.max_in_flight = 0,
             |tuning| tuning.max_in_flight_bytes = (3 << 19) - 1,
         ];
@@ -308,6 +322,8 @@ mod tests {
         page_limit is 0; allowed is 1 or more
         batch_keys is 127; allowed is 1 to 126
         batch_bytes is 0; allowed is 1 to 1572864
+        follow_events is 0; allowed is 1 or more
+        follow_bytes is 0; allowed is 1 or more
         max_in_flight is 0; allowed is 1 or more
         max_in_flight_bytes is 1572863; allowed is 1572864 or more
         ");

@@ -547,6 +547,7 @@ fn think(chance: Chance, setup: &WorldSetup, run: Run, event: &Event) -> Duratio
         | Event::Stepped { .. }
         | Event::Freshness { .. }
         | Event::Guard { .. }
+        | Event::Followed { .. }
         | Event::Updated { .. }
         | Event::Called { .. }
         | Event::Closed { .. } => 0,

@@ -1,6 +1,7 @@
 //! All integration tests of the workspace, in one binary: it links once.
 
 mod conformance;
+mod follow;
 mod guard;
 mod house;
 mod library;

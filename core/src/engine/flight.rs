@@ -1,7 +1,7 @@
 //! One attempt in flight, and which answers fit it.
 
 use super::epoch::Then;
-use super::{DirectoryId, OpId};
+use super::{DirectoryId, FollowId, OpId};
 use crate::time::Time;
 use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError};
 
@@ -11,6 +11,7 @@ pub(crate) enum Owner {
     Epoch,
     Holds,
     Mirror(DirectoryId),
+    Follow(FollowId),
     Update(OpId),
     Call(OpId),
     /// The engine, for the list of members.

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DirectoryId, OpId, RegistrationId};
+use super::{DirectoryId, FollowId, FollowSeq, OpId, RegistrationId};
 use crate::instance::{Data, Instance};
 use crate::layout::Scope;
 use crate::name::GroupName;
-use crate::waist::{AttemptId, Key, Reply, Request};
+use crate::waist::{AttemptId, Key, KeyRange, Reply, Request, Revision};
 
 /// What happened: the one way in.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -71,6 +71,29 @@ pub enum Command {
         id: DirectoryId,
         /// The suspect's key.
         key: Key,
+    },
+    /// Tell every change of a key range, once, in the order of revisions, in parts that are to be
+    /// acknowledged. Answered by [`Event::Followed`](super::Event::Followed), without end.
+    Follow {
+        /// The follower.
+        id: FollowId,
+        /// Which keys.
+        keys: KeyRange,
+        /// The first revision whose changes are told; `None`: those after now. One that the store
+        /// has compacted, or never had, is declared as a gap.
+        from: Option<Revision>,
+    },
+    /// The reader of a follower has taken all up to here, which makes room for more.
+    Acknowledge {
+        /// The follower.
+        id: FollowId,
+        /// The last that was taken.
+        seq: FollowSeq,
+    },
+    /// Forget a follower.
+    Unfollow {
+        /// Which.
+        id: FollowId,
     },
     /// Read a group's configuration, have it changed, swap it in. Asks back by
     /// [`Event::Propose`](super::Event::Propose), ends with [`Event::Updated`](super::Event::Updated).

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `hold` | keeps records under leases: grants, renews, publishes, heals, removes |
 //! | `mirror` | keeps a local copy of a key range, and apart what an outage took from it |
+//! | `follow` | tells every change of a key range once, in a bounded window |
 //! | `update` | swaps a group's configuration, exactly once or a truthful "unknown" |
 //! | `call` | one request with a deadline, repeated only where that is safe |
 //! | `epoch` | notices that the store is another one, or has lost what it had |
@@ -24,6 +25,7 @@ mod cx;
 mod discovery;
 mod epoch;
 mod flight;
+mod follow;
 #[cfg(test)]
 mod harness;
 mod hold;
@@ -31,8 +33,10 @@ mod input;
 mod members;
 mod mirror;
 mod output;
+mod pages;
 mod retry;
 mod show;
+mod stream;
 mod update;
 mod view;
 mod wire;
@@ -46,14 +50,15 @@ pub use self::output::{
     CallError, Event, Gone, Login, LossReason, Output, RegistrationEvent, Standing, UpdateOutcome,
 };
 pub use self::view::{
-    Change, Content, Freshness, Gap, GuardNews, GuardRule, Record, Snapshot, Step, StepCause,
-    Suspect, Undone, Unread,
+    Change, Content, Followed, Freshness, Gap, GuardNews, GuardRule, Record, Snapshot, Step,
+    StepCause, Suspect, Undone, Unread,
 };
 
 use self::call::Calls;
 use self::cx::Cx;
 use self::discovery::Discovery;
 use self::epoch::Detector;
+use self::follow::Follow;
 use self::hold::Holds;
 use self::mirror::Mirror;
 use self::update::Updates;
@@ -73,6 +78,18 @@ pub struct RegistrationId(pub u64);
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DirectoryId(pub u64);
+
+/// One follower of a key range. Chosen by the driver, never twice in a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FollowId(pub u64);
+
+/// The number of what a follower was told: 1 for the first, one more each time.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct FollowSeq(pub u64);
 
 /// One update or call. Chosen by the driver, never twice in a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
@@ -107,6 +124,7 @@ pub struct Engine {
     detector: Detector,
     holds: Holds,
     mirrors: BTreeMap<DirectoryId, Mirror>,
+    follows: BTreeMap<FollowId, Follow>,
     updates: Updates,
     calls: Calls,
     closing: Closing,
@@ -131,6 +149,7 @@ impl Engine {
             detector: Detector::default(),
             holds: Holds::new(run, rng.fork("hold")),
             mirrors: BTreeMap::new(),
+            follows: BTreeMap::new(),
             updates: Updates::new(rng.fork("update")),
             calls: Calls::new(rng.fork("call")),
             closing: Closing::Open,
@@ -173,11 +192,13 @@ impl Engine {
             return None;
         }
         let mirrors = self.mirrors.values().filter_map(Mirror::next_timeout).min();
+        let follows = self.follows.values().filter_map(Follow::next_timeout).min();
         [
             self.wire.next_timeout(),
             self.discovery.next_timeout(self.tuning.member_list_every.is_some()),
             self.holds.next_timeout(),
             mirrors,
+            follows,
             self.updates.next_timeout(),
             self.calls.next_timeout(),
         ]
@@ -232,6 +253,9 @@ impl Engine {
             for mirror in machines.mirrors.values_mut() {
                 mirror.on_timer(&mut cx);
             }
+            for follow in machines.follows.values_mut() {
+                follow.on_timer(&mut cx);
+            }
             machines.updates.on_timer(&mut cx);
             machines.calls.on_timer(&mut cx);
             self.settle();
@@ -258,6 +282,11 @@ impl Engine {
             Owner::Mirror(id) => {
                 if let Some(mirror) = machines.mirrors.get_mut(&id) {
                     mirror.on_reply(&mut cx, attempt, reply);
+                }
+            }
+            Owner::Follow(id) => {
+                if let Some(follow) = machines.follows.get_mut(&id) {
+                    follow.on_reply(&mut cx, attempt, reply);
                 }
             }
             Owner::Update(id) => machines.updates.on_reply(&mut cx, id, attempt, reply),
@@ -297,6 +326,21 @@ impl Engine {
                     mirror.refused(&mut cx, &key);
                 }
             }
+            Command::Follow { id, keys, from } => {
+                let rng = rng.fork("follow").fork(&id.0.to_string());
+                let follow = Follow::start(&mut cx, id, keys, from, rng);
+                self.follows.insert(id, follow);
+            }
+            Command::Acknowledge { id, seq } => {
+                if let Some(follow) = self.follows.get_mut(&id) {
+                    follow.acknowledge(&mut cx, seq);
+                }
+            }
+            Command::Unfollow { id } => {
+                if let Some(mut follow) = self.follows.remove(&id) {
+                    follow.close(&mut cx);
+                }
+            }
             Command::Update { id, group, within } => {
                 self.updates.start(&mut cx, id, group, within);
             }
@@ -314,6 +358,10 @@ impl Engine {
                     mirror.close(&mut cx);
                 }
                 self.mirrors.clear();
+                for follow in self.follows.values_mut() {
+                    follow.close(&mut cx);
+                }
+                self.follows.clear();
                 self.updates.close(&mut cx);
                 self.calls.close(&mut cx);
                 self.holds.shutdown(&mut cx, within);
@@ -339,6 +387,9 @@ impl Engine {
                 mirror.let_in(&mut cx);
             }
             machines.holds.let_in(&mut cx);
+            for follow in machines.follows.values_mut() {
+                follow.let_in(&mut cx);
+            }
         }
         if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
             self.closing = Closing::Closed;
@@ -355,6 +406,7 @@ impl Engine {
                 detector: &mut self.detector,
                 holds: &mut self.holds,
                 mirrors: &mut self.mirrors,
+                follows: &mut self.follows,
                 updates: &mut self.updates,
                 calls: &mut self.calls,
             },
@@ -370,6 +422,7 @@ struct Machines<'a> {
     detector: &'a mut Detector,
     holds: &'a mut Holds,
     mirrors: &'a mut BTreeMap<DirectoryId, Mirror>,
+    follows: &'a mut BTreeMap<FollowId, Follow>,
     updates: &'a mut Updates,
     calls: &'a mut Calls,
 }
@@ -393,6 +446,9 @@ fn refuse(cx: &mut Cx<'_>, command: Command) {
         | Command::Open { .. }
         | Command::Close { .. }
         | Command::Refused { .. }
+        | Command::Follow { .. }
+        | Command::Acknowledge { .. }
+        | Command::Unfollow { .. }
         | Command::Proposed { .. }
         | Command::Abandon { .. }
         | Command::Shutdown { .. } => {}

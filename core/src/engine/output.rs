@@ -1,6 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{DirectoryId, GuardNews, OpId, RegistrationId, Snapshot, Step};
+use super::{
+    DirectoryId, FollowId, FollowSeq, Followed, GuardNews, OpId, RegistrationId, Snapshot, Step,
+};
 use crate::instance::GroupConfig;
 use crate::waist::{AttemptId, LeaseId, MemberId, Reply, Request, Revision, StoreError};
 
@@ -98,6 +100,15 @@ pub enum Event {
         news: GuardNews,
         /// The same content, with what is kept apart now.
         snapshot: Snapshot,
+    },
+    /// A follower has news for its reader.
+    Followed {
+        /// Which.
+        id: FollowId,
+        /// What to acknowledge once the reader has taken it.
+        seq: FollowSeq,
+        /// What.
+        what: Followed,
     },
     /// An update asks what to make of this configuration. May be asked several times.
     Propose {

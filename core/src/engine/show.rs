@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    Change, Command, Event, Freshness, Gone, GuardNews, GuardRule, Input, Output, Proposal,
-    RegistrationEvent, Snapshot, Step, UpdateOutcome,
+    Change, Command, Event, Followed, Freshness, Gone, GuardNews, GuardRule, Input, Output,
+    Proposal, RegistrationEvent, Snapshot, Step, UpdateOutcome,
 };
 
 impl Display for Input {
@@ -28,6 +28,12 @@ impl Display for Command {
             Self::Open { id, scope } => write!(f, "open {} {scope:?}", id.0),
             Self::Close { id } => write!(f, "close {}", id.0),
             Self::Refused { id, key } => write!(f, "refused {} {key}", id.0),
+            Self::Follow { id, keys, from } => {
+                write!(f, "follow {} {keys}", id.0)?;
+                from.map_or(Ok(()), |from| write!(f, " from {from}"))
+            }
+            Self::Acknowledge { id, seq } => write!(f, "acknowledge {} {}", id.0, seq.0),
+            Self::Unfollow { id } => write!(f, "unfollow {}", id.0),
             Self::Update { id, group, within } => {
                 write!(f, "update {} {group} within {within:?}", id.0)
             }
@@ -65,6 +71,7 @@ impl Display for Event {
             Self::Guard { id, news, snapshot } => {
                 write!(f, "directory {} {snapshot} {news}", id.0)
             }
+            Self::Followed { id, seq, what } => write!(f, "follow {} {} {what}", id.0, seq.0),
             Self::Propose { id, base } => match base {
                 Some(config) => write!(f, "update {} propose on {:?}", id.0, config.data()),
                 None => write!(f, "update {} propose on nothing", id.0),
@@ -75,6 +82,32 @@ impl Display for Event {
                 Err(error) => write!(f, "call {} {error}", id.0),
             },
             Self::Closed { confirmed } => write!(f, "closed confirmed={confirmed}"),
+        }
+    }
+}
+
+impl Display for Followed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun { revision } => write!(f, "begun @{revision}"),
+            Self::Changes { events } => {
+                f.write_str("changes")?;
+                for (place, event) in events.iter().enumerate() {
+                    write!(f, "{} {event}", if place == 0 { ":" } else { "," })?;
+                    if let Some(before) = &event.prev {
+                        write!(f, " was @{}", before.mod_revision)?;
+                    }
+                }
+                Ok(())
+            }
+            Self::Lagged { after } => write!(f, "lagged after @{after}"),
+            Self::Gap { after, why } => write!(f, "gap after @{after}: {why:?}"),
+            Self::Listed { revision, first, complete, records } => {
+                f.write_str(if *first { "listed" } else { "listed on" })?;
+                write!(f, " @{revision}")?;
+                records.iter().try_for_each(|record| write!(f, " {record}"))?;
+                f.write_str(if *complete { "" } else { ", more" })
+            }
         }
     }
 }

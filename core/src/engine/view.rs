@@ -7,7 +7,7 @@ use crate::instance::{GroupConfig, Instance};
 use crate::layout::BadRecord;
 use crate::map::Map;
 use crate::time::Time;
-use crate::waist::{Key, LeaseId, Revision};
+use crate::waist::{Key, KeyEvent, KeyValue, LeaseId, Revision};
 
 /// A directory's whole content at one revision, and what its guard keeps apart from it. Cloning is
 /// cheap: content is shared.
@@ -187,6 +187,51 @@ pub enum Gap {
     Audited,
     /// The store's answer made no sense, or was too large to read.
     Garbled,
+}
+
+/// What the reader of a followed key range is told.
+///
+/// After [`Begun`](Self::Begun) or a complete list, each change of the range is in exactly one
+/// [`Changes`](Self::Changes), until continuity breaks: then that is told, and a list comes next.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub enum Followed {
+    /// Every change after this revision is told from now on.
+    Begun {
+        /// The last revision whose changes are not told.
+        revision: Revision,
+    },
+    /// Changes of one or several whole revisions, in their order.
+    Changes {
+        /// Never empty. What was there before comes with each, unless the store had compacted that
+        /// revision by the time it told the change.
+        events: Vec<KeyEvent>,
+    },
+    /// The reader was too slow: its window had no room for the next revision. A list comes next,
+    /// once it has taken everything.
+    Lagged {
+        /// Everything up to this revision was told.
+        after: Revision,
+    },
+    /// Continuity could not be proven. A list comes next, once the reader has taken everything.
+    /// Several may come in a row.
+    Gap {
+        /// Everything up to this revision was told, or declared missing before.
+        after: Revision,
+        /// Why. After a new epoch revisions do not compare with former ones.
+        why: Gap,
+    },
+    /// A part of all that there is at a revision, in the order of keys, without what happened in
+    /// between. Every change after it is told once the list is complete.
+    Listed {
+        /// The list's revision, the same in all its parts.
+        revision: Revision,
+        /// Whether this part begins the list. An earlier one that was not complete is void.
+        first: bool,
+        /// Whether this part ends the list.
+        complete: bool,
+        /// The records.
+        records: Vec<KeyValue>,
+    },
 }
 
 /// What became of one key.

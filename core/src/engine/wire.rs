@@ -186,6 +186,7 @@ impl Wire {
             Owner::Epoch
             | Owner::Holds
             | Owner::Mirror(_)
+            | Owner::Follow(_)
             | Owner::Update(_)
             | Owner::Call(_)
             | Owner::Members => Some((owner, known_as, reply)),

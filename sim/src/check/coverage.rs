@@ -264,7 +264,10 @@ impl Coverage {
                 Err(CallError::Unknown(_)) => self.mark(Mark::CallUnknown),
                 Err(_) => {}
             },
-            Event::Guard { .. } | Event::Propose { .. } | Event::Closed { .. } => {}
+            Event::Guard { .. }
+            | Event::Followed { .. }
+            | Event::Propose { .. }
+            | Event::Closed { .. } => {}
         }
     }
 

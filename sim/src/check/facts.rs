@@ -345,7 +345,12 @@ impl Facts {
                     }
                 }
             }
-            Command::Publish { .. } | Command::Refused { .. } | Command::Proposed { .. } => {}
+            Command::Publish { .. }
+            | Command::Refused { .. }
+            | Command::Proposed { .. }
+            | Command::Follow { .. }
+            | Command::Acknowledge { .. }
+            | Command::Unfollow { .. } => {}
         }
     }
 
@@ -398,7 +403,7 @@ impl Facts {
                     facts.farewell = *confirmed;
                 }
             }
-            Event::Propose { .. } => {}
+            Event::Followed { .. } | Event::Propose { .. } => {}
         }
     }
 

@@ -34,6 +34,7 @@ impl<'a> Shown<'a> {
                 (*id, snapshot, None)
             }
             Event::Registration { .. }
+            | Event::Followed { .. }
             | Event::Propose { .. }
             | Event::Updated { .. }
             | Event::Called { .. }

@@ -1,10 +1,11 @@
-use super::listing::successor;
 use super::replica::Replica;
-use super::watching::{Probe, Stream};
+use super::watching::Stream;
 use super::{Mirror, State};
 use crate::engine::cx::Cx;
 use crate::engine::epoch::Stand;
+use crate::engine::pages::successor;
 use crate::engine::retry::jittered;
+use crate::engine::stream::Probe;
 use crate::engine::view::Gap;
 use crate::time::Time;
 use crate::waist::{AttemptId, Key, KeyRange, Range, RangeReply, Request, Revision, StoreError};
@@ -122,7 +123,7 @@ impl Mirror {
             Gap::NewEpoch
         };
         // This watch has kept something from us: whatever else it did not tell, a list does.
-        cx.wire.blame_stream(stream.attempt, cx.tuning);
+        cx.wire.blame_stream(stream.feed.attempt, cx.tuning);
         State::Following { stream, probe }.leave(cx);
         self.relist(cx, gap)
     }

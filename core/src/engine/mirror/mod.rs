@@ -60,12 +60,13 @@ mod watching;
 use self::guard::Guard;
 use self::listing::List;
 use self::replica::{Delta, Replica};
-use self::watching::{Probe, Stream};
+use self::watching::Stream;
 use super::DirectoryId;
 use super::cx::Cx;
 use super::epoch::Stand;
 use super::output::Event;
 use super::retry::Backoff;
+use super::stream::Probe;
 use super::view::{Freshness, Gap, GuardNews, Snapshot, Step, StepCause};
 use super::wire::Owner;
 use crate::layout::Scope;
@@ -317,8 +318,9 @@ impl Mirror {
 
     fn on_status(&self, state: State, attempt: AttemptId, reply: &StatusReply) -> State {
         match state {
-            State::Following { stream, probe } if stream.status == Some(attempt) => {
-                State::Following { stream: stream.versioned(reply), probe }
+            State::Following { mut stream, probe } if stream.feed.status == Some(attempt) => {
+                stream.feed.versioned(reply);
+                State::Following { stream, probe }
             }
             State::Idle
             | State::Waiting { .. }
@@ -350,8 +352,8 @@ impl Mirror {
                 state.leave(cx);
                 self.settle_failed(cx, error)
             }
-            State::Following { mut stream, probe } if stream.status == Some(attempt) => {
-                stream.status = None;
+            State::Following { mut stream, probe } if stream.feed.status == Some(attempt) => {
+                stream.feed.status = None;
                 State::Following { stream, probe }
             }
             State::Following { stream, probe } if stream.audits(attempt) => {
@@ -473,7 +475,9 @@ impl State {
     fn stream(&self) -> Option<AttemptId> {
         match self {
             Self::Opening { attempt, .. } => Some(*attempt),
-            Self::Checking { stream, .. } | Self::Following { stream, .. } => Some(stream.attempt),
+            Self::Checking { stream, .. } | Self::Following { stream, .. } => {
+                Some(stream.feed.attempt)
+            }
             Self::Idle | Self::Waiting { .. } | Self::Listing { .. } => None,
         }
     }

@@ -1,59 +1,22 @@
 use super::audit::Audit;
 use super::{Mirror, Next, State};
 use crate::engine::cx::Cx;
-use crate::engine::retry::jittered;
+use crate::engine::stream::{Feed, Garbled, NO_WATCH, Probe, newest, trusted};
 use crate::engine::view::{Gap, StepCause};
-use crate::time::Time;
 use crate::waist::{
-    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, Sort, SortTarget, StatusReply,
-    StoreError, Watch, WatchReply, WatchSay,
+    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StoreError, Watch, WatchReply,
+    WatchSay,
 };
 
-/// A watch stream that was confirmed.
+/// A watch stream that was confirmed, and what is asked beside it.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) struct Stream {
-    pub attempt: AttemptId,
-    watch_id: i64,
-    /// Who serves it, by etcd's ids.
-    cluster_id: u64,
-    member_id: u64,
-    /// Whether it ever showed a revision at or above the cursor. Until then its member lags.
-    reached: bool,
-    /// Asked of the member, not answered yet: its version.
-    pub status: Option<AttemptId>,
-    /// Whether its member's version keeps the promise of progress answers.
-    vouched: bool,
-    /// Whether it once left a probe unanswered and was fine: probed by a read from then on.
-    mute: bool,
+    pub feed: Feed,
     /// Under way: a list that shows whether the stream has told everything.
     pub audit: Option<Audit>,
-    /// Of an answer in parts, the last revision that is here: more of it may come.
-    partial: Vec<KeyEvent>,
 }
-
-/// What is known of a followed stream's health.
-#[derive(Clone, Debug, Eq, PartialEq, Hash)]
-pub(super) enum Probe {
-    /// Trusted until `probe_at`.
-    Quiet { probe_at: Time },
-    /// Asked for progress; suspected from `until` on.
-    Asked { until: Time },
-    /// Suspected: a linearizable read will settle it.
-    Settling { attempt: AttemptId },
-}
-
-/// An answer that cannot be.
-struct Garbled;
 
 impl Stream {
-    /// The member said its version.
-    pub fn versioned(mut self, reply: &StatusReply) -> Self {
-        self.status = None;
-        // Behind one address there may be several servers: only the very one counts.
-        self.vouched = reply.header.member_id == self.member_id && keeps_progress(&reply.version);
-        self
-    }
-
     /// Whether this is the answer that its audit waits for.
     pub fn audits(&self, attempt: AttemptId) -> bool {
         self.audit.as_ref().is_some_and(|audit| audit.attempt == attempt)
@@ -61,29 +24,10 @@ impl Stream {
 
     /// Ends it and all that was asked beside it.
     pub fn end(&self, cx: &mut Cx<'_>) {
-        cx.cancel(self.attempt);
-        let audit = self.audit.as_ref().map(|audit| audit.attempt);
-        for attempt in self.status.into_iter().chain(audit) {
-            cx.cancel(attempt);
+        self.feed.end(cx);
+        if let Some(audit) = &self.audit {
+            cx.cancel(audit.attempt);
         }
-    }
-
-    /// Adds a part to what is still incomplete and returns the revisions that are whole now.
-    fn join(&mut self, events: Vec<KeyEvent>, more: bool) -> Result<Vec<KeyEvent>, Garbled> {
-        let mut whole = events;
-        if !self.partial.is_empty() {
-            let parts = std::mem::take(&mut self.partial);
-            whole.splice(..0, parts);
-        }
-        if !whole.is_sorted_by_key(|event| event.kv.mod_revision) {
-            return Err(Garbled);
-        }
-        if let (true, Some(last)) = (more, whole.last()) {
-            let last = last.kv.mod_revision;
-            let at = whole.partition_point(|event| event.kv.mod_revision < last);
-            self.partial = whole.split_off(at);
-        }
-        Ok(whole)
     }
 }
 
@@ -99,19 +43,9 @@ impl Mirror {
     /// The watch is confirmed. Whether it is one of the store that the copy is of is another
     /// question, asked now: earlier, the store might be replaced between answer and watch.
     pub(super) fn created(&self, cx: &mut Cx<'_>, attempt: AttemptId, reply: &WatchReply) -> State {
-        let stream = Stream {
-            attempt,
-            watch_id: reply.watch_id,
-            cluster_id: reply.header.cluster_id,
-            member_id: reply.header.member_id,
-            reached: reply.header.revision >= self.cursor(),
-            status: None,
-            vouched: false,
-            mute: false,
-            audit: None,
-            partial: Vec::new(),
-        };
-        let range = Range { revision: self.cursor(), ..self.newest() };
+        let feed = Feed::created(attempt, reply, self.cursor());
+        let stream = Stream { feed, audit: None };
+        let range = Range { revision: self.cursor(), ..newest(&self.keys) };
         let check = cx.send(self.owner(), Request::Range(range));
         State::Checking { stream, check, held: Vec::new() }
     }
@@ -130,7 +64,7 @@ impl Mirror {
         }
         self.adopt(&reply.header);
         self.confirm(cx);
-        if stream.cluster_id != reply.header.cluster_id {
+        if stream.feed.cluster_id != reply.header.cluster_id {
             // The stream leads to a stranger, the calls to the store we know.
             return self.elsewhere(cx, stream);
         }
@@ -151,7 +85,7 @@ impl Mirror {
 
     fn follow(&mut self, cx: &mut Cx<'_>, mut stream: Stream) -> State {
         self.backoff.worked(cx.now);
-        stream.status = Some(cx.send(self.owner(), Request::Status));
+        stream.feed.status = Some(cx.send(self.owner(), Request::Status));
         State::Following { stream, probe: self.quiet(cx) }
     }
 
@@ -163,14 +97,14 @@ impl Mirror {
         mut probe: Probe,
         reply: WatchReply,
     ) -> State {
-        if reply.watch_id != stream.watch_id && reply.watch_id != NO_WATCH {
+        if reply.watch_id != stream.feed.watch_id && reply.watch_id != NO_WATCH {
             return State::Following { stream, probe };
         }
         let last = reply.events.last().map_or(Revision::ZERO, |event| event.kv.mod_revision);
         // A lagging member's messages tell nothing of the present.
         let alive = reply.header.revision.max(last) >= self.cursor();
         if alive {
-            stream.reached = true;
+            stream.feed.reached = true;
             self.confirm(cx);
             if let Probe::Settling { attempt } = probe {
                 cx.cancel(attempt);
@@ -178,17 +112,17 @@ impl Mirror {
             probe = self.quiet(cx);
         }
         if reply.events.is_empty() {
-            if !stream.partial.is_empty() {
+            if !stream.feed.partial.is_empty() {
                 // The rest of an answer in parts did not come.
                 State::Following { stream, probe }.leave(cx);
                 return self.again(cx, Next::Watch);
             }
-            if alive && stream.vouched && !reply.created {
+            if alive && stream.feed.vouched && !reply.created {
                 self.replica.shown.revision = reply.header.revision;
             }
             return State::Following { stream, probe };
         }
-        match stream.join(reply.events, reply.fragment) {
+        match stream.feed.join(reply.events, reply.fragment) {
             Ok(events) => {
                 self.absorb(cx, events);
                 State::Following { stream, probe }
@@ -245,17 +179,17 @@ impl Mirror {
 
     /// The stream was quiet for long.
     pub(super) fn probe(&self, cx: &mut Cx<'_>, stream: Stream) -> State {
-        if stream.mute {
+        if stream.feed.mute {
             return self.settle(cx, stream);
         }
-        cx.say(stream.attempt, WatchSay::Progress);
+        cx.say(stream.feed.attempt, WatchSay::Progress);
         let until = cx.now + cx.tuning.probe_timeout;
         State::Following { stream, probe: Probe::Asked { until } }
     }
 
     /// A probe was not answered, which may have many reasons: what does the store have now?
     pub(super) fn settle(&self, cx: &mut Cx<'_>, stream: Stream) -> State {
-        let range = Range { keys_only: true, ..self.newest() };
+        let range = Range { keys_only: true, ..newest(&self.keys) };
         let attempt = cx.send(self.owner(), Request::Range(range));
         State::Following { stream, probe: Probe::Settling { attempt } }
     }
@@ -273,8 +207,8 @@ impl Mirror {
         self.adopt(&reply.header);
         if self.replica.is_as_new_as(reply) {
             self.confirm(cx);
-            if stream.reached {
-                stream.mute = true;
+            if stream.feed.reached {
+                stream.feed.mute = true;
                 return State::Following { stream, probe: self.quiet(cx) };
             }
             return self.elsewhere(cx, stream);
@@ -296,41 +230,12 @@ impl Mirror {
 
     /// Ends the stream, to open another one on another member.
     fn elsewhere(&mut self, cx: &mut Cx<'_>, stream: Stream) -> State {
-        cx.blame_stream(stream.attempt);
+        cx.blame_stream(stream.feed.attempt);
         stream.end(cx);
         self.again(cx, Next::Watch)
     }
 
     fn quiet(&mut self, cx: &Cx<'_>) -> Probe {
-        // Drawn, so that the directories of a process do not all ask in the same moment.
-        let jitter = cx.tuning.jitter_percent.min(PROBE_JITTER_PERCENT);
-        let trusted = jittered(cx.tuning.probe_after, jitter, &mut self.rng);
-        Probe::Quiet { probe_at: cx.now + trusted }
-    }
-
-    /// A read of the range's newest record, which counts them all.
-    fn newest(&self) -> Range {
-        Range {
-            limit: 1,
-            sort: Some((SortTarget::Mod, Sort::Descending)),
-            ..Range::of(self.keys.clone())
-        }
-    }
-}
-
-/// The watch id of answers that speak of the whole stream.
-const NO_WATCH: i64 = -1;
-
-/// How much of the time before a probe is drawn by chance.
-const PROBE_JITTER_PERCENT: u32 = 25;
-
-/// Whether a server of this version answers progress only with what it has delivered (fixed in
-/// 3.4.25 and 3.5.8).
-fn keeps_progress(version: &str) -> bool {
-    let Ok(version) = semver::Version::parse(version) else { return false };
-    match (version.major, version.minor) {
-        (3, 4) => version.patch >= 25,
-        (3, 5) => version.patch >= 8,
-        (major, minor) => (major, minor) > (3, 5),
+        Probe::Quiet { probe_at: trusted(cx, &mut self.rng) }
     }
 }

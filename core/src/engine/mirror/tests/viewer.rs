@@ -60,6 +60,7 @@ impl Viewer {
                 self.suspects = snapshot.suspects.clone();
             }
             Event::Registration { .. }
+            | Event::Followed { .. }
             | Event::Propose { .. }
             | Event::Updated { .. }
             | Event::Called { .. }
