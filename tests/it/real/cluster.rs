@@ -7,6 +7,7 @@ mod chaos;
 mod figures;
 mod peers;
 
+use portolan::RegistryBuilder;
 use portolan_kit::Cluster;
 
 use super::*;
@@ -16,8 +17,14 @@ fn cluster() -> Cluster {
     Cluster::start(Release::V3_5).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// An attempt that a dying or a new leader took along costs 3 s, and a removal may meet several: the
+/// usual limits may be too short to have it confirmed.
+fn patient() -> RegistryBuilder {
+    Registry::builder().call_within(SOON).shutdown_within(SOON / 2)
+}
+
 fn registry_of(cluster: &Cluster, ttl: Duration) -> Registry {
-    Registry::builder().endpoints(cluster.client_urls()).ttl(ttl).build().expect("addresses")
+    patient().endpoints(cluster.client_urls()).ttl(ttl).build().expect("addresses")
 }
 
 async fn stands(registrations: &[Registration]) {

@@ -27,7 +27,7 @@ async fn everything_is_as_it_was_wanted(
     taken_back: impl FnOnce(&mut [Etcd]) -> Result<(), KitError>,
 ) {
     let urls: Vec<_> = members.iter().map(Etcd::client_url).collect();
-    let registry = || Registry::builder().endpoints(&urls).ttl(TTL).build().expect("addresses");
+    let registry = || patient().endpoints(&urls).ttl(TTL).build().expect("addresses");
     let [ours, theirs, other] = [(), (), ()].map(|()| registry());
     let web = ours.group("web").expect("a name");
     let (mut a, b) = (register(&web, "a"), register(&web, "b"));

@@ -26,9 +26,7 @@ async fn leader_is_killed_again_and_again() {
     let _figures = metrics::set_default_local_recorder(&figures);
     let lasting = chaos_lasts();
     let cluster = cluster();
-    // An attempt that a dying leader took along costs 3 s, and a removal may meet several.
-    let registry =
-        || Registry::builder().endpoints(cluster.client_urls()).call_within(SOON).build();
+    let registry = || patient().endpoints(cluster.client_urls()).build();
     let [ours, first, second] = [(), (), ()].map(|()| registry().expect("addresses"));
 
     let mut marks = BTreeMap::new();

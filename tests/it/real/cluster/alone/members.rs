@@ -141,7 +141,7 @@ async fn a_name_of_several_members_leads_to_another_when_one_falls_silent() {
         .iter()
         .map(|member| SocketAddr::from(([127, 0, 0, 1], member.client_port())))
         .collect();
-    let registry = Registry::builder()
+    let registry = patient()
         .endpoints(["etcd.test:2379"])
         .resolver(move |host, port| {
             assert_eq!((host.as_str(), port), ("etcd.test", 2379));
@@ -186,7 +186,7 @@ async fn a_wrong_address_gets_no_records() {
     let stranger = etcd();
     let urls = [cluster[0].client_url(), cluster[1].client_url(), stranger.client_url()];
     let registry = loop {
-        let registry = Registry::builder().endpoints(&urls).build().expect("addresses");
+        let registry = patient().endpoints(&urls).build().expect("addresses");
         soon("answered", registry.ready(SOON)).await.expect("it answers");
         if registry.status().member < 2 {
             break registry;
