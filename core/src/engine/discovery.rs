@@ -51,11 +51,7 @@ impl Discovery {
             self.backoff.worked(cx.now);
             cx.wire.members_listed(&listed.members);
         } else if let Reply::Failed(error) = reply {
-            ask_at = if error.is_permanent() {
-                cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut self.backoff)
-            } else {
-                cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff)
-            };
+            ask_at = cx.wire.backoff_after(error, cx.now, cx.tuning, &mut self.backoff);
         }
         self.state = State::Resting { ask_at };
     }

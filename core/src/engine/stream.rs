@@ -6,7 +6,8 @@ use super::retry::jittered;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::waist::{
-    AttemptId, KeyEvent, KeyRange, Range, Revision, Sort, SortTarget, StatusReply, WatchReply,
+    AttemptId, KeyEvent, KeyRange, Range, Revision, Sort, SortTarget, StatusReply, StoreError,
+    WatchReply,
 };
 
 /// A watch stream that was confirmed.
@@ -91,6 +92,24 @@ impl Feed {
         }
         Ok(whole)
     }
+}
+
+/// Why the store ended a watch, though not its stream. Unless its start was compacted, its member is
+/// blamed where another one might not do so.
+pub(crate) fn cancellation(
+    cx: &mut Cx<'_>,
+    stream: Option<AttemptId>,
+    reply: &WatchReply,
+) -> StoreError {
+    let error = reply.refusal();
+    if reply.compact_revision > Revision::ZERO || error == StoreError::Compacted {
+        return StoreError::Compacted;
+    }
+    let unclear = matches!(error, StoreError::Other { .. });
+    if let Some(stream) = stream.filter(|_| unclear || error.blames_member()) {
+        cx.blame_stream(stream);
+    }
+    error
 }
 
 /// A read of the newest record of `keys`, which counts them all.

@@ -273,6 +273,21 @@ impl Wire {
         backoff.refused(now, tuning, &mut self.rng)
     }
 
+    /// When one of the few may retry after `error`: slowly where only an operator can help.
+    pub fn backoff_after(
+        &mut self,
+        error: &StoreError,
+        now: Time,
+        tuning: &Tuning,
+        backoff: &mut Backoff,
+    ) -> Time {
+        if error.is_permanent() {
+            self.backoff_slowly_at(now, tuning, backoff)
+        } else {
+            self.backoff_at(now, tuning, backoff)
+        }
+    }
+
     /// When a retry may happen whose backoff has passed already.
     pub fn budget_at(&mut self, now: Time, tuning: &Tuning) -> Time {
         self.budget.take(now, now, Time::NEVER, tuning).unwrap_or(Time::NEVER)

@@ -355,10 +355,7 @@ impl Follow {
 
     /// As [`again`](Self::again), and slowly where only an operator can help.
     fn retry(&mut self, cx: &mut Cx<'_>, error: &StoreError, next: Next) -> State {
-        if !error.is_permanent() {
-            return self.again(cx, next);
-        }
-        let retry_at = cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut self.backoff);
+        let retry_at = cx.wire.backoff_after(error, cx.now, cx.tuning, &mut self.backoff);
         State::Waiting { retry_at, next }
     }
 

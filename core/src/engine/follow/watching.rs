@@ -1,7 +1,7 @@
 use super::window::Size;
 use super::{Follow, Next, State};
 use crate::engine::cx::Cx;
-use crate::engine::stream::{Feed, NO_WATCH, Probe, newest, trusted};
+use crate::engine::stream::{Feed, NO_WATCH, Probe, cancellation, newest, trusted};
 use crate::engine::view::{Followed, Gap};
 use crate::waist::{
     AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StoreError, Watch, WatchReply,
@@ -169,20 +169,12 @@ impl Follow {
 
     /// The store ended the watch, though not the stream.
     fn canceled(&mut self, cx: &mut Cx<'_>, state: State, reply: &WatchReply) -> State {
-        let error = reply.refusal();
-        let compacted = reply.compact_revision > Revision::ZERO || error == StoreError::Compacted;
-        let unclear = matches!(error, StoreError::Other { .. });
-        if let Some(stream) = state.stream()
-            && !compacted
-            && (unclear || error.blames_member())
-        {
-            cx.blame_stream(stream);
-        }
+        let why = cancellation(cx, state.stream(), reply);
         state.leave(cx);
-        if compacted {
+        if why == StoreError::Compacted {
             return self.gap(cx, Gap::Compacted);
         }
-        self.retry(cx, &error, Next::Watch)
+        self.retry(cx, &why, Next::Watch)
     }
 
     /// The stream was quiet for long.

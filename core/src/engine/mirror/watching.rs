@@ -1,7 +1,7 @@
 use super::audit::Audit;
 use super::{Mirror, Next, State};
 use crate::engine::cx::Cx;
-use crate::engine::stream::{Feed, Garbled, NO_WATCH, Probe, newest, trusted};
+use crate::engine::stream::{Feed, Garbled, NO_WATCH, Probe, cancellation, newest, trusted};
 use crate::engine::view::{Gap, StepCause};
 use crate::waist::{
     AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StoreError, Watch, WatchReply,
@@ -161,20 +161,12 @@ impl Mirror {
 
     /// The store ended the watch, though not the stream.
     pub(super) fn canceled(&mut self, cx: &mut Cx<'_>, state: State, reply: &WatchReply) -> State {
-        let error = reply.refusal();
-        let compacted = reply.compact_revision > Revision::ZERO || error == StoreError::Compacted;
-        let unclear = matches!(error, StoreError::Other { .. });
-        if let Some(stream) = state.stream()
-            && !compacted
-            && (unclear || error.blames_member())
-        {
-            cx.blame_stream(stream);
-        }
+        let why = cancellation(cx, state.stream(), reply);
         state.leave(cx);
-        if compacted {
+        if why == StoreError::Compacted {
             return self.relist(cx, Gap::Compacted);
         }
-        self.retry(cx, &error, Next::Watch)
+        self.retry(cx, &why, Next::Watch)
     }
 
     /// The stream was quiet for long.
