@@ -50,9 +50,11 @@ impl LeaseId {
 }
 
 impl fmt::Display for LeaseId {
-    /// Hexadecimal, as `etcdctl` prints it.
+    /// Sixteen hexadecimal digits, a minus sign for the first of them where it is negative: what
+    /// `etcdctl` prints and takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
+        let digits = self.get().unsigned_abs();
+        if self.get() < 0 { write!(f, "-{digits:015x}") } else { write!(f, "{digits:016x}") }
     }
 }
 
@@ -185,4 +187,21 @@ pub struct KeyEvent {
     pub kv: KeyValue,
     /// The key before the change, if it was asked for and still exists (row W11).
     pub prev: Option<KeyValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LeaseId;
+
+    /// What etcdctl 3.5 prints for these numbers.
+    #[test]
+    fn leases_read_as_etcdctl_prints_them() {
+        let shown = |id| LeaseId::new(id).map(|lease| lease.to_string());
+        let of = |text: &str| Some(text.to_owned());
+        assert_eq!(shown(0), None);
+        assert_eq!(shown(10), of("000000000000000a"));
+        assert_eq!(shown(i64::MAX), of("7fffffffffffffff"));
+        assert_eq!(shown(-5), of("-000000000000005"));
+        assert_eq!(shown(i64::MIN), of("-8000000000000000"));
+    }
 }

@@ -266,7 +266,7 @@ fn the_log_tells_the_life_of_a_lease() {
             "0.000s granted until 2.000s",
             "1.000s renewed until 3.000s",
             "2.000s prolonged until 5.000s",
-            "5.000s ended by expiry of lease 1",
+            "5.000s ended by expiry of lease 0000000000000001",
         ]
     );
 }

@@ -95,7 +95,7 @@ fn a_batch_is_answered_to_those_who_are_left() {
     assert_snapshot!(h.trace(), @"
     1.000s < deregister 1 within 500ms
     1.500s > registration 1 gone: removal not confirmed in time
-    2.000s < #3 then /p/instances/web/a=2B:51503ab8@2/2~999, nothing @4
+    2.000s < #3 then /p/instances/web/a=2B:51503ab8@2/2~0000000000000999, nothing @4
     2.000s > #4 m0 txn if mod(/p/instances/web/b)=0 then put /p/instances/web/b=146B:41b53285 lease=L1 else range /p/instances/web/b
     ");
 }

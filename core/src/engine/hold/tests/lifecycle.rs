@@ -174,13 +174,13 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     }
     assert_snapshot!(outcome, @"
     0.000s < #3 watch @0 id=1 created
-    0.000s < #3 watch @0 id=1 /p/instances/web/a=2B:51503ab8@5/6~999
+    0.000s < #3 watch @0 id=1 /p/instances/web/a=2B:51503ab8@5/6~0000000000000999
     0.000s > registration 1 lost Disturbed
     0.000s > #3 cancel
     0.000s > #4 m0 range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < shutdown within 2s
-    1.000s > registration 1 gone: superseded by the record on lease 999
+    1.000s > registration 1 gone: superseded by the record on lease 0000000000000999
     2.000s > #4 cancel
     2.000s > #5 cancel
     2.000s > closed confirmed=true

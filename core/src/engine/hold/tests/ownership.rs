@@ -16,15 +16,15 @@ fn conflicts_are_decided_once() {
     }
     assert_snapshot!(outcome, @"
     Replace
-    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~0000000000000999 @4
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     Reject
-    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
-    0.000s > registration 1 gone: kept out by the record on lease 999
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~0000000000000999 @4
+    0.000s > registration 1 gone: kept out by the record on lease 0000000000000999
     0.000s > #3 m0 revoke lease=L1
     Wait
-    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~999 @4
-    0.000s > registration 1 waiting for lease=999
+    0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~0000000000000999 @4
+    0.000s > registration 1 waiting for lease=0000000000000999
     ");
 }
 
@@ -50,9 +50,9 @@ fn a_record_put_over_ours_is_a_takeover() {
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a out-of-service
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
-    0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~999 @6
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~0000000000000999 @6
     0.000s > registration 1 lost Disturbed
-    0.000s > registration 1 gone: superseded by the record on lease 999
+    0.000s > registration 1 gone: superseded by the record on lease 0000000000000999
     0.000s > #4 m0 revoke lease=L1
     ");
 }
@@ -79,11 +79,11 @@ fn a_record_created_after_ours_vanished_is_disputed() {
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a out-of-service
     0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
-    0.000s < #3 else /p/instances/web/a=2B:51503ab8@7/7~999 @7
-    0.000s > #4 m0 time-to-live lease=999
+    0.000s < #3 else /p/instances/web/a=2B:51503ab8@7/7~0000000000000999 @7
+    0.000s > #4 m0 time-to-live lease=0000000000000999
     0.000s > registration 1 lost Disturbed
     0.000s > #5 m0 revoke lease=L1
-    0.000s < #4 time-to-live lease=999 left=3s granted=4s keys=0
+    0.000s < #4 time-to-live lease=0000000000000999 left=3s granted=4s keys=0
     0.100s > #6 m0 range /p/instances/web/a
     1.000s < #6 range @8
     1.000s > #7 m0 grant lease=L2 ttl=9s
@@ -134,16 +134,16 @@ fn a_dispute_lasts_as_long_as_its_lease_may_live() {
     }
     assert_snapshot!(outcome, @"
     granted 60 s, asked 0.000s
-    66.300s > registration 1 gone: superseded by the record on lease 999
+    66.300s > registration 1 gone: superseded by the record on lease 0000000000000999
     granted for ever, asked 0.000s
     stays
     no such lease, asked 0.000s
-    11.300s > registration 1 gone: superseded by the record on lease 999
+    11.300s > registration 1 gone: superseded by the record on lease 0000000000000999
     refused, asked 0.000s
-    11.300s > registration 1 gone: superseded by the record on lease 999
+    11.300s > registration 1 gone: superseded by the record on lease 0000000000000999
     failed twice, asked 0.000s 0.100s 0.300s
-    66.300s > registration 1 gone: superseded by the record on lease 999
+    66.300s > registration 1 gone: superseded by the record on lease 0000000000000999
     unanswered once, asked 0.000s 3.100s
-    66.300s > registration 1 gone: superseded by the record on lease 999
+    66.300s > registration 1 gone: superseded by the record on lease 0000000000000999
     ");
 }

@@ -83,7 +83,9 @@ fn a_key_that_was_moved_is_a_takeover() {
     let moved = store.keys.get_mut(&key(2)).expect("it stands");
     (moved.lease, moved.mod_revision) = (Some(stranger()), Revision(store.revision));
     h.play(TTL + 1, |request| store.answer(request));
-    assert!(h.trace.contains("registration 2 gone: superseded by the record on lease 999"));
+    assert!(
+        h.trace.contains("registration 2 gone: superseded by the record on lease 0000000000000999")
+    );
     assert!(!h.trace.contains("registration 1 "), "{}", h.trace);
 }
 

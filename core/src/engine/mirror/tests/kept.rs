@@ -30,22 +30,22 @@ fn an_outage_is_told_with_its_rule_and_ends_when_all_are_back() {
     h.reply(3, events(13, [put(leased("a", 11, 12)), put(leased("c", 13, 13))]));
     assert_snapshot!(h.trace(), @"
     0.000s > #3 watch @8 -a@8
-    0.000s < #6 m1 time-to-live lease=2
+    0.000s < #6 m1 time-to-live lease=0000000000000002
     0.000s < directory 1 0@8 live 3 records Watched: -a@4
-    0.000s > #6 time-to-live lease=2 left=14s granted=15s keys=0
+    0.000s > #6 time-to-live lease=0000000000000002 left=14s granted=15s keys=0
     0.000s > #3 watch @10 -b@9, -c@10
-    0.000s < #7 m1 time-to-live lease=1
-    0.000s < #8 m1 time-to-live lease=2
-    0.000s < #9 m1 time-to-live lease=3
+    0.000s < #7 m1 time-to-live lease=0000000000000001
+    0.000s < #8 m1 time-to-live lease=0000000000000002
+    0.000s < #9 m1 time-to-live lease=0000000000000003
     0.000s < directory 1 0@10 live 1 records 3 suspects Watched: -b@5, -c@6
-    0.000s > #7 time-to-live lease=1 left=-1s granted=0s keys=0
-    0.000s > #8 time-to-live lease=2 left=-1s granted=0s keys=0
+    0.000s > #7 time-to-live lease=0000000000000001 left=-1s granted=0s keys=0
+    0.000s > #8 time-to-live lease=0000000000000002 left=-1s granted=0s keys=0
     0.000s > #9 failed: etcdserver: no leader
     0.000s < m1 redial
     0.000s < directory 1 0@10 live 1 records 3 suspects guarded guards cart: 3 of 4 leases ended within 15s
-    0.000s > #3 watch @11 b@11/11~c
+    0.000s > #3 watch @11 b@11/11~000000000000000c
     0.000s < directory 1 0@11 live 2 records 2 suspects guarded Watched: +b@11
-    0.000s > #3 watch @13 a@12/12~b, c@13/13~d
+    0.000s > #3 watch @13 a@12/12~000000000000000b, c@13/13~000000000000000d
     0.000s < directory 1 0@13 live 4 records Watched: +a@12, +c@13
     0.000s < directory 1 0@13 live 4 records guards cart no more
     ");
@@ -63,13 +63,13 @@ fn what_does_not_come_back_is_dropped_in_the_end() {
     let first = h.trace();
     assert_snapshot!(first, @"
     0.000s > #3 watch @10 -a@8, -b@9, -c@10
-    0.000s < #6 m1 time-to-live lease=1
-    0.000s < #7 m1 time-to-live lease=2
-    0.000s < #8 m1 time-to-live lease=3
+    0.000s < #6 m1 time-to-live lease=0000000000000001
+    0.000s < #7 m1 time-to-live lease=0000000000000002
+    0.000s < #8 m1 time-to-live lease=0000000000000003
     0.000s < directory 1 0@10 live 1 records 3 suspects Watched: -a@4, -b@5, -c@6
-    0.000s > #6 time-to-live lease=1 left=-1s granted=0s keys=0
-    0.000s > #7 time-to-live lease=2 left=-1s granted=0s keys=0
-    0.000s > #8 time-to-live lease=3 left=-1s granted=0s keys=0
+    0.000s > #6 time-to-live lease=0000000000000001 left=-1s granted=0s keys=0
+    0.000s > #7 time-to-live lease=0000000000000002 left=-1s granted=0s keys=0
+    0.000s > #8 time-to-live lease=0000000000000003 left=-1s granted=0s keys=0
     0.000s < directory 1 0@10 live 1 records 3 suspects guarded guards cart: 3 of 4 leases ended within 15s
     0.000s < directory 1 0@10 live 1 records 2 suspects guarded drops suspects of cart Refused: b
     0.000s < #3 cancel
@@ -97,14 +97,14 @@ fn what_was_removed_on_purpose_is_dropped_as_soon_as_that_is_known() {
     h.reply(6, left(1, 15)).reply(7, left(2, 0)).reply(8, left(3, 0));
     assert_snapshot!(h.trace(), @"
     0.000s > #3 watch @10 -a@8, -b@9, -c@10
-    0.000s < #6 m1 time-to-live lease=1
-    0.000s < #7 m1 time-to-live lease=2
-    0.000s < #8 m1 time-to-live lease=3
+    0.000s < #6 m1 time-to-live lease=0000000000000001
+    0.000s < #7 m1 time-to-live lease=0000000000000002
+    0.000s < #8 m1 time-to-live lease=0000000000000003
     0.000s < directory 1 0@10 live 1 records 3 suspects Watched: -a@4, -b@5, -c@6
-    0.000s > #6 time-to-live lease=1 left=14s granted=15s keys=0
+    0.000s > #6 time-to-live lease=0000000000000001 left=14s granted=15s keys=0
     0.000s < directory 1 0@10 live 1 records 2 suspects drops suspects of cart Wished: a
-    0.000s > #7 time-to-live lease=2 left=-1s granted=0s keys=0
-    0.000s > #8 time-to-live lease=3 left=-1s granted=0s keys=0
+    0.000s > #7 time-to-live lease=0000000000000002 left=-1s granted=0s keys=0
+    0.000s > #8 time-to-live lease=0000000000000003 left=-1s granted=0s keys=0
     0.000s < directory 1 0@10 live 1 records drops suspects of cart Few: b c
     ");
 }
