@@ -61,6 +61,11 @@ pub struct Tuning {
     pub quarantine_base: Duration,
     /// How long it is left alone at most, when it goes on failing.
     pub quarantine_cap: Duration,
+    /// How long, at the start, all given members are asked to which cluster they belong, before
+    /// anything else is sent; those that were slower are left alone at first. `None`: they are not
+    /// asked, and the first answer says which cluster is the store. Of no account where one member
+    /// is given.
+    pub census_within: Option<Duration>,
     /// How often the cluster is asked for its members, to be reached beside those that were given;
     /// `None`: never.
     pub member_list_every: Option<Duration>,
@@ -103,6 +108,7 @@ impl Default for Tuning {
             sweeps_per_ttl: 1,
             quarantine_base: Duration::from_secs(1),
             quarantine_cap: Duration::from_secs(30),
+            census_within: Some(Duration::from_secs(1)),
             member_list_every: None,
             follow_events: 8_192,
             follow_bytes: 16 << 20,
@@ -176,6 +182,7 @@ impl Tuning {
             sweeps_per_ttl,
             quarantine_base,
             quarantine_cap,
+            census_within,
             member_list_every,
             follow_events,
             follow_bytes,
@@ -199,6 +206,9 @@ impl Tuning {
         number("sweeps_per_ttl", sweeps_per_ttl, 0..=100)?;
         time("quarantine_base", quarantine_base, MILLI..=HOUR)?;
         time("quarantine_cap", quarantine_cap, quarantine_base..=HOUR)?;
+        if let Some(within) = census_within {
+            time("census_within", within, MILLI..=HOUR)?;
+        }
         if let Some(every) = member_list_every {
             time("member_list_every", every, Duration::from_secs(1)..=DAY)?;
         }
@@ -259,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_limits() {
-        let changes: [fn(&mut Tuning); 29] = [
+        let changes: [fn(&mut Tuning); 30] = [
             |tuning| tuning.lease_ttl = Duration::from_millis(1_500),
             |tuning| tuning.lease_ttl = Duration::ZERO,
             |tuning| tuning.lease_ttl = Duration::MAX,
@@ -274,6 +284,7 @@ mod tests {
             |tuning| tuning.sweeps_per_ttl = 101,
             |tuning| tuning.quarantine_base = Duration::ZERO,
             |tuning| tuning.quarantine_cap = Duration::from_millis(999),
+            |tuning| tuning.census_within = Some(Duration::ZERO),
             |tuning| tuning.member_list_every = Some(Duration::ZERO),
             |tuning| tuning.guard_hold = Duration::from_secs(3_601),
             |tuning| tuning.max_keys_per_lease = 0,
@@ -311,6 +322,7 @@ mod tests {
         sweeps_per_ttl is 101; allowed is 0 to 100
         quarantine_base is 0ns; allowed is 1ms to 3600s
         quarantine_cap is 999ms; allowed is 1s to 3600s
+        census_within is 0ns; allowed is 1ms to 3600s
         member_list_every is 0ns; allowed is 1s to 86400s
         guard_hold is 3601s; allowed is 1s to 3600s
         max_keys_per_lease is 0; allowed is 1 or more

@@ -18,6 +18,8 @@ pub(crate) enum Owner {
     Members,
     /// The wire itself, for a token.
     Login,
+    /// The wire itself, to learn which cluster the store is.
+    Census,
 }
 
 /// An attempt that is neither answered nor given up.

@@ -158,6 +158,13 @@ impl Members {
         }
     }
 
+    /// An answer came from the cluster `found`.
+    pub fn heard_from(&mut self, member: MemberId, found: u64, now: Time) {
+        if let Some(answering) = self.members.get_mut(usize::from(member.0)) {
+            answering.cluster = Some((found, now));
+        }
+    }
+
     /// An answer came from the cluster `found`, where `expected` is known. True: it is not to be
     /// believed.
     pub fn is_stranger(
@@ -168,9 +175,7 @@ impl Members {
         now: Time,
         tuning: &Tuning,
     ) -> bool {
-        let place = usize::from(member.0);
-        let Some(answering) = self.members.get_mut(place) else { return false };
-        answering.cluster = Some((found, now));
+        self.heard_from(member, found, now);
         if found == expected {
             return false;
         }

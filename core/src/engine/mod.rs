@@ -14,6 +14,7 @@
 //! | `call` | one request with a deadline, repeated only where that is safe |
 //! | `epoch` | notices that the store is another one, or has lost what it had |
 //! | `wire` | numbers attempts, gives each a time limit, holds back what waits for a login |
+//! | `census` | says which cluster is the store, where members differ |
 //! | `members` | picks the member to ask |
 //! | `discovery` | asks the cluster for its members |
 //! | `auth` | says when to log in |
@@ -21,6 +22,7 @@
 
 mod auth;
 mod call;
+mod census;
 mod cx;
 mod discovery;
 mod epoch;
@@ -144,7 +146,7 @@ impl Engine {
         let rng = Rng::new(setup.seed);
         let run = rng.fork("run").bits() >> 1;
         Self {
-            wire: Wire::new(setup.members.max(1), setup.authenticates, &rng),
+            wire: Wire::new(setup.members.max(1), setup.authenticates, &setup.tuning, &rng),
             discovery: Discovery::new(rng.fork("discovery")),
             detector: Detector::default(),
             holds: Holds::new(run, rng.fork("hold")),
@@ -293,7 +295,7 @@ impl Engine {
             Owner::Call(id) => machines.calls.on_reply(&mut cx, id, attempt, reply),
             Owner::Members => machines.discovery.on_reply(&mut cx, attempt, &reply),
             // The wire keeps these to itself.
-            Owner::Login => {}
+            Owner::Login | Owner::Census => {}
         }
     }
 
@@ -380,6 +382,7 @@ impl Engine {
             let Some((attempt, owner, error)) = self.wire.pop_refused() else { break };
             self.dispatch(owner, attempt, Reply::Failed(error));
         }
+        self.wire.take_census(&self.tuning);
         self.wire.log_in(&self.tuning);
         if self.wire.take_let_in() {
             let (mut cx, machines) = self.split();

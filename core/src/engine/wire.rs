@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::auth::{Auth, Gate, is_of_token};
+use super::census::Census;
 use super::epoch::{Witness, needs_leader};
 pub(crate) use super::flight::Owner;
 use super::flight::{Flight, Kind, Place, Sent};
@@ -13,7 +14,7 @@ use super::retry::{Backoff, Budget};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, MemberInfo, Reply, Request, StoreError, WatchSay};
+use crate::waist::{AttemptId, MemberId, MemberInfo, Reply, Request, StoreError, Txn, WatchSay};
 
 /// What is in flight, and the outputs not fetched yet.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -34,6 +35,7 @@ pub(crate) struct Wire {
     let_in: bool,
     /// The last answer that was not believed.
     disbelieved: Option<StoreError>,
+    census: Census,
     members: Members,
     auth: Auth,
     budget: Budget,
@@ -44,7 +46,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub fn new(members: u16, authenticates: bool, rng: &Rng) -> Self {
+    pub fn new(members: u16, authenticates: bool, tuning: &Tuning, rng: &Rng) -> Self {
         let mut rng = rng.fork("wire");
         let first = rng.bits();
         Self {
@@ -58,6 +60,7 @@ impl Wire {
             refused: VecDeque::new(),
             let_in: false,
             disbelieved: None,
+            census: Census::new(members, tuning.census_within.is_some()),
             members: Members::new(members, first, rng.fork("members")),
             auth: Auth::new(authenticates, rng.fork("auth")),
             budget: Budget::new(),
@@ -73,25 +76,8 @@ impl Wire {
     }
 
     pub fn send(&mut self, owner: Owner, request: Request, give_up_at: Option<Time>) -> AttemptId {
-        let attempt = self.next_attempt();
-        let flight = Flight {
-            owner,
-            known_as: attempt,
-            kind: Kind::of(&request),
-            needs_leader: needs_leader(&request),
-            give_up_at,
-            place: Place::Parked,
-            request: None,
-            bytes: request.payload_bytes(),
-            spoke: false,
-        };
-        self.bytes += flight.bytes;
-        self.flights.insert(attempt, flight);
-        if let Some(at) = give_up_at {
-            self.limits.insert((at, attempt));
-        }
-        let gate = if owner == Owner::Login { Gate::Open } else { self.auth.gate() };
-        match gate {
+        let attempt = self.enter(owner, &request, give_up_at);
+        match if owner == Owner::Login { Gate::Open } else { self.gate() } {
             Gate::Open => self.carry(attempt, request),
             Gate::Waits => self.park(attempt, request),
             Gate::Shut(error) => {
@@ -183,6 +169,11 @@ impl Wire {
                 self.logged_in(attempt, reply, tuning);
                 None
             }
+            Owner::Census => {
+                let cluster = reply.header().map(|header| header.cluster_id);
+                self.counted(sent.member, cluster.filter(|&cluster| cluster != 0), tuning);
+                None
+            }
             Owner::Epoch
             | Owner::Holds
             | Owner::Mirror(_)
@@ -203,19 +194,25 @@ impl Wire {
             }
             let flight = self.forget(attempt).expect("a limit belongs to a flight");
             self.leave(attempt, &flight);
-            let error = match flight.sent() {
-                None => self.auth.in_the_way(),
-                Some(sent) => {
-                    if at.since(sent.at) >= tuning.attempt_timeout {
-                        self.blame(sent, tuning);
-                    }
-                    StoreError::GaveUp
-                }
-            };
-            if flight.owner == Owner::Login {
-                self.logged_in(attempt, Reply::Failed(error), tuning);
+            let sent = flight.sent();
+            let is_of_census = flight.owner == Owner::Census;
+            if let Some(sent) = sent
+                && (is_of_census || at.since(sent.at) >= tuning.attempt_timeout)
+            {
+                self.blame(sent, tuning);
+            }
+            let error = if sent.is_some() {
+                StoreError::GaveUp
+            } else if self.census.is_over() {
+                self.auth.in_the_way()
             } else {
-                return Some((flight.known_as, flight.owner, error));
+                let detail = "the members have not told yet to which cluster they belong";
+                StoreError::CannotConnect { detail: detail.to_owned() }
+            };
+            match (flight.owner, sent) {
+                (Owner::Login, _) => self.logged_in(attempt, Reply::Failed(error), tuning),
+                (Owner::Census, Some(sent)) => self.counted(sent.member, None, tuning),
+                (owner, _) => return Some((flight.known_as, owner, error)),
             }
         }
     }
@@ -236,9 +233,22 @@ impl Wire {
         self.disbelieved.take()
     }
 
+    /// Asks all given members which cluster they belong to, before anything is sent to any.
+    pub fn take_census(&mut self, tuning: &Tuning) {
+        if !self.census.is_due() || self.parked.is_empty() {
+            return;
+        }
+        let give_up_at = tuning.census_within.map(|within| self.now + within);
+        for member in self.census.begin() {
+            let request = Request::Txn(Txn::default());
+            let attempt = self.enter(Owner::Census, &request, give_up_at);
+            self.carry_to(member, attempt, request);
+        }
+    }
+
     /// Asks for a token, if it is time.
     pub fn log_in(&mut self, tuning: &Tuning) {
-        if self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
+        if self.census.is_over() && self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
             let give_up_at = Some(self.now + tuning.attempt_timeout);
             let attempt = self.send(Owner::Login, Request::Authenticate, give_up_at);
             self.auth.asked(attempt);
@@ -303,7 +313,7 @@ impl Wire {
 
     pub fn next_timeout(&self) -> Option<Time> {
         let limit = self.limits.first().map(|&(at, _)| at);
-        let login = self.auth.ask_at(!self.parked.is_empty());
+        let login = self.auth.ask_at(!self.parked.is_empty()).filter(|_| self.census.is_over());
         [limit, login].into_iter().flatten().min()
     }
 
@@ -346,9 +356,40 @@ impl Wire {
         AttemptId(self.last)
     }
 
+    /// A new flight that is not sent yet.
+    fn enter(&mut self, owner: Owner, request: &Request, give_up_at: Option<Time>) -> AttemptId {
+        let attempt = self.next_attempt();
+        let flight = Flight {
+            owner,
+            known_as: attempt,
+            kind: Kind::of(request),
+            needs_leader: needs_leader(request),
+            give_up_at,
+            place: Place::Parked,
+            request: None,
+            bytes: request.payload_bytes(),
+            spoke: false,
+        };
+        self.bytes += flight.bytes;
+        self.flights.insert(attempt, flight);
+        if let Some(at) = give_up_at {
+            self.limits.insert((at, attempt));
+        }
+        attempt
+    }
+
+    /// Whether what is not asked by the wire itself may be sent.
+    fn gate(&self) -> Gate {
+        if self.census.is_over() { self.auth.gate() } else { Gate::Waits }
+    }
+
     /// Sends a flight, whose member is chosen now.
     fn carry(&mut self, attempt: AttemptId, request: Request) {
         let member = self.members.choose(self.now);
+        self.carry_to(member, attempt, request);
+    }
+
+    fn carry_to(&mut self, member: MemberId, attempt: AttemptId, request: Request) {
         let then = self.witness.now();
         let sent = Sent { member, at: self.now, then, login: self.auth.login() };
         if let Some(flight) = self.flights.get_mut(&attempt) {
@@ -375,12 +416,12 @@ impl Wire {
         reply: Reply,
         tuning: &Tuning,
     ) -> Option<Reply> {
-        let Some(error) = refusal(&reply).filter(is_of_token).filter(|_| self.auth.is_used())
-        else {
+        let flight = self.flights.get(&attempt)?;
+        let needs_token = self.auth.is_used() && flight.owner != Owner::Census;
+        let Some(error) = refusal(&reply).filter(is_of_token).filter(|_| needs_token) else {
             return Some(reply);
         };
         self.auth.token_refused(sent.login, self.now, tuning);
-        let flight = self.flights.get(&attempt)?;
         let is_watch = matches!(reply, Reply::Watch(_));
         if is_watch {
             // The watch has ended, its stream has not; and that keeps its first token for good.
@@ -422,7 +463,26 @@ impl Wire {
         } else {
             self.let_in |= self.auth.succeeded(attempt, self.now);
         }
-        match self.auth.gate() {
+        self.admit();
+    }
+
+    /// A member was heard of that was asked for its cluster.
+    fn counted(&mut self, member: MemberId, cluster: Option<u64>, tuning: &Tuning) {
+        if !self.census.heard(member, cluster) {
+            return;
+        }
+        for (member, found) in self.census.strangers() {
+            let (at, then) = (self.now, self.witness.now());
+            self.blame(Sent { member, at, then, login: self.auth.login() }, tuning);
+            let expected = self.census.home().unwrap_or(found);
+            self.disbelieved = Some(StoreError::OtherCluster { expected, found });
+        }
+        self.admit();
+    }
+
+    /// Sends what waited, or lets it fail, as the gate says now.
+    fn admit(&mut self) {
+        match self.gate() {
             Gate::Waits => {}
             Gate::Open => {
                 for attempt in std::mem::take(&mut self.parked) {
@@ -446,7 +506,10 @@ impl Wire {
     /// others can be asked.
     fn strange(&mut self, sent: Sent, reply: &Reply, tuning: &Tuning) -> Option<StoreError> {
         let found = reply.header().map(|header| header.cluster_id).filter(|&found| found != 0)?;
-        let expected = self.witness.cluster_id()?;
+        let Some(expected) = self.witness.cluster_id().or(self.census.home()) else {
+            self.members.heard_from(sent.member, found, self.now);
+            return None;
+        };
         self.members
             .is_stranger(sent.member, found, expected, self.now, tuning)
             .then_some(StoreError::OtherCluster { expected, found })

@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 impl Harness {
     fn new() -> Self {
-        let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
+        let tuning = Tuning { jitter_percent: 0, census_within: None, ..Tuning::default() };
         let layout = Layout::default();
         Self::with(Setup { layout, tuning, members: 2, authenticates: false, seed: 1 })
     }
@@ -503,7 +503,7 @@ proptest! {
         delay_ms in 0_u64..4_000,
         within_ms in 1_u64..60_000,
     ) {
-        let tuning = Tuning { jitter_percent: jitter, ..Tuning::default() };
+        let tuning = Tuning { jitter_percent: jitter, census_within: None, ..Tuning::default() };
         let setup = Setup { layout: Layout::default(), tuning: tuning.clone(), members: 3, authenticates: false, seed };
         let mut engine = Engine::new(Time::ZERO, setup);
         let (_, request) = requests()[kind].clone();

@@ -27,8 +27,12 @@ fn said(created: bool) -> Reply {
 
 /// A directory whose watch is attempt 2, at a member that a call has found wanting since, at 20 s.
 fn watched_at_a_blamed_member() -> Harness {
-    let tuning =
-        Tuning { jitter_percent: 0, probe_after: Duration::from_secs(25), ..Tuning::default() };
+    let tuning = Tuning {
+        jitter_percent: 0,
+        census_within: None,
+        probe_after: Duration::from_secs(25),
+        ..Tuning::default()
+    };
     let layout = Layout::default();
     let setup = Setup { layout, tuning, members: 2, authenticates: false, seed: 1 };
     let mut h = Harness::with(setup);

@@ -23,7 +23,11 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         Row::new(Property::RG4, unguarded(), "without comparing"),
         Row::new(Property::RG4, foreign(), "hung on lease 0000000000000009 of somebody else"),
-        Row::new(Property::RG4, foreign_revoke(), "revokes lease 0000000000000009, which is not its own"),
+        Row::new(
+            Property::RG4,
+            foreign_revoke(),
+            "revokes lease 0000000000000009, which is not its own",
+        ),
         Row::new(Property::RG5, granted_twice(), "with one asked for before"),
         Row::new(Property::RG5, pile(), "holds 4 leases for 1 keys"),
         Row::new(Property::RG5, stray(), "whose grant was not answered"),

@@ -275,7 +275,7 @@ impl World {
 
     fn with(tuning: Tuning) -> Self {
         let layout = Layout::default();
-        let mut wire = Wire::new(1, false, &Rng::new(1));
+        let mut wire = Wire::new(1, false, &tuning, &Rng::new(1));
         let owner = Owner::Mirror(DirectoryId(1));
         let cx = Cx { now: Time::ZERO, tuning: &tuning, layout: &layout, wire: &mut wire };
         let guard = Guard::new(&cx, owner);

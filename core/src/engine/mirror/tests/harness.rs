@@ -111,6 +111,7 @@ impl Harness {
 
 pub fn engine(tuning: Tuning) -> Engine {
     let layout = Layout::etcd_naming("shop").expect("a root");
+    let tuning = Tuning { census_within: None, ..tuning };
     Engine::new(Time::ZERO, Setup { layout, tuning, members: 2, authenticates: false, seed: 1 })
 }
 

@@ -34,7 +34,7 @@ impl Harness {
     }
 
     pub fn idle(layout: Layout) -> Self {
-        let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
+        let tuning = Tuning { jitter_percent: 0, census_within: None, ..Tuning::default() };
         let engine = Engine::new(
             Time::ZERO,
             Setup { layout, tuning, members: 2, authenticates: false, seed: 1 },

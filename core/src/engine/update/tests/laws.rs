@@ -203,7 +203,7 @@ proptest! {
         answers in prop::collection::vec(answer(), 1..6),
         talkative: bool,
     ) {
-        let tuning = Tuning { jitter_percent: jitter, ..Tuning::default() };
+        let tuning = Tuning { jitter_percent: jitter, census_within: None, ..Tuning::default() };
         let layout = Layout::default();
         let setup = Setup { layout, tuning: tuning.clone(), members: 3, authenticates: false, seed };
         let mut run = Run {

@@ -62,7 +62,7 @@ impl World {
         let client = |seed| {
             let setup = Setup {
                 layout: Layout::default(),
-                tuning: Tuning::default(),
+                tuning: Tuning { census_within: None, ..Tuning::default() },
                 members: 3,
                 authenticates: false,
                 seed,
