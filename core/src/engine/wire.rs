@@ -1,9 +1,11 @@
 //! What is in flight: numbers attempts, ends each at its time limit, picks the member, and holds back
 //! what must not be sent before a login.
 
+mod admission;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::auth::{Auth, Gate, is_of_token};
+use super::auth::Auth;
 use super::census::Census;
 use super::epoch::{Witness, needs_leader};
 pub(crate) use super::flight::Owner;
@@ -14,7 +16,7 @@ use super::retry::{Backoff, Budget};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, MemberId, MemberInfo, Reply, Request, StoreError, Txn, WatchSay};
+use crate::waist::{AttemptId, MemberId, MemberInfo, Reply, Request, StoreError, WatchSay};
 
 /// What is in flight, and the outputs not fetched yet.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -77,13 +79,10 @@ impl Wire {
 
     pub fn send(&mut self, owner: Owner, request: Request, give_up_at: Option<Time>) -> AttemptId {
         let attempt = self.enter(owner, &request, give_up_at);
-        match if owner == Owner::Login { Gate::Open } else { self.gate() } {
-            Gate::Open => self.carry(attempt, request),
-            Gate::Waits => self.park(attempt, request),
-            Gate::Shut(error) => {
-                self.forget(attempt);
-                self.refused.push_back((attempt, owner, error));
-            }
+        if owner == Owner::Login {
+            self.carry(attempt, request);
+        } else {
+            self.admit(attempt, request);
         }
         attempt
     }
@@ -233,28 +232,6 @@ impl Wire {
         self.disbelieved.take()
     }
 
-    /// Asks all given members which cluster they belong to, before anything is sent to any.
-    pub fn take_census(&mut self, tuning: &Tuning) {
-        if !self.census.is_due() || self.parked.is_empty() {
-            return;
-        }
-        let give_up_at = tuning.census_within.map(|within| self.now + within);
-        for member in self.census.begin() {
-            let request = Request::Txn(Txn::default());
-            let attempt = self.enter(Owner::Census, &request, give_up_at);
-            self.carry_to(member, attempt, request);
-        }
-    }
-
-    /// Asks for a token, if it is time.
-    pub fn log_in(&mut self, tuning: &Tuning) {
-        if self.census.is_over() && self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
-            let give_up_at = Some(self.now + tuning.attempt_timeout);
-            let attempt = self.send(Owner::Login, Request::Authenticate, give_up_at);
-            self.auth.asked(attempt);
-        }
-    }
-
     /// When one of many may retry after a failure: backoff, within the process's budget.
     pub fn retry_at(&mut self, now: Time, tuning: &Tuning, backoff: &mut Backoff) -> Time {
         let wanted = self.backoff_at(now, tuning, backoff);
@@ -378,11 +355,6 @@ impl Wire {
         attempt
     }
 
-    /// Whether what is not asked by the wire itself may be sent.
-    fn gate(&self) -> Gate {
-        if self.census.is_over() { self.auth.gate() } else { Gate::Waits }
-    }
-
     /// Sends a flight, whose member is chosen now.
     fn carry(&mut self, attempt: AttemptId, request: Request) {
         let member = self.members.choose(self.now);
@@ -397,109 +369,6 @@ impl Wire {
             flight.request = self.auth.is_used().then(|| request.clone());
         }
         self.outputs.push_back(Output::Send { attempt, member, request });
-    }
-
-    fn park(&mut self, attempt: AttemptId, request: Request) {
-        if let Some(flight) = self.flights.get_mut(&attempt) {
-            flight.place = Place::Parked;
-            flight.request = Some(request);
-            self.parked.insert(attempt);
-        }
-    }
-
-    /// Looks whether an answer means that the token is old. If so its attempt, which surely was not
-    /// done, waits for the next one and is then sent anew: `None`.
-    fn without_token(
-        &mut self,
-        attempt: AttemptId,
-        sent: Sent,
-        reply: Reply,
-        tuning: &Tuning,
-    ) -> Option<Reply> {
-        let flight = self.flights.get(&attempt)?;
-        let needs_token = self.auth.is_used() && flight.owner != Owner::Census;
-        let Some(error) = refusal(&reply).filter(is_of_token).filter(|_| needs_token) else {
-            return Some(reply);
-        };
-        self.auth.token_refused(sent.login, self.now, tuning);
-        let is_watch = matches!(reply, Reply::Watch(_));
-        if is_watch {
-            // The watch has ended, its stream has not; and that keeps its first token for good.
-            self.outputs.push_back(Output::Cancel { attempt });
-        }
-        if flight.spoke || flight.owner == Owner::Login {
-            return Some(if is_watch { Reply::Failed(error) } else { reply });
-        }
-        let mut flight = self.forget(attempt)?;
-        let Some(request) = flight.request.take() else {
-            return Some(Reply::Failed(error));
-        };
-        // Under another number: a repeated refusal of this one must not be taken for the next.
-        let anew = self.next_attempt();
-        self.renamed.insert(flight.known_as, anew);
-        if let Some(at) = flight.give_up_at {
-            self.limits.insert((at, anew));
-        }
-        let (known_as, owner) = (flight.known_as, flight.owner);
-        self.bytes += flight.bytes;
-        self.flights.insert(anew, flight);
-        match self.auth.gate() {
-            Gate::Open => self.carry(anew, request),
-            Gate::Waits => self.park(anew, request),
-            Gate::Shut(error) => {
-                self.forget(anew);
-                self.refused.push_back((known_as, owner, error));
-            }
-        }
-        self.log_in(tuning);
-        None
-    }
-
-    fn logged_in(&mut self, attempt: AttemptId, reply: Reply, tuning: &Tuning) {
-        if let Reply::Failed(error) = reply
-            && error != StoreError::AuthNotEnabled
-        {
-            self.auth.failed(attempt, error, self.now, tuning);
-        } else {
-            self.let_in |= self.auth.succeeded(attempt, self.now);
-        }
-        self.admit();
-    }
-
-    /// A member was heard of that was asked for its cluster.
-    fn counted(&mut self, member: MemberId, cluster: Option<u64>, tuning: &Tuning) {
-        if !self.census.heard(member, cluster) {
-            return;
-        }
-        for (member, found) in self.census.strangers() {
-            let (at, then) = (self.now, self.witness.now());
-            self.blame(Sent { member, at, then, login: self.auth.login() }, tuning);
-            let expected = self.census.home().unwrap_or(found);
-            self.disbelieved = Some(StoreError::OtherCluster { expected, found });
-        }
-        self.admit();
-    }
-
-    /// Sends what waited, or lets it fail, as the gate says now.
-    fn admit(&mut self) {
-        match self.gate() {
-            Gate::Waits => {}
-            Gate::Open => {
-                for attempt in std::mem::take(&mut self.parked) {
-                    let flight = self.flights.get_mut(&attempt);
-                    if let Some(request) = flight.and_then(|flight| flight.request.take()) {
-                        self.carry(attempt, request);
-                    }
-                }
-            }
-            Gate::Shut(error) => {
-                for attempt in std::mem::take(&mut self.parked) {
-                    if let Some(flight) = self.forget(attempt) {
-                        self.refused.push_back((flight.known_as, flight.owner, error.clone()));
-                    }
-                }
-            }
-        }
     }
 
     /// Why an answer is not to be believed: it comes from another cluster than all before, and
@@ -543,15 +412,6 @@ impl Wire {
         self.renamed.remove(&flight.known_as);
         Some(flight)
     }
-}
-
-/// What the store refused, if this is a refusal: in words of its own, or in the band of a watch.
-fn refusal(reply: &Reply) -> Option<StoreError> {
-    if let Reply::Failed(error) = reply {
-        return Some(error.clone());
-    }
-    let Reply::Watch(said) = reply else { return None };
-    said.canceled.then(|| said.refusal())
 }
 
 #[cfg(test)]

@@ -1,0 +1,137 @@
+//! What must not be sent yet: attempts wait while it is not known which cluster the store is, and
+//! while there is no token.
+
+use super::Wire;
+use crate::engine::auth::{Gate, is_of_token};
+use crate::engine::flight::{Owner, Place, Sent};
+use crate::engine::output::Output;
+use crate::tuning::Tuning;
+use crate::waist::{AttemptId, MemberId, Reply, Request, StoreError, Txn};
+
+impl Wire {
+    /// Asks all given members which cluster they belong to, before anything is sent to any.
+    pub fn take_census(&mut self, tuning: &Tuning) {
+        if !self.census.is_due() || self.parked.is_empty() {
+            return;
+        }
+        let give_up_at = tuning.census_within.map(|within| self.now + within);
+        for member in self.census.begin() {
+            let request = Request::Txn(Txn::default());
+            let attempt = self.enter(Owner::Census, &request, give_up_at);
+            self.carry_to(member, attempt, request);
+        }
+    }
+
+    /// Asks for a token, if it is time.
+    pub fn log_in(&mut self, tuning: &Tuning) {
+        if self.census.is_over() && self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
+            let give_up_at = Some(self.now + tuning.attempt_timeout);
+            let attempt = self.send(Owner::Login, Request::Authenticate, give_up_at);
+            self.auth.asked(attempt);
+        }
+    }
+
+    /// Sends a flight, or lets it wait or fail.
+    pub(super) fn admit(&mut self, attempt: AttemptId, request: Request) {
+        let gate = if self.census.is_over() { self.auth.gate() } else { Gate::Waits };
+        match gate {
+            Gate::Open => self.carry(attempt, request),
+            Gate::Waits => {
+                if let Some(flight) = self.flights.get_mut(&attempt) {
+                    flight.place = Place::Parked;
+                    flight.request = Some(request);
+                    self.parked.insert(attempt);
+                }
+            }
+            Gate::Shut(error) => {
+                if let Some(flight) = self.forget(attempt) {
+                    self.refused.push_back((flight.known_as, flight.owner, error));
+                }
+            }
+        }
+    }
+
+    /// Looks whether an answer means that the token is old. If so its attempt, which surely was not
+    /// done, waits for the next one and is then sent anew: `None`.
+    pub(super) fn without_token(
+        &mut self,
+        attempt: AttemptId,
+        sent: Sent,
+        reply: Reply,
+        tuning: &Tuning,
+    ) -> Option<Reply> {
+        let flight = self.flights.get(&attempt)?;
+        let needs_token = self.auth.is_used() && flight.owner != Owner::Census;
+        let Some(error) = refusal(&reply).filter(is_of_token).filter(|_| needs_token) else {
+            return Some(reply);
+        };
+        self.auth.token_refused(sent.login, self.now, tuning);
+        let is_watch = matches!(reply, Reply::Watch(_));
+        if is_watch {
+            // The watch has ended, its stream has not; and that keeps its first token for good.
+            self.outputs.push_back(Output::Cancel { attempt });
+        }
+        if flight.spoke || flight.owner == Owner::Login {
+            return Some(if is_watch { Reply::Failed(error) } else { reply });
+        }
+        let mut flight = self.forget(attempt)?;
+        let Some(request) = flight.request.take() else {
+            return Some(Reply::Failed(error));
+        };
+        // Under another number: a repeated refusal of this one must not be taken for the next.
+        let anew = self.next_attempt();
+        self.renamed.insert(flight.known_as, anew);
+        if let Some(at) = flight.give_up_at {
+            self.limits.insert((at, anew));
+        }
+        self.bytes += flight.bytes;
+        self.flights.insert(anew, flight);
+        self.admit(anew, request);
+        self.log_in(tuning);
+        None
+    }
+
+    pub(super) fn logged_in(&mut self, attempt: AttemptId, reply: Reply, tuning: &Tuning) {
+        if let Reply::Failed(error) = reply
+            && error != StoreError::AuthNotEnabled
+        {
+            self.auth.failed(attempt, error, self.now, tuning);
+        } else {
+            self.let_in |= self.auth.succeeded(attempt, self.now);
+        }
+        self.admit_waiting();
+    }
+
+    /// A member was heard of that was asked for its cluster.
+    pub(super) fn counted(&mut self, member: MemberId, cluster: Option<u64>, tuning: &Tuning) {
+        if !self.census.heard(member, cluster) {
+            return;
+        }
+        for (member, found) in self.census.strangers() {
+            let (at, then) = (self.now, self.witness.now());
+            self.blame(Sent { member, at, then, login: self.auth.login() }, tuning);
+            let expected = self.census.home().unwrap_or(found);
+            self.disbelieved = Some(StoreError::OtherCluster { expected, found });
+        }
+        self.admit_waiting();
+    }
+
+    /// Something has changed for those that wait.
+    fn admit_waiting(&mut self) {
+        for attempt in std::mem::take(&mut self.parked) {
+            let flight = self.flights.get_mut(&attempt);
+            if let Some(request) = flight.and_then(|flight| flight.request.take()) {
+                self.admit(attempt, request);
+            }
+        }
+    }
+}
+
+/// What the store refused, if this is a refusal: in words of its own, or in the band of a watch.
+fn refusal(reply: &Reply) -> Option<StoreError> {
+    if let Reply::Failed(error) = reply {
+        return Some(error.clone());
+    }
+    let Reply::Watch(said) = reply else { return None };
+    said.canceled.then(|| said.refusal())
+}
