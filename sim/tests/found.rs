@@ -19,6 +19,7 @@ macro_rules! plans {
 }
 
 plans! {
+    "closing-before-anything-was-sent",
     "compacted-at-the-next-change",
     "condemned-lease-runs-out",
     "given-up-and-never-freed",

@@ -356,6 +356,8 @@ impl Engine {
             }
             Command::Shutdown { within } => {
                 self.closing = Closing::Underway;
+                // A closing engine asks for nothing new, so what has not left must not.
+                cx.wire.refuse_waiting();
                 for mirror in self.mirrors.values_mut() {
                     mirror.close(&mut cx);
                 }

@@ -128,7 +128,7 @@ pub(crate) fn found_dead(request: &Request, reply: &Reply) -> Vec<LeaseId> {
 }
 
 /// Whether a request reads what any member happens to have: a serializable range, or a
-/// transaction without operations (row T9).
+/// transaction that compares and has no operations (row T9). One that does neither reads nothing.
 pub(crate) fn may_be_stale(request: &Request) -> bool {
     match request {
         Request::Range(range) => range.serializable,
@@ -139,7 +139,8 @@ pub(crate) fn may_be_stale(request: &Request) -> bool {
                 Op::Txn(txn) => txn.then.is_empty() && txn.or_else.is_empty(),
             };
             let ops = || txn.then.iter().chain(&txn.or_else);
-            ops().next().is_none() || ops().any(serializable)
+            let compares_alone = ops().next().is_none() && !txn.compares.is_empty();
+            compares_alone || ops().any(serializable)
         }
         Request::Put(_)
         | Request::Delete(_)

@@ -442,3 +442,15 @@ proptest! {
         prop_assert!(logins <= 60, "{logins} logins");
     }
 }
+
+/// What waits for a token is not sent any more once the engine shuts down.
+#[test]
+fn a_shutdown_before_the_login_asks_for_nothing() {
+    let mut h = harness();
+    h.command(register());
+    h.command(Command::Shutdown { within: secs(5) });
+    h.reply(2, Reply::Authenticated).wait(secs(6));
+    assert_eq!(h.asked("grant"), None, "{}", h.trace());
+    assert_eq!(h.asked("txn"), None, "{}", h.trace());
+    assert!(h.trace().contains("closed confirmed=true"), "{}", h.trace());
+}

@@ -116,6 +116,17 @@ impl Wire {
         self.admit_waiting();
     }
 
+    /// What waits is not to be sent any more. Its owners learn that it was not.
+    pub fn refuse_waiting(&mut self) {
+        for attempt in std::mem::take(&mut self.parked) {
+            if let Some(flight) = self.forget(attempt) {
+                let detail = "the registry shuts down".to_owned();
+                let error = StoreError::CannotConnect { detail };
+                self.refused.push_back((flight.known_as, flight.owner, error));
+            }
+        }
+    }
+
     /// Something has changed for those that wait.
     fn admit_waiting(&mut self) {
         for attempt in std::mem::take(&mut self.parked) {
