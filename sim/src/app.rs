@@ -131,6 +131,8 @@ impl App {
             | Do::Lose { .. }
             | Do::Slow { .. }
             | Do::Store { .. }
+            | Do::Member { .. }
+            | Do::Lead { .. }
             | Do::Compact { .. }
             | Do::RevokeOf { .. }
             | Do::DeleteKey { .. }

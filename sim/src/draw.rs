@@ -14,7 +14,9 @@ use portolan_core::waist::Key;
 use portolan_core::{Rng, Tuning};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Call, Cut, Do, Kind, Plan, Step, StoreFault, Way, WireSetup, WorldSetup};
+use crate::plan::{
+    Call, Cut, Do, Kind, MemberFault, Plan, Step, StoreFault, Way, WireSetup, WorldSetup,
+};
 
 /// What plans are drawn from: ranges, least and most, both included.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -120,6 +122,14 @@ enum Class {
     StoreRestart,
     StoreStop,
     StorePause,
+    LeaderLoss,
+    Lead,
+    MemberRestart,
+    MemberStop,
+    MemberPause,
+    MemberCutOff,
+    MemberLag,
+    Fill,
     Compact,
     Revoke,
     Delete,
@@ -139,6 +149,14 @@ impl Class {
         Self::StoreRestart,
         Self::StoreStop,
         Self::StorePause,
+        Self::LeaderLoss,
+        Self::Lead,
+        Self::MemberRestart,
+        Self::MemberStop,
+        Self::MemberPause,
+        Self::MemberCutOff,
+        Self::MemberLag,
+        Self::Fill,
         Self::Compact,
         Self::Revoke,
         Self::Delete,
@@ -158,6 +176,14 @@ impl Class {
             Self::StoreRestart => "store restart",
             Self::StoreStop => "store stop",
             Self::StorePause => "store pause",
+            Self::LeaderLoss => "leader loss",
+            Self::Lead => "lead",
+            Self::MemberRestart => "member restart",
+            Self::MemberStop => "member stop",
+            Self::MemberPause => "member pause",
+            Self::MemberCutOff => "member cut off",
+            Self::MemberLag => "member lag",
+            Self::Fill => "fill",
             Self::Compact => "compact",
             Self::Revoke => "revoke",
             Self::Delete => "delete",
@@ -385,6 +411,31 @@ impl Drawing<'_> {
                 self.push(at, Do::Store { fault: StoreFault::Pause });
                 self.push(end, Do::Store { fault: StoreFault::Resume });
             }
+            Class::LeaderLoss => {
+                self.push(at, Do::Store { fault: StoreFault::LoseLeader });
+                self.push(end, Do::Store { fault: StoreFault::RegainLeader });
+            }
+            Class::Fill => {
+                self.push(at, Do::Store { fault: StoreFault::Fill });
+                self.push(end, Do::Store { fault: StoreFault::MakeRoom });
+            }
+            Class::Lead => {
+                let member = self.one_member();
+                self.push(at, Do::Lead { member });
+            }
+            Class::MemberRestart => self.member_fault(at, MemberFault::Restart, None),
+            Class::MemberStop => {
+                self.member_fault(at, MemberFault::Stop, Some((end, MemberFault::Start)));
+            }
+            Class::MemberPause => {
+                self.member_fault(at, MemberFault::Pause, Some((end, MemberFault::Resume)));
+            }
+            Class::MemberCutOff => {
+                self.member_fault(at, MemberFault::CutOff, Some((end, MemberFault::Rejoin)));
+            }
+            Class::MemberLag => {
+                self.member_fault(at, MemberFault::Lag, Some((end, MemberFault::CatchUp)));
+            }
             Class::Compact => {
                 let keep = self.rng.below(4);
                 self.push(at, Do::Compact { keep });
@@ -393,6 +444,21 @@ impl Drawing<'_> {
                 self.stranger(class, at);
             }
         }
+    }
+
+    /// Something that happens to one of several members, and its end.
+    fn member_fault(&mut self, at: u64, fault: MemberFault, end: Option<(u64, MemberFault)>) {
+        let member = self.one_member();
+        if self.world.members > 1 {
+            self.push(at, Do::Member { member, fault });
+            if let Some((end, fault)) = end {
+                self.push(end, Do::Member { member, fault });
+            }
+        }
+    }
+
+    fn one_member(&mut self) -> u16 {
+        u16::try_from(self.rng.below(self.world.members.into())).unwrap_or(0)
     }
 
     fn slowest(&self) -> u64 {
@@ -418,6 +484,14 @@ impl Drawing<'_> {
             | Class::StoreRestart
             | Class::StoreStop
             | Class::StorePause
+            | Class::LeaderLoss
+            | Class::Lead
+            | Class::MemberRestart
+            | Class::MemberStop
+            | Class::MemberPause
+            | Class::MemberCutOff
+            | Class::MemberLag
+            | Class::Fill
             | Class::Compact => Do::PutKey { value: self.value(), key, lease_secs },
         };
         self.push(at, what);

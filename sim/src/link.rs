@@ -38,8 +38,8 @@ pub(crate) struct Wire {
     routes: BTreeMap<(Run, AttemptId), ClientId>,
     last_client: u32,
     last_silence: u64,
-    /// Since when the store is held, and so silent: the number of that silence.
-    store_held: Option<u64>,
+    /// The members that are held, and so silent: the numbers of those silences.
+    held: BTreeMap<MemberId, u64>,
     notes: Vec<What>,
 }
 
@@ -113,7 +113,7 @@ impl Wire {
             routes: BTreeMap::new(),
             last_client: 0,
             last_silence: 0,
-            store_held: None,
+            held: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
@@ -363,10 +363,18 @@ impl Wire {
         }
     }
 
-    /// The store's process has ended: so do all its connections. What was under way to it is lost;
+    /// A member's process has ended: so do all its connections. What was under way to it is lost;
     /// what it had said may still arrive. Returns the clients that it does not know any more.
-    pub fn store_ended(&mut self, now: Time, queue: &mut Queue) -> Vec<ClientId> {
-        let clients: Vec<_> = self.connections.keys().copied().collect();
+    pub fn member_ended(
+        &mut self,
+        now: Time,
+        queue: &mut Queue,
+        member: MemberId,
+    ) -> Vec<ClientId> {
+        self.held.remove(&member);
+        let theirs = |(_, connection): &(&ClientId, &Connection)| connection.member == member;
+        let clients: Vec<_> =
+            self.connections.iter().filter(theirs).map(|(&client, _)| client).collect();
         for &client in &clients {
             let Some(connection) = self.connections.get_mut(&client) else { continue };
             if connection.established {
@@ -390,15 +398,19 @@ impl Wire {
         clients
     }
 
-    /// The store's process is held, or goes on.
-    pub fn store_held(&mut self, now: Time, queue: &mut Queue, held: bool) {
-        self.store_held = held.then(|| self.next_silence());
-        if held {
-            let ends: Vec<_> = self.links.keys().copied().collect();
-            for end in ends {
-                self.expect_silence(now, queue, end);
-            }
+    /// A member's process is held, and says nothing more.
+    pub fn member_held(&mut self, now: Time, queue: &mut Queue, member: MemberId) {
+        let silence = self.next_silence();
+        self.held.insert(member, silence);
+        let ends: Vec<_> = self.links.keys().copied().filter(|end| end.1 == member).collect();
+        for end in ends {
+            self.expect_silence(now, queue, end);
         }
+    }
+
+    /// A held member goes on.
+    pub fn member_goes_on(&mut self, member: MemberId) {
+        self.held.remove(&member);
     }
 
     /// Ends every fault of the wire.
@@ -538,7 +550,7 @@ impl Wire {
         let connection = self.connections.get(&client).filter(|connection| connection.open)?;
         let link = &self.links[&(connection.run.process, connection.member)];
         let cut = (link.cut_up || link.cut_down).then_some(link.silence);
-        connection.dead.or(cut).or(self.store_held)
+        connection.dead.or(cut).or(self.held.get(&connection.member).copied())
     }
 
     fn clients_of(&self, run: Run) -> Vec<ClientId> {

@@ -14,7 +14,7 @@ use portolan_core::{Rng, Time};
 use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Cut, Do, StoreFault, Way, WorldSetup};
+use crate::plan::{Cut, Do, MemberFault, StoreFault, Way, WorldSetup};
 use crate::process::Clock;
 
 /// One run of a process: `p0.1` is the first run of process 0.
@@ -154,8 +154,17 @@ pub enum What {
         /// Of which attempt.
         attempt: AttemptId,
     },
-    /// The store's process ended, began, was held or went on.
+    /// Something happened to the store.
     Stored(StoreFault),
+    /// Something happened to one of its members.
+    Membered {
+        /// Which.
+        member: MemberId,
+        /// What.
+        fault: MemberFault,
+    },
+    /// One of its several members leads now, or none does.
+    Led(Option<MemberId>),
     /// A message was lost.
     Lost {
         /// On which connection.
@@ -322,7 +331,27 @@ impl fmt::Display for What {
                 StoreFault::Start => "store starts",
                 StoreFault::Pause => "store is held",
                 StoreFault::Resume => "store goes on",
+                StoreFault::LoseLeader => "store loses its leader",
+                StoreFault::RegainLeader => "store may elect a leader again",
+                StoreFault::Fill => "store is full",
+                StoreFault::MakeRoom => "store has room again",
             }),
+            Self::Membered { member, fault } => {
+                let what = match fault {
+                    MemberFault::Restart => "restarts",
+                    MemberFault::Stop => "stops",
+                    MemberFault::Start => "starts",
+                    MemberFault::Pause => "is held",
+                    MemberFault::Resume => "goes on",
+                    MemberFault::CutOff => "is cut off from the others",
+                    MemberFault::Rejoin => "is reached by the others again",
+                    MemberFault::Lag => "applies nothing more",
+                    MemberFault::CatchUp => "catches up",
+                };
+                write!(f, "store {member} {what}")
+            }
+            Self::Led(Some(member)) => write!(f, "store is led by {member}"),
+            Self::Led(None) => f.write_str("store has no leader"),
             Self::Lost { client, attempt, way } => {
                 write!(f, "wire loses {}{client} {attempt}", answer(*way))
             }

@@ -7,6 +7,8 @@
 //! One call of [`World::step`] is one thing that happens. A world can be cloned at any moment; the
 //! clone goes on to the same trace.
 
+mod faults;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use portolan_memory::{self as memory, ClientId, Fault, Model};
 use crate::app::App;
 use crate::chance::{Chance, Purpose};
 use crate::link::{Arrival, Wire};
-use crate::plan::{Do, Plan, Step, StoreFault, WorldSetup};
+use crate::plan::{Do, Plan, Step, WorldSetup};
 use crate::process::{Clock, Live, Process};
 use crate::queue::{Happening, Queue};
 use crate::trace::{Entry, Run, What};
@@ -71,7 +73,7 @@ impl World {
             chance,
             queue: Queue::default(),
             wire: Wire::new(setup.wire.clone(), chance),
-            store: Model::new(store),
+            store: Model::new(store.members(setup.members)),
             changes_told: 0,
             leases_told: 0,
             processes: (0..setup.processes).map(|_| Process::new(App::default())).collect(),
@@ -141,18 +143,6 @@ impl World {
     /// The processes, by number.
     pub fn processes(&self) -> &[Process] {
         &self.processes
-    }
-
-    /// Ends all faults at once: links carry, the store runs, held processes go on. Processes that
-    /// have crashed stay so.
-    pub fn heal(&mut self) {
-        self.note(What::Healed);
-        self.wire.heal_all(self.now, &mut self.queue);
-        self.store_fault(StoreFault::Resume);
-        self.store_fault(StoreFault::Start);
-        for process in 0..self.setup.processes {
-            self.resume(process);
-        }
     }
 
     /// The earliest of all that is to happen; of equal times the plan's steps first, then messages,
@@ -270,6 +260,10 @@ impl World {
                 }
             }
             Do::Store { fault } => self.store_fault(fault),
+            Do::Member { member, fault } => self.member_fault(MemberId(member), fault),
+            Do::Lead { member } => {
+                self.tell_store(memory::Input::Fault(Fault::LeaderTo(MemberId(member))));
+            }
             Do::Compact { keep } => self.compact(keep),
             Do::RevokeOf { key } => {
                 if let Some(lease) = self.store.record(&key).and_then(|record| record.lease) {
@@ -430,7 +424,7 @@ impl World {
     }
 
     fn tell_store(&mut self, input: memory::Input) {
-        let before = self.store.compacted();
+        let (before, led) = (self.store.compacted(), self.store.leader());
         self.store.handle(self.now, input);
         for change in &self.store.log().changes()[self.changes_told..] {
             let what = What::Changed(change.clone());
@@ -442,6 +436,9 @@ impl World {
         }
         self.changes_told = self.store.log().changes().len();
         self.leases_told = self.store.log().leases().len();
+        if self.setup.members > 1 && self.store.leader() != led {
+            self.note(What::Led(self.store.leader()));
+        }
         let after = self.store.compacted();
         if let Some(compacted) = after.filter(|_| after != before) {
             self.note(What::Compacted(compacted));
@@ -450,33 +447,6 @@ impl World {
             let token = output.take_token();
             let memory::Output { to, attempt, reply, .. } = output;
             self.wire.answer(self.now, &mut self.queue, to, attempt, (reply, token));
-        }
-        self.note_wire();
-    }
-
-    fn store_fault(&mut self, fault: StoreFault) {
-        let was_up = self.store.is_up();
-        let (now, queue) = (self.now, &mut self.queue);
-        match fault {
-            StoreFault::Restart | StoreFault::Stop => {
-                for from in self.wire.store_ended(now, queue) {
-                    self.tell_store(memory::Input::Disconnect { from });
-                }
-                self.wire.store_held(now, &mut self.queue, false);
-            }
-            StoreFault::Pause if self.store.is_up() => self.wire.store_held(now, queue, true),
-            StoreFault::Resume => self.wire.store_held(now, queue, false),
-            StoreFault::Pause | StoreFault::Start => {}
-        }
-        self.tell_store(memory::Input::Fault(match fault {
-            StoreFault::Restart => Fault::Restart,
-            StoreFault::Stop => Fault::Stop,
-            StoreFault::Start => Fault::Start,
-            StoreFault::Pause => Fault::Pause,
-            StoreFault::Resume => Fault::Resume,
-        }));
-        if fault == StoreFault::Restart || self.store.is_up() != was_up {
-            self.note(What::Stored(fault));
         }
         self.note_wire();
     }

@@ -27,6 +27,7 @@ plans! {
     "one-taint-lifted-of-two",
     "own-watch-before-what-is-compacted",
     "own-watch-in-a-quiet-store",
+    "sent-after-a-pause-and-its-deadline",
     "shutdown-before-the-removal-was-to-end",
     "superseded-and-silent",
     "two-wait-for-one-key",

@@ -259,6 +259,8 @@ impl Facts {
             | What::Stopped { .. }
             | What::Swallowed { .. }
             | What::Stored(_)
+            | What::Membered { .. }
+            | What::Led(_)
             | What::Lost { .. }
             | What::Compacted(_) => {}
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Fate};
 use super::history::Author;
-use crate::plan::{Cut, Do, StoreFault, Way};
+use crate::plan::{Cut, Do, MemberFault, StoreFault, Way};
 use crate::trace::{Entry, What};
 
 macro_rules! faults {
@@ -59,6 +59,22 @@ faults! {
     StoreStop,
     /// The store was held.
     StorePause,
+    /// The store's members lost their leader for good.
+    LeaderLost,
+    /// Another member began to lead.
+    LeaderChange,
+    /// A member ended and started.
+    MemberRestart,
+    /// A member ended.
+    MemberStop,
+    /// A member was held.
+    MemberPause,
+    /// A member was cut off from the others.
+    MemberCutOff,
+    /// A member fell behind.
+    MemberLag,
+    /// The store was full.
+    Full,
     /// The store forgot its history.
     Compaction,
     /// A process's lease was revoked by a stranger.
@@ -101,6 +117,20 @@ impl Fault {
             What::Stored(StoreFault::Restart) => Self::StoreRestart,
             What::Stored(StoreFault::Stop) => Self::StoreStop,
             What::Stored(StoreFault::Pause) => Self::StorePause,
+            What::Stored(StoreFault::LoseLeader) => Self::LeaderLost,
+            What::Stored(StoreFault::Fill) => Self::Full,
+            What::Led(Some(_)) => Self::LeaderChange,
+            What::Membered { fault, .. } => match fault {
+                MemberFault::Restart => Self::MemberRestart,
+                MemberFault::Stop => Self::MemberStop,
+                MemberFault::Pause => Self::MemberPause,
+                MemberFault::CutOff => Self::MemberCutOff,
+                MemberFault::Lag => Self::MemberLag,
+                MemberFault::Start
+                | MemberFault::Resume
+                | MemberFault::Rejoin
+                | MemberFault::CatchUp => return None,
+            },
             What::Compacted(_) => Self::Compaction,
             What::Leased(change) => return revoked(facts, change),
             What::Changed(change) => return touched(facts, change),

@@ -36,6 +36,12 @@ pub struct MemberView {
     pub leader: Option<MemberId>,
     /// How far it has applied the log.
     pub revision: Revision,
+    /// Whether the other members cannot reach it.
+    pub is_cut_off: bool,
+    /// Whether it applies nothing more of what it hears.
+    pub lags: bool,
+    /// Whether its database is full (row E2).
+    pub is_full: bool,
 }
 
 impl Model {
@@ -94,6 +100,9 @@ impl Model {
             is_up: member.power == Power::On,
             leader: member.sight.leader.map(place),
             revision: self.state(m).store.revision(),
+            is_cut_off: member.cut,
+            lags: member.lag,
+            is_full: member.full,
         })
     }
 

@@ -33,8 +33,11 @@ impl Wire {
 
     /// Sends a flight, or lets it wait or fail.
     pub(super) fn admit(&mut self, attempt: AttemptId, request: Request) {
+        let limit = self.flights.get(&attempt).and_then(|flight| flight.give_up_at);
+        // Where time has jumped, the wait and what it was for may have run out together.
+        let is_too_late = limit.is_some_and(|at| at <= self.now);
         let gate = if self.census.is_over() { self.auth.gate() } else { Gate::Waits };
-        match gate {
+        match if is_too_late { Gate::Waits } else { gate } {
             Gate::Open => self.carry(attempt, request),
             Gate::Waits => {
                 if let Some(flight) = self.flights.get_mut(&attempt) {

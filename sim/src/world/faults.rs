@@ -1,0 +1,118 @@
+//! What happens to the store and its members, and the end of all faults.
+
+use portolan_core::waist::MemberId;
+use portolan_memory::{self as memory, Fault};
+
+use super::World;
+use crate::plan::{MemberFault, StoreFault};
+use crate::trace::What;
+
+impl World {
+    /// Ends all faults at once: links carry, the store runs, held processes go on. Processes that
+    /// have crashed stay so.
+    pub fn heal(&mut self) {
+        self.note(What::Healed);
+        self.wire.heal_all(self.now, &mut self.queue);
+        for fault in
+            [StoreFault::Resume, StoreFault::Start, StoreFault::RegainLeader, StoreFault::MakeRoom]
+        {
+            self.store_fault(fault);
+        }
+        for member in self.members() {
+            self.member_fault(member, MemberFault::Rejoin);
+            self.member_fault(member, MemberFault::CatchUp);
+        }
+        for process in 0..self.setup.processes {
+            self.resume(process);
+        }
+    }
+
+    pub(super) fn store_fault(&mut self, fault: StoreFault) {
+        let model_fault = match fault {
+            StoreFault::Restart => Fault::Restart,
+            StoreFault::Stop => Fault::Stop,
+            StoreFault::Start => Fault::Start,
+            StoreFault::Pause => Fault::Pause,
+            StoreFault::Resume => Fault::Resume,
+            StoreFault::LoseLeader => Fault::LeaderLost,
+            StoreFault::RegainLeader => Fault::LeaderBack,
+            StoreFault::Fill => Fault::SpaceAlarm(true),
+            StoreFault::MakeRoom => Fault::SpaceAlarm(false),
+        };
+        let before = self.standings();
+        for member in self.members() {
+            match fault {
+                StoreFault::Restart | StoreFault::Stop => self.end(member),
+                StoreFault::Pause => self.hold(member),
+                StoreFault::Resume => self.wire.member_goes_on(member),
+                StoreFault::Start
+                | StoreFault::LoseLeader
+                | StoreFault::RegainLeader
+                | StoreFault::Fill
+                | StoreFault::MakeRoom => {}
+            }
+        }
+        self.tell_store(memory::Input::Fault(model_fault));
+        if fault == StoreFault::Restart || self.standings() != before {
+            self.note(What::Stored(fault));
+        }
+        self.note_wire();
+    }
+
+    pub(super) fn member_fault(&mut self, member: MemberId, fault: MemberFault) {
+        let model_fault = match fault {
+            MemberFault::Restart => memory::MemberFault::Restart,
+            MemberFault::Stop => memory::MemberFault::Stop,
+            MemberFault::Start => memory::MemberFault::Start,
+            MemberFault::Pause => memory::MemberFault::Pause,
+            MemberFault::Resume => memory::MemberFault::Resume,
+            MemberFault::CutOff => memory::MemberFault::CutOff,
+            MemberFault::Rejoin => memory::MemberFault::Heal,
+            MemberFault::Lag => memory::MemberFault::Lag,
+            MemberFault::CatchUp => memory::MemberFault::CatchUp,
+        };
+        if member.0 >= self.setup.members {
+            return;
+        }
+        let before = self.standings();
+        match fault {
+            MemberFault::Restart | MemberFault::Stop => self.end(member),
+            MemberFault::Pause => self.hold(member),
+            MemberFault::Resume => self.wire.member_goes_on(member),
+            MemberFault::Start
+            | MemberFault::CutOff
+            | MemberFault::Rejoin
+            | MemberFault::Lag
+            | MemberFault::CatchUp => {}
+        }
+        self.tell_store(memory::Input::Fault(Fault::Member(member, model_fault)));
+        if fault == MemberFault::Restart || self.standings() != before {
+            self.note(What::Membered { member, fault });
+        }
+        self.note_wire();
+    }
+
+    /// The member's process ends: its connections break.
+    fn end(&mut self, member: MemberId) {
+        for from in self.wire.member_ended(self.now, &mut self.queue, member) {
+            self.tell_store(memory::Input::Disconnect { from });
+        }
+    }
+
+    fn hold(&mut self, member: MemberId) {
+        if self.store.members().any(|view| view.member == member && view.is_up) {
+            self.wire.member_held(self.now, &mut self.queue, member);
+        }
+    }
+
+    /// How each member is, but for what time alone changes.
+    fn standings(&self) -> Vec<memory::MemberView> {
+        let same =
+            |view| memory::MemberView { revision: portolan_core::waist::Revision::ZERO, ..view };
+        self.store.members().map(same).collect()
+    }
+
+    fn members(&self) -> impl Iterator<Item = MemberId> + use<> {
+        (0..self.setup.members).map(MemberId)
+    }
+}
