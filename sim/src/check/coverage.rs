@@ -76,6 +76,7 @@ marks! {
     Waiting,
     RemovalUnconfirmed,
     WatchCompactedAway,
+    WatchConfirmedBehindItsView,
     DirectoryStale,
     UpdateUnknown,
     UpdateConflict,
@@ -172,6 +173,13 @@ impl Coverage {
                     }
                     Reply::Watch(reply) if reply.canceled && reply.compact_revision.0 > 0 => {
                         self.mark(Mark::WatchCompactedAway);
+                    }
+                    Reply::Watch(reply) if reply.created && !reply.canceled => {
+                        let Request::Watch(watch) = &attempt.request else { return };
+                        let directory = facts.only_directory_of(*run, &watch.keys);
+                        if directory.is_some_and(|(_, it)| it.cursor() > reply.header.revision) {
+                            self.mark(Mark::WatchConfirmedBehindItsView);
+                        }
                     }
                     _ => {}
                 }
