@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portolan_core::engine::{
-    Command, Conflict, DirectoryId, Event, OpId, Proposal, RegistrationId,
+    Command, Conflict, DirectoryId, Event, FollowId, OpId, Proposal, RegistrationId,
 };
 use portolan_core::instance::{Data, GroupConfig, Instance, State};
 use portolan_core::layout::Scope;
@@ -25,13 +25,21 @@ pub(crate) struct App {
     /// Everything begun in this run: numbers are used once.
     used: BTreeSet<Used>,
     updates: BTreeMap<OpId, Update>,
+    follows: BTreeMap<FollowId, Follow>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 enum Used {
     Registration(RegistrationId),
     Directory(DirectoryId),
+    Follow(FollowId),
     Op(OpId),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Follow {
+    keys: KeyRange,
+    slow: Duration,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -101,6 +109,17 @@ impl App {
                 self.directories.remove(&id)?;
                 Command::Close { id }
             }
+            &Do::Follow { id, ref prefix, from, slow_ms, .. } => {
+                self.used.insert(Used::Follow(id)).then_some(())?;
+                let keys = KeyRange::prefix(prefix.clone());
+                let slow = millis(slow_ms);
+                self.follows.insert(id, Follow { keys: keys.clone(), slow });
+                Command::Follow { id, keys, from }
+            }
+            &Do::Unfollow { id, .. } => {
+                self.follows.remove(&id)?;
+                Command::Unfollow { id }
+            }
             &Do::Update { id, ref group, within_ms, keep, .. } => {
                 self.used.insert(Used::Op(id)).then_some(())?;
                 self.updates.insert(id, Update { keep, proposals: 0 });
@@ -118,6 +137,7 @@ impl App {
             &Do::Shutdown { within_ms, .. } => {
                 self.registrations.clear();
                 self.directories.clear();
+                self.follows.clear();
                 Command::Shutdown { within: millis(within_ms) }
             }
             Do::Crash { .. }
@@ -151,18 +171,36 @@ impl App {
         });
         let directories =
             self.directories.iter().map(|(&id, scope)| Command::Open { id, scope: scope.clone() });
-        let commands: Vec<_> = registrations.chain(directories).collect();
+        let follows = self.follows.iter().map(|(&id, follow)| Command::Follow {
+            id,
+            keys: follow.keys.clone(),
+            from: None,
+        });
+        let commands: Vec<_> = registrations.chain(directories).chain(follows).collect();
         self.used = self
             .registrations
             .keys()
             .map(|&id| Used::Registration(id))
             .chain(self.directories.keys().map(|&id| Used::Directory(id)))
+            .chain(self.follows.keys().map(|&id| Used::Follow(id)))
             .collect();
         commands
     }
 
-    /// What it answers to an event, if anything.
-    pub fn on_event(&mut self, run: Run, event: &Event) -> Option<Command> {
+    /// Its readers take what they are told at once from now on.
+    pub fn hurry(&mut self) {
+        for follow in self.follows.values_mut() {
+            follow.slow = Duration::ZERO;
+        }
+    }
+
+    /// What it answers to an event, if anything; `None` for how long it thinks: as long as the world
+    /// says.
+    pub fn on_event(&mut self, run: Run, event: &Event) -> Option<(Command, Option<Duration>)> {
+        if let Event::Followed { id, seq, .. } = event {
+            let slow = self.follows.get(id)?.slow;
+            return Some((Command::Acknowledge { id: *id, seq: *seq }, Some(slow)));
+        }
         let Event::Propose { id, base } = event else { return None };
         let update = self.updates.get_mut(id)?;
         update.proposals += 1;
@@ -171,7 +209,7 @@ impl App {
         } else {
             Proposal::Write(edit(run, *id, update.proposals, base.as_ref()))
         };
-        Some(Command::Proposed { id: *id, proposal })
+        Some((Command::Proposed { id: *id, proposal }, None))
     }
 }
 

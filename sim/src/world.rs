@@ -206,6 +206,8 @@ impl World {
             | Do::Deregister { process, .. }
             | Do::Open { process, .. }
             | Do::Close { process, .. }
+            | Do::Follow { process, .. }
+            | Do::Unfollow { process, .. }
             | Do::Update { process, .. }
             | Do::Call { process, .. }
             | Do::Abandon { process, .. }
@@ -404,8 +406,9 @@ impl World {
                 // No name stands for several members here, and no member is new.
                 Output::Redial { .. } | Output::Introduce { .. } => {}
                 Output::Event(event) => {
-                    if let Some(command) = there.app.on_event(run, &event) {
-                        let thought = think(self.chance, &self.setup, run, &event);
+                    if let Some((command, slow)) = there.app.on_event(run, &event) {
+                        let thought =
+                            slow.unwrap_or_else(|| think(self.chance, &self.setup, run, &event));
                         self.queue.push(now + thought, Happening::Command { run, command });
                     }
                     let what = What::Told { run, event };

@@ -226,7 +226,7 @@ fn targets(request: &Request) -> Vec<Target> {
     }
 }
 
-/// How many directories and updates of a run, or leases for its registrations, may each try the same.
+/// How many directories, followers and updates of a run, or leases for its registrations, may each try the same.
 fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
     if *target == Target::Footing {
         let wanted = facts.registrations_of(run).filter(|(_, known)| known.gone.is_none());
@@ -241,11 +241,13 @@ fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
     let directories = facts.directories.iter().filter(|((of, _), directory)| {
         of_run(of) && directory.keys.as_ref().is_some_and(|keys| keys.key == *key)
     });
+    let followers =
+        facts.follows.iter().filter(|((of, _), follower)| of_run(of) && follower.keys.key == *key);
     let updates = facts.ops.iter().filter(|((of, _), operation)| {
         let on = matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key);
         of_run(of) && on
     });
-    1.max(directories.count() + updates.count()) as u128
+    1.max(directories.count() + followers.count() + updates.count()) as u128
 }
 
 /// First tries that do not count as repetitions: grants begin with several at once.

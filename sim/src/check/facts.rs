@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use portolan_core::Time;
 use portolan_core::engine::{
-    Command, Conflict, DirectoryId, Event, Gone, OpId, RegistrationEvent, RegistrationId, Snapshot,
-    UpdateOutcome,
+    Command, Conflict, DirectoryId, Event, FollowId, Followed, Gone, OpId, RegistrationEvent,
+    RegistrationId, Snapshot, UpdateOutcome,
 };
 use portolan_core::layout::{Layout, Scope};
 use portolan_core::waist::{
@@ -36,6 +36,7 @@ pub(crate) struct Facts {
     pub directories: BTreeMap<(Run, DirectoryId), Directory>,
     pub registrations: BTreeMap<(Run, RegistrationId), Registration>,
     pub ops: BTreeMap<(Run, OpId), Operation>,
+    pub follows: BTreeMap<(Run, FollowId), Follower>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -121,6 +122,18 @@ pub(crate) struct Registration {
     pub stood: bool,
 }
 
+/// A follower of a key range.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Follower {
+    pub keys: KeyRange,
+    pub from: Option<Revision>,
+    pub open: bool,
+    /// All changes up to here were told, or declared missing; `None`: nothing was told yet.
+    pub cursor: Option<Revision>,
+    /// A gap was declared, and no whole list was told since.
+    pub broken: bool,
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Operation {
     pub kind: OperationKind,
@@ -152,6 +165,7 @@ impl Facts {
             directories: BTreeMap::new(),
             registrations: BTreeMap::new(),
             ops: BTreeMap::new(),
+            follows: BTreeMap::new(),
         }
     }
 
@@ -191,15 +205,21 @@ impl Facts {
             .map(|(&(_, id), directory)| (id, directory))
     }
 
-    /// The one directory of a run that shows just these keys; `None` if there are several, since
-    /// the wire does not tell which of them an attempt is for.
+    /// The one directory of a run that shows just these keys; `None` if there are several, or a
+    /// follower of them, since the wire does not tell for which of them an attempt is.
     pub fn only_directory_of(
         &self,
         run: Run,
         keys: &KeyRange,
     ) -> Option<(DirectoryId, &Directory)> {
         let mut of = self.directories_of(run, keys);
-        of.next().filter(|_| of.next().is_none())
+        of.next().filter(|_| of.next().is_none() && !self.is_followed(run, keys))
+    }
+
+    /// Whether a run has ever followed just these keys.
+    pub fn is_followed(&self, run: Run, keys: &KeyRange) -> bool {
+        let mut followers = self.follows.range((run, FollowId(0))..=(run, FollowId(u64::MAX)));
+        followers.any(|(_, follower)| follower.keys == *keys)
     }
 
     /// The registrations of a run.
@@ -346,13 +366,31 @@ impl Facts {
                         directory.open = false;
                     }
                 }
+                for ((of, _), follower) in &mut self.follows {
+                    if *of == run {
+                        follower.open = false;
+                    }
+                }
+            }
+            Command::Follow { id, keys, from } => {
+                let follower = Follower {
+                    keys: keys.clone(),
+                    from: *from,
+                    open: self.runs.get(&run).is_some_and(|known| known.closing.is_none()),
+                    cursor: None,
+                    broken: false,
+                };
+                self.follows.insert((run, *id), follower);
+            }
+            Command::Unfollow { id } => {
+                if let Some(follower) = self.follows.get_mut(&(run, *id)) {
+                    follower.open = false;
+                }
             }
             Command::Publish { .. }
             | Command::Refused { .. }
             | Command::Proposed { .. }
-            | Command::Follow { .. }
-            | Command::Acknowledge { .. }
-            | Command::Unfollow { .. } => {}
+            | Command::Acknowledge { .. } => {}
         }
     }
 
@@ -405,7 +443,12 @@ impl Facts {
                     facts.farewell = *confirmed;
                 }
             }
-            Event::Followed { .. } | Event::Propose { .. } => {}
+            Event::Followed { id, what, .. } => {
+                if let Some(follower) = self.follows.get_mut(&(run, *id)) {
+                    follower.hear(what);
+                }
+            }
+            Event::Propose { .. } => {}
         }
     }
 
@@ -540,6 +583,32 @@ impl Directory {
     /// The revision that it shows; 0 before its first list.
     pub fn cursor(&self) -> Revision {
         self.shown.as_ref().map_or(Revision::ZERO, |shown| shown.revision)
+    }
+}
+
+impl Follower {
+    /// As it was before anything was told.
+    pub fn unheard(&self) -> Self {
+        Self { cursor: None, broken: false, ..self.clone() }
+    }
+
+    fn hear(&mut self, what: &Followed) {
+        match what {
+            Followed::Begun { revision } => self.cursor = Some(*revision),
+            Followed::Changes { events } => {
+                self.cursor = events.last().map(|event| event.kv.mod_revision).or(self.cursor);
+            }
+            Followed::Lagged { after } | Followed::Gap { after, .. } => {
+                self.cursor = Some(*after);
+                self.broken = true;
+            }
+            Followed::Listed { revision, complete, .. } => {
+                if *complete {
+                    self.cursor = Some(*revision);
+                    self.broken = false;
+                }
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod coverage;
 mod effort;
 mod facts;
 mod faults;
+mod follow;
 mod history;
 mod leases;
 mod ops;
@@ -85,6 +86,8 @@ properties! {
     CS4 = "no update overwrites what it has not seen",
     CS5 = "what was acknowledged is seen by who was told",
     CS6 = "nothing is decided on what may be stale",
+    FO1 = "a follower is told every change once, or of a gap",
+    FO2 = "what a slow reader leaves is bounded",
     EF1 = "what fails is not repeated without a pause",
     EF4 = "nothing is begun after its deadline, and all ends by then",
     EF7 = "an engine that is shut down is silent",
@@ -93,6 +96,7 @@ properties! {
     LV2 = "in the end what is wanted stands",
     LV3 = "in the end nothing of the dead is left",
     LV4 = "in the end every removal has ended",
+    LV5 = "in the end a follower was told all",
     LV6 = "in the end every update and call has ended",
 }
 
@@ -210,6 +214,8 @@ checks! {
     no_lost_update: CS4 = config::NoLostUpdate,
     own_writes: CS5 = config::OwnWrites,
     linearizable: CS6 = config::Linearizable,
+    once: FO1 = follow::Once,
+    window: FO2 = follow::Window,
     no_busy_loop: EF1 = effort::NoBusyLoop,
     deadlines: EF4 = effort::Deadlines,
     silence: EF7 = effort::Silence,

@@ -17,11 +17,12 @@ pub(super) fn check(
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
 ) {
-    let scans: [(Property, Scan); 5] = [
+    let scans: [(Property, Scan); 6] = [
         (Property::LV1, views),
         (Property::LV2, wanted),
         (Property::LV3, dead),
         (Property::LV4, removals),
+        (Property::LV5, followers),
         (Property::LV6, operations),
     ];
     for (property, scan) in scans {
@@ -140,6 +141,24 @@ fn removals(facts: &Facts, report: &mut Report<'_>) {
                 format!("registration {} of {run} has ended, but {key} still stands", id.0)
             });
         }
+    }
+}
+
+/// LV5.
+fn followers(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), follower) in &facts.follows {
+        if !follower.open || !facts.is_awake(*run) {
+            continue;
+        }
+        report.look();
+        let name = format!("follower {} of {run}", id.0);
+        let Some(cursor) = follower.cursor.filter(|_| !follower.broken) else {
+            report.fail(format!("{name} has still to list: {follower:?}"));
+            continue;
+        };
+        let mut later = facts.store.revisions(cursor, facts.store.revision);
+        let missed = later.find(|&at| facts.store.touched(&follower.keys, at).next().is_some());
+        report.expect(missed.is_none(), || format!("{name} was not told of {missed:?}"));
     }
 }
 

@@ -186,7 +186,9 @@ impl Check for Cursor {
 
 impl Cursor {
     fn opened(&self, facts: &Facts, run: Run, watch: &Watch, report: &mut Report<'_>) {
-        if facts.directories_of(run, &watch.keys).next().is_none() {
+        // The wire does not tell whether it is a follower's, and FO1 holds those to more.
+        let of_directory = facts.directories_of(run, &watch.keys).next().is_some();
+        if !of_directory || facts.is_followed(run, &watch.keys) {
             return;
         }
         report.look();
@@ -231,10 +233,13 @@ impl Check for NotBehind {
                     }
                 }
                 (Request::Range(range), Reply::Range(reply)) => {
-                    if let Some((id, directory)) = facts.only_directory_of(run, &range.keys) {
+                    // Of several that show these keys, the wire does not tell whose read it is.
+                    for (id, directory) in facts.directories_of(run, &range.keys) {
                         if !range.serializable && reply.header.revision >= directory.cursor() {
                             self.doubtful.remove(&(run, id));
                         }
+                    }
+                    if let Some((id, directory)) = facts.only_directory_of(run, &range.keys) {
                         if !is_list(range) {
                             return;
                         }

@@ -2,6 +2,7 @@
 
 mod configs;
 mod efforts;
+mod follows;
 mod holds;
 mod story;
 mod views;
@@ -26,7 +27,7 @@ impl Row {
 
 #[test]
 fn every_check_can_fail() {
-    let rows = [views::rows(), holds::rows(), configs::rows(), efforts::rows()];
+    let rows = [views::rows(), holds::rows(), configs::rows(), efforts::rows(), follows::rows()];
     let mut fell = BTreeSet::from([Property::EF8]);
     for Row { property, story, says } in rows.into_iter().flatten() {
         let checks = story.checked();
@@ -51,6 +52,7 @@ fn good_stories_pass() {
         ("registration", Story::registered()),
         ("directory", Story::directory()),
         ("update", Story::updated()),
+        ("follower", follows::followed()),
         ("a member that lags, vouched for", views::follows_from_behind(true)),
         ("progress that is meant", views::from_progress().on("3.5.8")),
     ];

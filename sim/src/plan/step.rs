@@ -1,10 +1,10 @@
 //! What happens in a world, one step at a time.
 
-use portolan_core::engine::{Conflict, DirectoryId, OpId, RegistrationId};
+use portolan_core::engine::{Conflict, DirectoryId, FollowId, OpId, RegistrationId};
 use portolan_core::instance::State;
 use portolan_core::layout::Scope;
 use portolan_core::name::{GroupName, InstanceId};
-use portolan_core::waist::Key;
+use portolan_core::waist::{Key, Revision};
 use serde::{Deserialize, Serialize};
 
 /// What may happen.
@@ -62,6 +62,29 @@ pub enum Do {
         process: u16,
         /// Which.
         id: DirectoryId,
+    },
+    /// An application follows a key range. After a restart of its process it does so again, from
+    /// then on.
+    Follow {
+        /// Whose.
+        process: u16,
+        /// The follower's number, unique in its process.
+        id: FollowId,
+        /// Which keys.
+        prefix: Key,
+        /// The first revision whose changes are told; those after now, if it does not say.
+        #[serde(default)]
+        from: Option<Revision>,
+        /// How long the reader takes for each part that it is told, in milliseconds.
+        #[serde(default)]
+        slow_ms: u64,
+    },
+    /// An application follows no longer.
+    Unfollow {
+        /// Whose.
+        process: u16,
+        /// Which.
+        id: FollowId,
     },
     /// An application changes a group's configuration: it notes itself as the last writer and
     /// counts one up.
@@ -375,6 +398,8 @@ impl Do {
             | Self::Deregister { process, .. }
             | Self::Open { process, .. }
             | Self::Close { process, .. }
+            | Self::Follow { process, .. }
+            | Self::Unfollow { process, .. }
             | Self::Update { process, .. }
             | Self::Call { process, .. }
             | Self::Abandon { process, .. }

@@ -8,8 +8,8 @@ use crate::plan::{MemberFault, StoreFault};
 use crate::trace::What;
 
 impl World {
-    /// Ends all faults at once: links carry, the store runs, held processes go on. Processes that
-    /// have crashed stay so.
+    /// Ends all faults at once: links carry, the store runs, held processes go on, slow readers
+    /// hurry. Processes that have crashed stay so.
     pub fn heal(&mut self) {
         self.note(What::Healed);
         self.wire.heal_all(self.now, &mut self.queue);
@@ -23,6 +23,7 @@ impl World {
             self.member_fault(member, MemberFault::CatchUp);
         }
         for process in 0..self.setup.processes {
+            self.processes[usize::from(process)].app.hurry();
             self.resume(process);
         }
     }

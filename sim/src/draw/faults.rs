@@ -1,0 +1,248 @@
+//! The classes of faults, and how each strikes.
+
+use portolan_core::instance::{Instance, Stamp};
+use portolan_core::layout::Layout;
+
+use super::Drawing;
+use crate::plan::{Cut, Do, Kind, MemberFault, StoreFault, Way};
+
+/// The classes of faults.
+#[derive(Clone, Copy)]
+pub(super) enum Class {
+    Cut,
+    Reset,
+    Blackhole,
+    Lose,
+    Slow,
+    Crash,
+    Pause,
+    StoreRestart,
+    StoreStop,
+    StorePause,
+    LeaderLoss,
+    Lead,
+    MemberRestart,
+    MemberStop,
+    MemberPause,
+    MemberCutOff,
+    MemberLag,
+    Fill,
+    Compact,
+    Revoke,
+    Delete,
+    Overwrite,
+    Move,
+}
+
+impl Class {
+    pub const ALL: &[Self] = &[
+        Self::Cut,
+        Self::Reset,
+        Self::Blackhole,
+        Self::Lose,
+        Self::Slow,
+        Self::Crash,
+        Self::Pause,
+        Self::StoreRestart,
+        Self::StoreStop,
+        Self::StorePause,
+        Self::LeaderLoss,
+        Self::Lead,
+        Self::MemberRestart,
+        Self::MemberStop,
+        Self::MemberPause,
+        Self::MemberCutOff,
+        Self::MemberLag,
+        Self::Fill,
+        Self::Compact,
+        Self::Revoke,
+        Self::Delete,
+        Self::Overwrite,
+        Self::Move,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::Reset => "reset",
+            Self::Blackhole => "blackhole",
+            Self::Lose => "lose",
+            Self::Slow => "slow",
+            Self::Crash => "crash",
+            Self::Pause => "pause",
+            Self::StoreRestart => "store restart",
+            Self::StoreStop => "store stop",
+            Self::StorePause => "store pause",
+            Self::LeaderLoss => "leader loss",
+            Self::Lead => "lead",
+            Self::MemberRestart => "member restart",
+            Self::MemberStop => "member stop",
+            Self::MemberPause => "member pause",
+            Self::MemberCutOff => "member cut off",
+            Self::MemberLag => "member lag",
+            Self::Fill => "fill",
+            Self::Compact => "compact",
+            Self::Revoke => "revoke",
+            Self::Delete => "delete",
+            Self::Overwrite => "overwrite",
+            Self::Move => "move",
+        }
+    }
+}
+
+impl Drawing<'_> {
+    /// One fault, and its end.
+    pub(super) fn strike(&mut self, class: Class) {
+        let (at, process, member) = (self.moment(), self.process(), self.member());
+        let end = at + self.span();
+        match class {
+            Class::Cut => {
+                let way = [Cut::Up, Cut::Down, Cut::Both][self.rng.below(3) as usize];
+                let reset = self.rng.percent(30);
+                self.push(at, Do::Cut { process, member, way, reset });
+                self.push(end, Do::Heal { process, member });
+            }
+            Class::Reset => self.push(at, Do::Reset { process, member }),
+            Class::Blackhole => self.push(at, Do::Blackhole { process, member }),
+            Class::Lose => {
+                let way = if self.rng.percent(70) { Way::Down } else { Way::Up };
+                let of = match self.rng.below(7) {
+                    0 => None,
+                    1 => Some(Kind::Grant),
+                    2 => Some(Kind::Revoke),
+                    3 => Some(Kind::KeepAlive),
+                    4 => Some(Kind::Range),
+                    _ => Some(Kind::Txn),
+                };
+                let count = u32::try_from(self.between((1, 4))).unwrap_or(1);
+                let told = self.rng.percent(40);
+                self.push(at, Do::Lose { process, member, way, of, count, told });
+            }
+            Class::Slow => {
+                let extra_ms = self.between((10, self.slowest()));
+                self.push(at, Do::Slow { process, member, extra_ms });
+                self.push(end, Do::Slow { process, member, extra_ms: 0 });
+            }
+            Class::Crash => {
+                if self.rng.percent(30) {
+                    self.push(at, Do::Restart { process });
+                } else {
+                    self.push(at, Do::Crash { process });
+                    if self.rng.percent(70) {
+                        self.push(end, Do::Restart { process });
+                    }
+                }
+            }
+            Class::Pause => {
+                self.push(at, Do::Pause { process });
+                self.push(end, Do::Resume { process });
+            }
+            Class::StoreRestart => self.push(at, Do::Store { fault: StoreFault::Restart }),
+            Class::StoreStop => {
+                self.push(at, Do::Store { fault: StoreFault::Stop });
+                self.push(end, Do::Store { fault: StoreFault::Start });
+            }
+            Class::StorePause => {
+                self.push(at, Do::Store { fault: StoreFault::Pause });
+                self.push(end, Do::Store { fault: StoreFault::Resume });
+            }
+            Class::LeaderLoss => {
+                self.push(at, Do::Store { fault: StoreFault::LoseLeader });
+                self.push(end, Do::Store { fault: StoreFault::RegainLeader });
+            }
+            Class::Fill => {
+                self.push(at, Do::Store { fault: StoreFault::Fill });
+                self.push(end, Do::Store { fault: StoreFault::MakeRoom });
+            }
+            Class::Lead => {
+                let member = self.one_member();
+                self.push(at, Do::Lead { member });
+            }
+            Class::MemberRestart => self.member_fault(at, MemberFault::Restart, None),
+            Class::MemberStop => {
+                self.member_fault(at, MemberFault::Stop, Some((end, MemberFault::Start)));
+            }
+            Class::MemberPause => {
+                self.member_fault(at, MemberFault::Pause, Some((end, MemberFault::Resume)));
+            }
+            Class::MemberCutOff => {
+                self.member_fault(at, MemberFault::CutOff, Some((end, MemberFault::Rejoin)));
+            }
+            Class::MemberLag => {
+                self.member_fault(at, MemberFault::Lag, Some((end, MemberFault::CatchUp)));
+            }
+            Class::Compact => {
+                let keep = self.rng.below(4);
+                self.push(at, Do::Compact { keep });
+            }
+            Class::Revoke | Class::Delete | Class::Overwrite | Class::Move => {
+                self.stranger(class, at);
+            }
+        }
+    }
+
+    /// Something that happens to one of several members, and its end.
+    fn member_fault(&mut self, at: u64, fault: MemberFault, end: Option<(u64, MemberFault)>) {
+        let member = self.one_member();
+        if self.world.members > 1 {
+            self.push(at, Do::Member { member, fault });
+            if let Some((end, fault)) = end {
+                self.push(end, Do::Member { member, fault });
+            }
+        }
+    }
+
+    fn one_member(&mut self) -> u16 {
+        u16::try_from(self.rng.below(self.world.members.into())).unwrap_or(0)
+    }
+
+    fn slowest(&self) -> u64 {
+        self.world.tuning.attempt_timeout.as_millis() as u64 * 2
+    }
+
+    fn stranger(&mut self, class: Class, at: u64) {
+        let Some(key) = self.key() else { return };
+        let secs = u32::try_from(self.between((2, 6))).unwrap_or(2);
+        let lease_secs = self.rng.percent(50).then_some(secs);
+        let what = match class {
+            Class::Revoke => Do::RevokeOf { key },
+            Class::Delete => Do::DeleteKey { key },
+            Class::Move => Do::MoveKey { key, lease_secs },
+            Class::Overwrite
+            | Class::Cut
+            | Class::Reset
+            | Class::Blackhole
+            | Class::Lose
+            | Class::Slow
+            | Class::Crash
+            | Class::Pause
+            | Class::StoreRestart
+            | Class::StoreStop
+            | Class::StorePause
+            | Class::LeaderLoss
+            | Class::Lead
+            | Class::MemberRestart
+            | Class::MemberStop
+            | Class::MemberPause
+            | Class::MemberCutOff
+            | Class::MemberLag
+            | Class::Fill
+            | Class::Compact => Do::PutKey { value: self.value(), key, lease_secs },
+        };
+        self.push(at, what);
+    }
+
+    /// What a stranger writes: a record of its own, or nothing that anybody can read.
+    fn value(&mut self) -> String {
+        let at = usize::try_from(self.rng.below(self.places.len() as u64)).unwrap_or(0);
+        let Some((group, id)) = self.places.get(at).cloned() else { return String::new() };
+        if self.rng.percent(40) {
+            return "not a record".to_owned();
+        }
+        let stamp = Stamp { run: 1, registration: 1, sequence: self.between((1, 9)) };
+        let instance = Instance::builder(group, id).build().expect("names alone are enough");
+        let written = Layout::encode_instance(&self.world.layout, &instance, stamp);
+        let value = written.ok().and_then(|mut written| written.pop());
+        value.map_or(String::new(), |written| String::from_utf8_lossy(&written.value).into_owned())
+    }
+}
