@@ -153,6 +153,8 @@ impl App {
             | Do::Store { .. }
             | Do::Member { .. }
             | Do::Lead { .. }
+            | Do::Rights { .. }
+            | Do::Password { .. }
             | Do::Compact { .. }
             | Do::RevokeOf { .. }
             | Do::DeleteKey { .. }

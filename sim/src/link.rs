@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request, StoreError};
-use portolan_memory::{ClientId, Identity, Input, Pass, Token};
+use portolan_memory::{ClientId, Credentials, Identity, Input, Pass, Token};
 
 use crate::chance::{Chance, Purpose};
 use crate::plan::{Cut, Kind, Way, WireSetup};
@@ -121,6 +121,11 @@ impl Wire {
     /// What happened on the wire since the last call.
     pub fn take_notes(&mut self) -> Vec<What> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// A process has begun that is somebody to the store.
+    pub fn introduce(&mut self, run: Run, credentials: Credentials) {
+        self.identities.insert(run, Identity::of(Some(credentials)));
     }
 
     /// An engine sends a request.

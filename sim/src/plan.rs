@@ -28,7 +28,7 @@ mod world;
 use portolan_core::Time;
 use serde::{Deserialize, Serialize};
 
-pub use step::{Call, Cut, Do, Kind, MemberFault, StoreFault, Way};
+pub use step::{Call, Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
 pub use world::{WireSetup, WorldSetup};
 
 /// A whole run: the world, what is done in it, and where chance comes from.

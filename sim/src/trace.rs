@@ -14,7 +14,7 @@ use portolan_core::{Rng, Time};
 use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Cut, Do, MemberFault, StoreFault, Way, WorldSetup};
+use crate::plan::{Cut, Do, MemberFault, Rights, StoreFault, Way, WorldSetup};
 use crate::process::Clock;
 
 /// One run of a process: `p0.1` is the first run of process 0.
@@ -162,6 +162,13 @@ pub enum What {
         member: MemberId,
         /// What.
         fault: MemberFault,
+    },
+    /// What the processes' user may do now.
+    Allowed(Rights),
+    /// The processes' user has another password.
+    PasswordSet {
+        /// Whether it is the one that they have.
+        right: bool,
     },
     /// One of its several members leads now, or none does.
     Led(Option<MemberId>),
@@ -349,6 +356,14 @@ impl fmt::Display for What {
                     MemberFault::CatchUp => "catches up",
                 };
                 write!(f, "store {member} {what}")
+            }
+            Self::Allowed(rights) => f.write_str(match rights {
+                Rights::All => "store lets processes do everything",
+                Rights::Read => "store lets processes only read",
+                Rights::Nothing => "store lets processes do nothing",
+            }),
+            Self::PasswordSet { right } => {
+                write!(f, "store has the {} password", if *right { "right" } else { "wrong" })
             }
             Self::Led(Some(member)) => write!(f, "store is led by {member}"),
             Self::Led(None) => f.write_str("store has no leader"),

@@ -8,6 +8,7 @@
 //! clone goes on to the same trace.
 
 mod faults;
+mod users;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use portolan_core::waist::{
     AttemptId, Compact, DeleteRange, Grant, Key, KeyRange, LeaseId, MemberId, Put, Request,
     Revision, Revoke,
 };
-use portolan_memory::{self as memory, ClientId, Fault, Model};
+use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 
 use crate::app::App;
 use crate::chance::{Chance, Purpose};
@@ -28,6 +29,7 @@ use crate::plan::{Do, Plan, Step, WorldSetup};
 use crate::process::{Clock, Live, Process};
 use crate::queue::{Happening, Queue};
 use crate::trace::{Entry, Run, What};
+use users::Users;
 
 /// A world under a plan.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -47,13 +49,15 @@ pub struct World {
     processes: Vec<Process>,
     /// When processes are to be woken.
     wakes: BTreeSet<(Time, u16)>,
+    users: Users,
     stranger: Stranger,
     entries: VecDeque<Entry>,
 }
 
 /// Whoever else writes into the store, straight into it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
 struct Stranger {
+    identity: Identity,
     attempts: u64,
     leases: i64,
 }
@@ -78,11 +82,15 @@ impl World {
             leases_told: 0,
             processes: (0..setup.processes).map(|_| Process::new(App::default())).collect(),
             wakes: BTreeSet::new(),
+            users: Users::default(),
             stranger: Stranger::default(),
             entries: VecDeque::new(),
             setup,
         };
         world.note(What::Began(Arc::clone(&world.setup)));
+        if world.setup.users {
+            world.set_up_users();
+        }
         for process in 0..world.setup.processes {
             world.start(process);
         }
@@ -266,6 +274,8 @@ impl World {
             Do::Lead { member } => {
                 self.tell_store(memory::Input::Fault(Fault::LeaderTo(MemberId(member))));
             }
+            Do::Rights { may } => self.set_rights(may),
+            Do::Password { right } => self.set_password(right),
             Do::Compact { keep } => self.compact(keep),
             Do::RevokeOf { key } => {
                 if let Some(lease) = self.store.record(&key).and_then(|record| record.lease) {
@@ -298,13 +308,16 @@ impl World {
             layout: self.setup.layout.clone(),
             tuning: self.setup.tuning.clone(),
             members: self.setup.members,
-            authenticates: false,
+            authenticates: self.setup.users,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
         let live = Live::new(run, clock, setup);
         let stamp = live.engine.run();
         there.live = Some(live);
         let commands = there.app.restart();
+        if self.setup.users {
+            self.wire.introduce(run, users::processes());
+        }
         self.note(What::Started { run, stamp, clock });
         for command in commands {
             self.feed(process, Input::Command(command));
@@ -449,9 +462,14 @@ impl World {
         while let Some(mut output) = self.store.poll_output() {
             let token = output.take_token();
             let memory::Output { to, attempt, reply, .. } = output;
+            if to == STRANGER {
+                self.stranger.identity.hear(token);
+                continue;
+            }
             self.wire.answer(self.now, &mut self.queue, to, attempt, (reply, token));
         }
         self.note_wire();
+        self.apply_rights();
     }
 
     fn compact(&mut self, keep: u64) {
@@ -478,12 +496,20 @@ impl World {
         lease
     }
 
-    /// A stranger asks the store, past the wire.
+    /// A stranger asks the store, past the wire; with a token of its own if one is needed.
     fn ask(&mut self, request: Request) {
+        if self.setup.users {
+            self.stranger.identity = Identity::of(Some(users::operator()));
+            self.ask_as_it_is(Request::Authenticate);
+        }
+        self.ask_as_it_is(request);
+    }
+
+    fn ask_as_it_is(&mut self, request: Request) {
         self.stranger.attempts += 1;
         let attempt = AttemptId(self.stranger.attempts);
         let (from, member) = (STRANGER, MemberId(0));
-        let pass = memory::Pass::Nobody;
+        let pass = self.stranger.identity.pass(&request);
         self.tell_store(memory::Input::Request { from, attempt, member, request, pass });
     }
 

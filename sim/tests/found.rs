@@ -30,6 +30,7 @@ plans! {
     "sent-after-a-pause-and-its-deadline",
     "shutdown-before-the-removal-was-to-end",
     "superseded-and-silent",
+    "token-lost-while-closing",
     "two-wait-for-one-key",
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Wire {
     /// Attempts that wait for a token, and such as fail for want of one.
     parked: BTreeSet<AttemptId>,
     refused: VecDeque<(AttemptId, Owner, StoreError)>,
+    /// The engine shuts down.
+    closing: bool,
     /// A login succeeded after one was refused.
     let_in: bool,
     /// The last answer that was not believed.
@@ -60,6 +62,7 @@ impl Wire {
             renamed: BTreeMap::new(),
             parked: BTreeSet::new(),
             refused: VecDeque::new(),
+            closing: false,
             let_in: false,
             disbelieved: None,
             census: Census::new(members, tuning.census_within.is_some()),

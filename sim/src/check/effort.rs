@@ -363,7 +363,10 @@ impl Check for Silence {
 /// kept alive meanwhile, revoked.
 fn is_farewell(facts: &Facts, request: &Request) -> bool {
     match request {
-        Request::Range(_) | Request::KeepAlive(_) | Request::Revoke(_) => true,
+        // What ends things may need a token.
+        Request::Range(_) | Request::KeepAlive(_) | Request::Revoke(_) | Request::Authenticate => {
+            true
+        }
         Request::Txn(_) => ops::writes(request).iter().all(|write| {
             write.put.is_none_or(|put| match facts.layout().decode(write.key, &put.value) {
                 Decoded::Instance(instance) => instance.state() == State::Draining,
@@ -379,7 +382,6 @@ fn is_farewell(facts: &Facts, request: &Request) -> bool {
         | Request::Leases
         | Request::Watch(_)
         | Request::Status
-        | Request::Members
-        | Request::Authenticate => false,
+        | Request::Members => false,
     }
 }

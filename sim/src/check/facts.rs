@@ -281,6 +281,8 @@ impl Facts {
             | What::Stored(_)
             | What::Membered { .. }
             | What::Led(_)
+            | What::Allowed(_)
+            | What::PasswordSet { .. }
             | What::Lost { .. }
             | What::Compacted(_) => {}
         }

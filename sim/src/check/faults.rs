@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Fate};
 use super::history::Author;
-use crate::plan::{Cut, Do, MemberFault, StoreFault, Way};
+use crate::plan::{Cut, Do, MemberFault, Rights, StoreFault, Way};
 use crate::trace::{Entry, What};
 
 macro_rules! faults {
@@ -73,6 +73,10 @@ faults! {
     MemberCutOff,
     /// A member fell behind.
     MemberLag,
+    /// The processes' user lost rights.
+    RightsTaken,
+    /// Its password was changed.
+    PasswordChanged,
     /// The store was full.
     Full,
     /// The store forgot its history.
@@ -119,6 +123,8 @@ impl Fault {
             What::Stored(StoreFault::Pause) => Self::StorePause,
             What::Stored(StoreFault::LoseLeader) => Self::LeaderLost,
             What::Stored(StoreFault::Fill) => Self::Full,
+            What::Allowed(Rights::Read | Rights::Nothing) => Self::RightsTaken,
+            What::PasswordSet { right: false } => Self::PasswordChanged,
             What::Led(Some(_)) => Self::LeaderChange,
             What::Membered { fault, .. } => match fault {
                 MemberFault::Restart => Self::MemberRestart,

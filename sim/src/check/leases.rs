@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::RegistrationEvent;
-use portolan_core::waist::{LeaseId, Request};
+use portolan_core::waist::{Certainty, LeaseId, Reply, Request};
 
 use super::facts::Facts;
 use super::ops;
@@ -23,6 +23,13 @@ pub(super) struct NoPile {
 
 impl Check for NoPile {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let Some((_, attempt, Reply::Failed(error))) = facts.answered(entry)
+            && let Request::Grant(grant) = &attempt.request
+            && error.certainty() == Certainty::NotDone
+        {
+            // It may be asked for again, where only a token was wanting.
+            self.asked.retain(|asked| grant.lease != Some(*asked));
+        }
         let What::Sent { run, request, .. } = &entry.what else { return };
         match request {
             Request::Grant(grant) => {

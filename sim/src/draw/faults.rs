@@ -4,7 +4,7 @@ use portolan_core::instance::{Instance, Stamp};
 use portolan_core::layout::Layout;
 
 use super::Drawing;
-use crate::plan::{Cut, Do, Kind, MemberFault, StoreFault, Way};
+use crate::plan::{Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
 
 /// The classes of faults.
 #[derive(Clone, Copy)]
@@ -27,6 +27,8 @@ pub(super) enum Class {
     MemberCutOff,
     MemberLag,
     Fill,
+    Rights,
+    Password,
     Compact,
     Revoke,
     Delete,
@@ -54,6 +56,8 @@ impl Class {
         Self::MemberCutOff,
         Self::MemberLag,
         Self::Fill,
+        Self::Rights,
+        Self::Password,
         Self::Compact,
         Self::Revoke,
         Self::Delete,
@@ -81,6 +85,8 @@ impl Class {
             Self::MemberCutOff => "member cut off",
             Self::MemberLag => "member lag",
             Self::Fill => "fill",
+            Self::Rights => "rights",
+            Self::Password => "password",
             Self::Compact => "compact",
             Self::Revoke => "revoke",
             Self::Delete => "delete",
@@ -154,6 +160,16 @@ impl Drawing<'_> {
                 self.push(at, Do::Store { fault: StoreFault::Fill });
                 self.push(end, Do::Store { fault: StoreFault::MakeRoom });
             }
+            Class::Rights if self.world.users => {
+                let may = if self.rng.percent(50) { Rights::Read } else { Rights::Nothing };
+                self.push(at, Do::Rights { may });
+                self.push(end, Do::Rights { may: Rights::All });
+            }
+            Class::Password if self.world.users => {
+                self.push(at, Do::Password { right: false });
+                self.push(end, Do::Password { right: true });
+            }
+            Class::Rights | Class::Password => {}
             Class::Lead => {
                 let member = self.one_member();
                 self.push(at, Do::Lead { member });
@@ -227,6 +243,8 @@ impl Drawing<'_> {
             | Class::MemberCutOff
             | Class::MemberLag
             | Class::Fill
+            | Class::Rights
+            | Class::Password
             | Class::Compact => Do::PutKey { value: self.value(), key, lease_secs },
         };
         self.push(at, what);

@@ -64,6 +64,7 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     let members = between(mix.members.0.into(), mix.members.1.into());
     let drift = |drawn: u64| i16::try_from(drawn).unwrap_or(0) - 9;
     let mut world = WorldSetup {
+        users: false,
         processes: u16::try_from(processes).unwrap_or(1).max(1),
         members: u16::try_from(members).unwrap_or(1).max(1),
         drift_permille: (0..processes).map(|_| drift(between(0, 18))).collect(),
@@ -73,6 +74,10 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         store,
         wire,
     };
+    world.users = between(0, 3) == 0;
+    if world.users && between(0, 1) == 0 {
+        world.store.token_ttl = Duration::from_secs(between(1, 5));
+    }
     world.tuning.follow_events = few_or_many(between(0, 5), 3, 8_192);
     world.tuning.follow_bytes = if between(0, 5) == 0 { 600 } else { 16 << 20 };
     world

@@ -231,6 +231,17 @@ pub enum Do {
         /// To which member.
         member: u16,
     },
+    /// The user that the processes are may do this from now on. As soon as the store can agree on it.
+    Rights {
+        /// What.
+        may: Rights,
+    },
+    /// The user's password is changed, to another than the processes have or back. Either way the
+    /// store forgets the tokens that it has issued to them.
+    Password {
+        /// Whether it is the one that they have.
+        right: bool,
+    },
     /// The store forgets its history, but for the last `keep` revisions.
     Compact {
         /// How many revisions before the present one stay readable.
@@ -345,6 +356,21 @@ pub enum MemberFault {
     CatchUp,
 }
 
+/// What a user may do.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rights {
+    /// Read and write every key.
+    #[default]
+    All,
+    /// Read every key.
+    Read,
+    /// Nothing.
+    Nothing,
+}
+
 /// A direction of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -417,6 +443,8 @@ impl Do {
             Self::Store { .. }
             | Self::Member { .. }
             | Self::Lead { .. }
+            | Self::Rights { .. }
+            | Self::Password { .. }
             | Self::Compact { .. }
             | Self::RevokeOf { .. }
             | Self::DeleteKey { .. }

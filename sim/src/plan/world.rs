@@ -14,6 +14,9 @@ pub struct WorldSetup {
     pub processes: u16,
     /// How many members the store has, numbered from 0; 1 to 5. Each process can reach all.
     pub members: u16,
+    /// Whether the store asks who is asking. Processes are then a user who may do everything, until
+    /// a step says otherwise.
+    pub users: bool,
     /// Which keys and values stand for what.
     pub layout: Layout,
     /// The engines' constants.
@@ -55,7 +58,8 @@ impl WorldSetup {
     /// have to be tried in a row), a few answers come (4T), a quiet watch is probed, and what hangs
     /// on leases of the dead goes when they end: their time, started over by a restart of the
     /// store (row L10), and once more for what waits for such a lease before it acts. A leader may
-    /// have to be elected first, twice at worst.
+    /// have to be elected first, twice at worst. Who was refused tries again slowly: to log in, and
+    /// then to do what it was about.
     pub fn settling_time(&self) -> Duration {
         let tuning = &self.tuning;
         let longest_lease = tuning.lease_ttl.max(Duration::from_secs(2));
@@ -66,6 +70,7 @@ impl WorldSetup {
             + tuning.probe_timeout * 2
             + longest_lease * 3
             + self.store.election_timeout * 4
+            + if self.users { tuning.backoff_slow_cap * 2 } else { Duration::ZERO }
             + self.store.lease_scan_interval
             + Duration::from_secs(2)
     }
@@ -76,6 +81,7 @@ impl Default for WorldSetup {
         Self {
             processes: 1,
             members: 1,
+            users: false,
             layout: Layout::default(),
             tuning: Tuning::default(),
             store: portolan_memory::Config::default(),

@@ -22,6 +22,7 @@ impl World {
             self.member_fault(member, MemberFault::Rejoin);
             self.member_fault(member, MemberFault::CatchUp);
         }
+        self.heal_users();
         for process in 0..self.setup.processes {
             self.processes[usize::from(process)].app.hurry();
             self.resume(process);

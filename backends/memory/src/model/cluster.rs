@@ -48,8 +48,8 @@ impl Cluster {
 }
 
 impl Model {
-    /// Whether there is a leader that runs and reaches a majority.
-    pub(super) fn works(&self) -> bool {
+    /// Whether there is a leader that runs and reaches a majority: what is written now is agreed on.
+    pub fn works(&self) -> bool {
         self.cluster.leader.is_some_and(|leader| self.has_majority(leader))
     }
 

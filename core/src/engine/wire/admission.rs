@@ -3,7 +3,7 @@
 
 use super::Wire;
 use crate::engine::auth::{Gate, is_of_token};
-use crate::engine::flight::{Owner, Place, Sent};
+use crate::engine::flight::{Flight, Owner, Place, Sent};
 use crate::engine::output::Output;
 use crate::tuning::Tuning;
 use crate::waist::{AttemptId, MemberId, Reply, Request, StoreError, Txn};
@@ -78,6 +78,12 @@ impl Wire {
             return Some(if is_watch { Reply::Failed(error) } else { reply });
         }
         let mut flight = self.forget(attempt)?;
+        if self.closing {
+            // Its owner decides anew: most of what an open engine asked for is not wanted any more.
+            self.refuse(&flight);
+            self.log_in(tuning);
+            return None;
+        }
         let Some(request) = flight.request.take() else {
             return Some(Reply::Failed(error));
         };
@@ -119,15 +125,20 @@ impl Wire {
         self.admit_waiting();
     }
 
-    /// What waits is not to be sent any more. Its owners learn that it was not.
+    /// The engine shuts down: what waits is not to be sent any more, and its owners learn that it
+    /// was not.
     pub fn refuse_waiting(&mut self) {
+        self.closing = true;
         for attempt in std::mem::take(&mut self.parked) {
             if let Some(flight) = self.forget(attempt) {
-                let detail = "the registry shuts down".to_owned();
-                let error = StoreError::CannotConnect { detail };
-                self.refused.push_back((flight.known_as, flight.owner, error));
+                self.refuse(&flight);
             }
         }
+    }
+
+    fn refuse(&mut self, flight: &Flight) {
+        let error = StoreError::CannotConnect { detail: "the registry shuts down".to_owned() };
+        self.refused.push_back((flight.known_as, flight.owner, error));
     }
 
     /// Something has changed for those that wait.
