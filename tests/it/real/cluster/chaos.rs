@@ -119,7 +119,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn faults_of_a_history_are_found() {
-    let kv = |value: &str, lease| Some(Kv { value: value.to_owned(), lease });
+    let times = (1, 1, 1);
+    let kv = |value: &str, lease| Some(Kv { value: value.to_owned(), lease, times });
     let (mine, other, none) = (|| kv("mine", 1), || kv("other", 2), || None);
     type Make<'a> = &'a dyn Fn() -> Option<Kv>;
     type Steps<'a> = &'a [(Make<'a>, Make<'a>)];
