@@ -99,6 +99,16 @@ pub fn faults(
 
 /// How many requests of clients a member has begun to serve since it was started.
 pub fn served(etcd: &Etcd) -> u64 {
+    let page = page(etcd);
+    let ours = ["etcdserverpb.KV\"", "etcdserverpb.Lease\"", "etcdserverpb.Watch\""];
+    let lines = page.lines().filter(|line| {
+        line.starts_with("grpc_server_started_total") && ours.iter().any(|name| line.contains(name))
+    });
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// What a member counts.
+pub fn page(etcd: &Etcd) -> String {
     let ask = || {
         let mut socket = TcpStream::connect(("127.0.0.1", etcd.client_port()))?;
         socket.set_read_timeout(Some(PATIENCE))?;
@@ -106,12 +116,7 @@ pub fn served(etcd: &Etcd) -> u64 {
         let mut page = String::new();
         socket.read_to_string(&mut page).map(|_| page)
     };
-    let page: String = ask().unwrap_or_else(|error| panic!("{}: {error}", etcd.name()));
-    let ours = ["etcdserverpb.KV\"", "etcdserverpb.Lease\"", "etcdserverpb.Watch\""];
-    let lines = page.lines().filter(|line| {
-        line.starts_with("grpc_server_started_total") && ours.iter().any(|name| line.contains(name))
-    });
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    ask().unwrap_or_else(|error: std::io::Error| panic!("{}: {error}", etcd.name()))
 }
 
 /// For elections and starts on a busy machine.
