@@ -66,8 +66,8 @@ use super::{FollowId, FollowSeq};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::waist::{
-    AttemptId, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StatusReply,
-    StoreError, TxnReply, WatchReply,
+    AttemptId, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StoreError, TxnReply,
+    WatchReply,
 };
 
 /// One follower of a key range.
@@ -181,7 +181,7 @@ impl Follow {
             Reply::Watch(reply) if state.stream() == Some(attempt) => {
                 self.watched(cx, state, reply)
             }
-            Reply::Status(reply) => on_status(state, attempt, &reply),
+            Reply::Status(reply) => watching::on_status(state, attempt, &reply),
             Reply::Failed(error) => self.on_failure(cx, state, attempt, &error),
             // Nothing else is asked for, and no other answers get through.
             Reply::Watch(_)
@@ -428,24 +428,6 @@ impl Follow {
 
     fn owner(&self) -> Owner {
         Owner::Follow(self.id)
-    }
-}
-
-fn on_status(state: State, attempt: AttemptId, reply: &StatusReply) -> State {
-    match state {
-        State::Following { mut feed, probe } if feed.status == Some(attempt) => {
-            feed.versioned(reply);
-            State::Following { feed, probe }
-        }
-        State::Idle
-        | State::Waiting { .. }
-        | State::Draining
-        | State::Anchoring { .. }
-        | State::Listing { .. }
-        | State::Telling { .. }
-        | State::Opening { .. }
-        | State::Checking { .. }
-        | State::Following { .. } => state,
     }
 }
 

@@ -5,8 +5,8 @@ use crate::engine::cx::Cx;
 use crate::engine::stream::{Feed, NO_WATCH, Probe, cancellation, trusted};
 use crate::engine::view::{Followed, Gap};
 use crate::waist::{
-    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StoreError, Watch, WatchReply,
-    WatchSay,
+    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StatusReply, StoreError, Watch,
+    WatchReply, WatchSay,
 };
 
 impl Follow {
@@ -267,5 +267,24 @@ impl Follow {
 
     fn quiet(&mut self, cx: &Cx<'_>) -> Probe {
         Probe::Quiet { probe_at: trusted(cx, &mut self.rng) }
+    }
+}
+
+/// The member that serves a stream said its version.
+pub(super) fn on_status(state: State, attempt: AttemptId, reply: &StatusReply) -> State {
+    match state {
+        State::Following { mut feed, probe } if feed.status == Some(attempt) => {
+            feed.versioned(reply);
+            State::Following { feed, probe }
+        }
+        State::Idle
+        | State::Waiting { .. }
+        | State::Draining
+        | State::Anchoring { .. }
+        | State::Listing { .. }
+        | State::Telling { .. }
+        | State::Opening { .. }
+        | State::Checking { .. }
+        | State::Following { .. } => state,
     }
 }
