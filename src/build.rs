@@ -196,6 +196,32 @@ impl RegistryBuilder {
         self
     }
 
+    /// Asks the cluster for its members at once and then this often, up to a quarter sooner: 1 s to
+    /// a day. Never, if not set.
+    ///
+    /// Those that it names are asked beside those of [`endpoints`](Self::endpoints), in their turn:
+    /// when the one in use fails. Who is no member any more is asked no more; those that were given
+    /// always are. Learners are left out. Members are named by the addresses that they were told to
+    /// advertise (etcd's `--advertise-client-urls`), which are often reachable from within the
+    /// cluster's own network only:
+    ///
+    /// - one that cannot be reached costs a failed attempt (of 3 s at most) when its turn comes, and
+    ///   is then left alone, each time for longer, up to half a minute;
+    /// - one that leads to another cluster (`localhost` may, which is etcd's default) is taken for
+    ///   failed, as [`Status::last_failure`] tells: nothing that it answers is believed, and no
+    ///   registration comes to stand there. But an attempt to write what hangs on no lease, a
+    ///   configuration, may be the one that finds this out, and be done there;
+    /// - where [`tls`](Self::tls) is set, one without TLS is not used.
+    ///
+    /// Only members that were given can show that the whole cluster was replaced by another one.
+    /// etcd asks for a user to tell its members, where users are on.
+    ///
+    /// [`Status::last_failure`]: crate::Status::last_failure
+    pub fn member_list_every(mut self, interval: Duration) -> Self {
+        self.tuning.member_list_every = Some(interval);
+        self
+    }
+
     /// How long calls, updates and removals are tried: 10 s if not set.
     pub fn call_within(mut self, limit: Duration) -> Self {
         self.limits.call = limit;
@@ -215,7 +241,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// All other constants. Sets the time to live and the guard too.
+    /// All other constants. Sets the time to live, the guard and the list of members too.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = tuning;
         self

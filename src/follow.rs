@@ -14,6 +14,13 @@ use crate::registry::Registry;
 /// [`Tuning::follow_bytes`]. A reader that is slower than that is told that it
 /// [lagged](Followed::Lagged), and then what there is, at one revision; changes go on from there.
 ///
+/// A store that was wiped, or restored from a backup, is told as a [gap](Followed::Gap), and then
+/// what it has. It is known by its cluster, its raft term and its revision, and, where it has
+/// overtaken these, by what it has at the revision that was told last: the number of records, the
+/// newest one, and the deletion of what was newer still. One thing goes unseen, as only a whole list
+/// would show it: a restored store that has overtaken and is the same in all that, though older
+/// records differ, since other ones were deleted.
+///
 /// [`Tuning::follow_events`]: crate::Tuning::follow_events
 /// [`Tuning::follow_bytes`]: crate::Tuning::follow_bytes
 pub struct Follower {

@@ -67,7 +67,7 @@ pub struct Tuning {
     /// is given.
     pub census_within: Option<Duration>,
     /// How often the cluster is asked for its members, to be reached beside those that were given;
-    /// `None`: never.
+    /// drawn from three quarters of it to all. `None`: never.
     pub member_list_every: Option<Duration>,
     /// Changes and records that the reader of a followed key range may leave unacknowledged; beyond
     /// it the watch ends, and all is listed once it has caught up.

@@ -25,7 +25,8 @@
 //! heard from the known one: one wrong address must not make the process take its records to
 //! another cluster, also not while all the right ones are down. Who has not been heard of for long
 //! has no say: where but one member of a lost cluster was restored, as another cluster, that one
-//! is believed then. Where all say so, the cluster was replaced.
+//! is believed then. Where all say so, the cluster was replaced. Only those that were given have a
+//! say in that: what a cluster's list says may lead anywhere, and to one place under many names.
 
 use std::time::Duration;
 
@@ -179,11 +180,15 @@ impl Members {
         if found == expected {
             return false;
         }
+        let was_found = |member: &Member| member.found.is_some();
+        if self.members.get(usize::from(member.0)).is_some_and(was_found) {
+            return true;
+        }
         let word_holds = tuning.quarantine_cap.saturating_mul(WORD_HOLDS);
         let (mut same, mut against) = (0, 0);
         for member in &self.members {
             match member.cluster {
-                Some((cluster, _)) if cluster == found => same += 1,
+                Some((cluster, _)) if cluster == found => same += u32::from(!was_found(member)),
                 _ if member.rank(now).0 <= SERVED => return true,
                 Some((cluster, at)) if cluster == expected && !member.retired => {
                     against += u32::from(now.since(at) < word_holds);

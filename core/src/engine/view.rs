@@ -177,7 +177,8 @@ pub enum StepCause {
 /// Why continuity could not be proven.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub enum Gap {
-    /// The history since the cursor was compacted.
+    /// The history since the cursor was compacted; or, where changes are followed, that before it
+    /// by which the store would be known.
     Compacted,
     /// The store is another one, or lost what it had: a new epoch.
     NewEpoch,

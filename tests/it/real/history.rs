@@ -1,5 +1,6 @@
 //! All that ever happened below a prefix, as another client than ours tells it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use etcd_client::{Client, Error, EventType, GetOptions, WatchOptions, WatchStrea
 use tokio::task::JoinHandle;
 
 /// One event of the store.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
     pub revision: i64,
     pub key: String,
@@ -17,10 +18,12 @@ pub struct Event {
     pub before: Option<Kv>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Kv {
     pub value: String,
     pub lease: i64,
+    /// When it was put first, when last, and how often.
+    pub times: (i64, i64, i64),
 }
 
 /// What a read shows: keys and their mod revisions.
@@ -34,6 +37,14 @@ pub async fn content(url: &str, prefix: &str) -> Vec<(String, i64)> {
     let answer = answer.await;
     let kvs = answer.kvs().iter();
     kvs.map(|kv| (kv.key_str().expect("UTF-8").to_owned(), kv.mod_revision())).collect()
+}
+
+/// What stood below `prefix` at a revision.
+pub async fn content_at(url: &str, prefix: &str, revision: i64) -> BTreeMap<String, Kv> {
+    let options = GetOptions::new().with_prefix().with_revision(revision);
+    let answer = connect(url).await.get(prefix, Some(options)).await.expect("it has that");
+    let kvs = answer.kvs().iter();
+    kvs.map(|kv| (kv.key_str().expect("UTF-8").to_owned(), read(kv))).collect()
 }
 
 /// Every event below `prefix` since the first revision; nothing was compacted. Writes one key there,
@@ -112,10 +123,14 @@ async fn patiently<T, F: Future<Output = Result<T, Error>>>(mut ask: impl FnMut(
     ask().await.expect("it answers after 10 s")
 }
 
-async fn connect(url: &str) -> Client {
+pub async fn connect(url: &str) -> Client {
     Client::connect([url], None).await.expect("etcd is there")
 }
 
 fn read(kv: &etcd_client::KeyValue) -> Kv {
-    Kv { value: kv.value_str().expect("UTF-8").to_owned(), lease: kv.lease() }
+    Kv {
+        value: kv.value_str().expect("UTF-8").to_owned(),
+        lease: kv.lease(),
+        times: (kv.create_revision(), kv.mod_revision(), kv.version()),
+    }
 }

@@ -1,5 +1,9 @@
+use crate::engine::stream::newest;
 use crate::rng::hash;
-use crate::waist::{EventKind, Key, KeyEvent, KeyValue, RangeReply, Revision};
+use crate::waist::{
+    EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Request,
+    Revision, Txn, TxnReply,
+};
 
 /// What is known of a key range at the cursor, without a copy of it: enough to notice that a store
 /// is another one, or that something was not told.
@@ -9,28 +13,57 @@ pub(super) struct Known {
     count: u64,
     /// No record changed later than this.
     newest: Revision,
-    /// Whether a record that changed just then is surely there. After it was deleted the newest is
-    /// an older one, and which is not known until the store is asked again.
-    is_there: bool,
-    /// Records that changed just then, not always all of them, with hashes of their values.
+    /// Records that changed just then, with hashes of their values. Empty after they were deleted:
+    /// the newest is an older one then, and which is not known until the store is asked again.
     some: Vec<(Key, u64)>,
+    /// Whether those are, or were, all that changed just then.
+    all: bool,
+    /// How the newest record went, if none came since.
+    gone: Option<Gone>,
+}
+
+/// A deletion, to be found in the store's history as long as that is kept.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Gone {
+    key: Key,
+    at: Revision,
+    was: Version,
+}
+
+/// One state of a record: when it came about, and a hash of its value.
+type Version = (Revision, u64);
+
+/// That a key had this, or nothing, at a revision.
+struct Fact<'a> {
+    key: &'a Key,
+    at: Revision,
+    is: Option<Version>,
 }
 
 impl Known {
     /// Goes on by the changes of one whole revision.
     pub fn apply(&mut self, events: &[KeyEvent]) {
-        for KeyEvent { kind, kv, prev: _ } in events {
+        for KeyEvent { kind, kv, prev } in events {
             match kind {
                 EventKind::Put => {
                     if kv.create_revision == kv.mod_revision {
                         self.count = self.count.saturating_add(1);
                     }
+                    self.gone = None;
                     self.put(kv);
                 }
                 EventKind::Delete => {
                     self.count = self.count.saturating_sub(1);
+                    let before = self.some.len();
                     self.some.retain(|(key, _)| *key != kv.key);
-                    self.is_there &= !self.some.is_empty();
+                    if self.some.is_empty() && before > 0 {
+                        let gone = |prev| Gone {
+                            key: kv.key.clone(),
+                            at: kv.mod_revision,
+                            was: version(prev),
+                        };
+                        self.gone = prev.as_ref().map(gone);
+                    }
                 }
             }
         }
@@ -42,28 +75,61 @@ impl Known {
         self.put(kv);
     }
 
-    /// Learns from a range read with its newest record first.
+    /// Learns from an answer that fits.
     pub fn learn(&mut self, reply: &RangeReply) {
         self.count = u64::try_from(reply.count).unwrap_or_default();
-        match reply.kvs.first() {
-            Some(kv) => {
-                if kv.mod_revision < self.newest {
-                    self.newest = Revision::ZERO;
-                }
-                self.some.retain(|(key, _)| *key != kv.key);
-                self.put(kv);
-            }
-            None => *self = Self { count: self.count, ..Self::default() },
+        let Some(first) = reply.kvs.first() else {
+            *self = Self { gone: self.gone.take(), ..Self::default() };
+            return;
+        };
+        if first.mod_revision == self.newest && !self.some.is_empty() {
+            return;
         }
+        self.newest = Revision::ZERO;
+        for kv in &reply.kvs {
+            self.put(kv);
+        }
+        // One that is older says that there are no more.
+        self.all = reply.kvs.len() > self.some.len() || !reply.more;
     }
 
-    /// Whether a range read at the cursor, with its newest record first, shows what is known.
+    /// What to ask of a store to see whether it is the one that is known.
+    pub fn question(&self, keys: &KeyRange, cursor: Revision) -> Request {
+        let range = Range { revision: cursor, ..newest_two(keys) };
+        let mut then: Vec<_> =
+            self.facts(cursor).iter().map(|fact| Op::Range(fact.read())).collect();
+        if then.is_empty() {
+            return Request::Range(range);
+        }
+        then.insert(0, Op::Range(range));
+        Request::Txn(Txn { then, ..Txn::default() })
+    }
+
+    /// The answer to a question that took more than a range: what that range shows; `None`: the
+    /// store does not have what is known.
+    pub fn answered(&self, reply: TxnReply, cursor: Revision) -> Option<RangeReply> {
+        let mut answers = reply.responses.into_iter().filter_map(|answer| match answer {
+            OpReply::Range(range) => Some(range),
+            OpReply::Put(_) | OpReply::Delete(_) | OpReply::Txn(_) => None,
+        });
+        // Within a transaction a header tells the revision alone (row R7).
+        let range = RangeReply { header: reply.header, ..answers.next()? };
+        let facts = self.facts(cursor);
+        let fit = facts.iter().filter(|fact| answers.next().is_some_and(|read| fact.fits(&read)));
+        (fit.count() == facts.len()).then_some(range)
+    }
+
+    /// The history of a deletion may be compacted. True: there was one to ask for.
+    pub fn forget_gone(&mut self) -> bool {
+        self.gone.take().is_some()
+    }
+
+    /// Whether a range read at the cursor, with its newest records first, shows what is known.
     pub fn is_as(&self, reply: &RangeReply) -> bool {
         self.is_as_new_as(reply)
-            && reply.kvs.first().is_none_or(|kv| {
+            && reply.kvs.iter().filter(|kv| kv.mod_revision == self.newest).all(|kv| {
                 let known = self.some.iter().find(|(key, _)| *key == kv.key);
-                kv.mod_revision < self.newest
-                    || known.is_none_or(|(_, value_hash)| *value_hash == hash(&kv.value))
+                known.map_or(!self.all, |(_, value_hash)| *value_hash == hash(&kv.value))
             })
     }
 
@@ -72,10 +138,21 @@ impl Known {
     pub fn is_as_new_as(&self, reply: &RangeReply) -> bool {
         let newest = match reply.kvs.first() {
             None => reply.count == 0,
-            Some(kv) if self.is_there => kv.mod_revision == self.newest,
+            Some(kv) if !self.some.is_empty() => kv.mod_revision == self.newest,
+            Some(kv) if self.all => kv.mod_revision < self.newest,
             Some(kv) => kv.mod_revision <= self.newest,
         };
         newest && u64::try_from(reply.count) == Ok(self.count)
+    }
+
+    /// Whether it is known which record is the newest.
+    pub fn is_whole(&self) -> bool {
+        self.count == 0 || !self.some.is_empty()
+    }
+
+    /// Whether it tells this store from any other, but for those that only a whole list would.
+    pub fn is_enough(&self) -> bool {
+        self.is_whole() || self.gone.is_some()
     }
 
     fn put(&mut self, kv: &KeyValue) {
@@ -85,8 +162,40 @@ impl Known {
         if kv.mod_revision > self.newest {
             self.newest = kv.mod_revision;
             self.some.clear();
+            self.all = true;
         }
-        self.is_there = true;
         self.some.push((kv.key.clone(), hash(&kv.value)));
     }
+
+    /// What count and newest records do not show.
+    fn facts(&self, cursor: Revision) -> Vec<Fact<'_>> {
+        let mut facts = Vec::new();
+        if let (false, Some((key, value_hash))) = (self.all, self.some.first()) {
+            facts.push(Fact { key, at: cursor, is: Some((self.newest, *value_hash)) });
+        }
+        if let Some(Gone { key, at, was }) = &self.gone {
+            facts.push(Fact { key, at: Revision(at.0.saturating_sub(1)), is: Some(*was) });
+            facts.push(Fact { key, at: *at, is: None });
+        }
+        facts
+    }
+}
+
+impl Fact<'_> {
+    fn read(&self) -> Range {
+        Range { revision: self.at, ..Range::of(KeyRange::one(self.key.clone())) }
+    }
+
+    fn fits(&self, reply: &RangeReply) -> bool {
+        reply.kvs.first().map(version) == self.is
+    }
+}
+
+fn version(kv: &KeyValue) -> Version {
+    (kv.mod_revision, hash(&kv.value))
+}
+
+/// A read of the newest record, and of the next one, which says whether it came alone.
+pub(super) fn newest_two(keys: &KeyRange) -> Range {
+    Range { limit: 2, ..newest(keys) }
 }

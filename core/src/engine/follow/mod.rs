@@ -28,10 +28,19 @@
 //! told, and answers without sense are declared likewise and end in a whole list.
 //!
 //! **Check and probe** are the mirror's, without a copy: the number of records and the newest one
-//! are known at the cursor ([`Known`]). After the newest record was deleted it is only known that
-//! none is newer than it was, until the store is asked again. What came and went again while a
-//! watch told nothing leaves no trace in them; but the cursor stays before it, so the next watch
-//! tells it, or its loss is declared.
+//! are known at the cursor ([`Known`]). What came and went again while a watch told nothing leaves
+//! no trace in them; but the cursor stays before it, so the next watch tells it, or its loss is
+//! declared.
+//!
+//! After the newest record was deleted it is not known which one is the newest now. So the check
+//! asks for the deletion itself as well: the record that was there before it, and was not after it.
+//! Where that history is compacted, nothing shows that the store is still the same, and a gap is
+//! declared. To make that seldom, the next probe is a read at once, which tells the newest record;
+//! what is read so is believed as the stream is, which is still open.
+//!
+//! A store that was restored from a backup and has overtaken the cursor passes all the same if it
+//! has as many records there, the same newest one, and the same deletion of what was newer, and
+//! differs in older records only: other ones were deleted. Only a whole list would show that.
 //!
 //! **Before a change.** The store looks it up when it tells the change, and has nothing to tell
 //! where that revision is compacted (row W11): then it is missing, and the change is told.
@@ -43,22 +52,22 @@ mod tests;
 mod watching;
 mod window;
 
-use self::known::Known;
+use self::known::{Known, newest_two};
 use self::listing::List;
 use self::window::{Size, Window};
 use super::cx::Cx;
 use super::epoch::Stand;
 use super::output::Event;
 use super::retry::Backoff;
-use super::stream::{Feed, Probe, newest};
+use super::stream::{Feed, Probe};
 use super::view::{Followed, Gap};
 use super::wire::Owner;
 use super::{FollowId, FollowSeq};
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::waist::{
-    AttemptId, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StatusReply,
-    StoreError, WatchReply,
+    AttemptId, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StoreError, TxnReply,
+    WatchReply,
 };
 
 /// One follower of a key range.
@@ -79,6 +88,9 @@ pub(crate) struct Follow {
     page_limit: u32,
     /// The cursor at which the store was last found to have more; 0: none.
     differed_at: Revision,
+    /// Whether the read that settles a probe was made without a suspicion, only to learn which
+    /// record is the newest.
+    learning: bool,
     state: State,
 }
 
@@ -135,6 +147,7 @@ impl Follow {
             backoff: Backoff::default(),
             page_limit: cx.tuning.page_limit.min(cx.tuning.follow_events).max(1),
             differed_at: Revision::ZERO,
+            learning: false,
             state: State::Idle,
         };
         follow.state = follow.anchor(cx);
@@ -164,16 +177,16 @@ impl Follow {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match reply {
             Reply::Range(reply) => self.on_range(cx, state, attempt, reply),
+            Reply::Txn(reply) => self.on_txn(cx, state, attempt, reply),
             Reply::Watch(reply) if state.stream() == Some(attempt) => {
                 self.watched(cx, state, reply)
             }
-            Reply::Status(reply) => on_status(state, attempt, &reply),
+            Reply::Status(reply) => watching::on_status(state, attempt, &reply),
             Reply::Failed(error) => self.on_failure(cx, state, attempt, &error),
             // Nothing else is asked for, and no other answers get through.
             Reply::Watch(_)
             | Reply::Put(_)
             | Reply::Delete(_)
-            | Reply::Txn(_)
             | Reply::Compact(_)
             | Reply::Grant(_)
             | Reply::Revoke(_)
@@ -205,6 +218,7 @@ impl Follow {
                 self.probe(cx, feed)
             }
             State::Following { feed, probe: Probe::Asked { until } } if until <= cx.now => {
+                self.learning = false;
                 self.settle(cx, feed)
             }
             State::Idle
@@ -240,7 +254,7 @@ impl Follow {
 
     /// Asks what there is where it begins.
     fn anchor(&self, cx: &mut Cx<'_>) -> State {
-        let range = Range { revision: self.cursor, ..newest(&self.keys) };
+        let range = Range { revision: self.cursor, ..newest_two(&self.keys) };
         State::Anchoring { attempt: cx.send(self.owner(), Request::Range(range)) }
     }
 
@@ -302,6 +316,32 @@ impl Follow {
         }
     }
 
+    fn on_txn(
+        &mut self,
+        cx: &mut Cx<'_>,
+        state: State,
+        attempt: AttemptId,
+        reply: TxnReply,
+    ) -> State {
+        match state {
+            State::Checking { feed, check, held } if check == attempt => {
+                match self.known.answered(reply, self.cursor) {
+                    Some(range) => self.checked(cx, feed, held, &range),
+                    None => self.is_another(cx, &feed),
+                }
+            }
+            State::Idle
+            | State::Waiting { .. }
+            | State::Draining
+            | State::Anchoring { .. }
+            | State::Listing { .. }
+            | State::Telling { .. }
+            | State::Opening { .. }
+            | State::Checking { .. }
+            | State::Following { .. } => state,
+        }
+    }
+
     fn on_failure(
         &mut self,
         cx: &mut Cx<'_>,
@@ -316,9 +356,8 @@ impl Follow {
             State::Listing { attempt: asked, .. } if asked == attempt => {
                 self.list_failed(cx, error)
             }
-            State::Checking { check, .. } if check == attempt => {
-                state.leave(cx);
-                self.read_failed(cx, error, Next::Watch)
+            State::Checking { feed, check, held } if check == attempt => {
+                self.check_failed(cx, feed, held, error)
             }
             State::Following { probe: Probe::Settling { attempt: asked }, .. }
                 if asked == attempt =>
@@ -389,24 +428,6 @@ impl Follow {
 
     fn owner(&self) -> Owner {
         Owner::Follow(self.id)
-    }
-}
-
-fn on_status(state: State, attempt: AttemptId, reply: &StatusReply) -> State {
-    match state {
-        State::Following { mut feed, probe } if feed.status == Some(attempt) => {
-            feed.versioned(reply);
-            State::Following { feed, probe }
-        }
-        State::Idle
-        | State::Waiting { .. }
-        | State::Draining
-        | State::Anchoring { .. }
-        | State::Listing { .. }
-        | State::Telling { .. }
-        | State::Opening { .. }
-        | State::Checking { .. }
-        | State::Following { .. } => state,
     }
 }
 

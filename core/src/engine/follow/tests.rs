@@ -1,3 +1,4 @@
+mod deleted;
 mod harness;
 mod laws;
 mod world;
@@ -18,12 +19,12 @@ fn changes_are_told_once_in_whole_revisions_with_what_was_before() {
     h.reply(2, events(12, [delete("a", 10), delete("c", 12)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < #2 watch @8 k/b=2B:e92744d8@4/7, k/a=2B:86e746da@8/8
@@ -43,12 +44,12 @@ fn it_begins_where_the_reader_says() {
     h.reply(2, events(9, [put("a", 3, 6), put("b", 8, 8)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l) from 5
-    0.000s > #1 m0 range [k, l) at4 limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) at4 limit=2 sort=Mod/Descending
     0.000s < #1 range @9 k/a=2B:9e73a6e3@3/3
     0.000s > follow 1 1 begun @4
     0.000s > #2 m0 watch [k, l) from 4 prev progress fragment
     0.000s < #2 watch @9 created
-    0.000s > #3 m0 range [k, l) at4 limit=1 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at4 limit=2 sort=Mod/Descending
     0.000s < #3 range @9 k/a=2B:9e73a6e3@3/3
     0.000s > #4 m0 status
     0.000s < #2 watch @9 k/a=2B:0c216d79@3/6, k/b=2B:86e746da@8/8
@@ -83,12 +84,12 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     h.reply(7, events(22, [was(delete("c", 21), put("c", 11, 11))]));
     assert_snapshot!(h.trace(), @r"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < #2 watch @9 k/a=2B:86e746da@8/8, k/b=2B:3be75e32@4/9, k/a=3B:0368d98d@8/10, k/c=3B:4df80213@11/11
@@ -107,7 +108,7 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     121.000s > follow 1 5 listed on @20 k/c=3B:4df80213@11/11
     121.000s > #7 m0 watch [k, l) from 20 prev progress fragment
     121.000s < #7 watch @22 created
-    121.000s > #8 m0 range [k, l) at20 limit=1 sort=Mod/Descending
+    121.000s > #8 m0 range [k, l) at20 limit=2 sort=Mod/Descending
     121.000s < #8 range @22 k/c=3B:4df80213@11/11 of 3
     121.000s > #9 m0 status
     121.000s < #7 watch @22 -k/c@21
@@ -124,7 +125,7 @@ fn a_page_waits_for_room_in_the_window() {
     h.acknowledge(2).acknowledge(3).acknowledge(4);
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l) from 5
-    0.000s > #1 m0 range [k, l) at4 limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) at4 limit=2 sort=Mod/Descending
     0.000s < #1 failed: etcdserver: mvcc: required revision has been compacted
     0.000s > follow 1 1 gap after @4: Compacted
     0.000s < acknowledge 1 1
@@ -156,12 +157,12 @@ fn compaction_while_cut_off_is_a_gap() {
     h.reply(7, range(40, [put("b", 4, 7)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < acknowledge 1 1
@@ -170,7 +171,7 @@ fn compaction_while_cut_off_is_a_gap() {
     0.000s > #4 cancel
     0.100s > #5 m0 watch [k, l) from 7 prev progress fragment
     0.100s < #5 watch @40 created
-    0.100s > #6 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    0.100s > #6 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     0.100s < #5 watch @0 canceled compacted=30
     0.100s > #6 cancel
     0.100s > #5 cancel
@@ -191,6 +192,7 @@ fn another_store_behind_a_lost_connection_is_a_gap() {
         ("more", counted(12, 3, put("c", 8, 8)), true),
         ("an older newest", counted(12, 1, put("b", 4, 7)), true),
         ("another value", counted(12, 1, valued(put("c", 8, 8), "x")), true),
+        ("another key", counted(12, 1, put("d", 8, 8)), true),
         ("a younger term", old_term(counted(12, 1, put("c", 8, 8))), true),
         ("behind", counted(8, 1, put("c", 8, 8)), true),
     ];
@@ -214,6 +216,12 @@ fn the_header_of_events_never_becomes_the_cursor() {
     // A progress answer of a server that keeps its promise does.
     h.reply(5, events(60, [])).reply(5, failed(lost())).wait(ms(500));
     assert!(h.end().contains("watch [k, l) from 60 "), "{}", h.trace());
+    for version in ["3.4.24", "3.5.7", "none"] {
+        let mut h = followed(Tuning::default());
+        h.reply(4, status(version)).reply(2, events(60, []));
+        h.reply(2, failed(lost())).wait(ms(100));
+        assert!(h.end().contains("watch [k, l) from 7 "), "{version}: {}", h.trace());
+    }
 }
 
 #[test]
@@ -224,31 +232,31 @@ fn a_watch_that_tells_nothing_is_left_and_then_declared() {
     h.reply(11, counted(12, 2, put("a", 8, 8)));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=1 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < acknowledge 1 1
     3.000s > #4 cancel
     3.000s > m0 redial
     5.000s > #5 m0 on #2 progress
-    8.000s > #6 m0 range [k, l) limit=1 sort=Mod/Descending keys-only
+    8.000s > #6 m0 range [k, l) limit=2 sort=Mod/Descending keys-only
     8.000s < #6 range @12 k/a=2B:86e746da@8/8 of 2
     8.000s > m0 redial
     8.000s > #2 cancel
     8.100s > #7 m0 watch [k, l) from 7 prev progress fragment
     8.200s < #7 watch @12 created
-    8.200s > #8 m0 range [k, l) at7 limit=1 sort=Mod/Descending
+    8.200s > #8 m0 range [k, l) at7 limit=2 sort=Mod/Descending
     8.200s < #8 range @12 k/b=2B:e92744d8@4/7
     8.200s > #9 m0 status
     11.200s > #9 cancel
     11.200s > m0 redial
     13.200s > #10 m0 on #7 progress
-    16.200s > #11 m0 range [k, l) limit=1 sort=Mod/Descending keys-only
+    16.200s > #11 m0 range [k, l) limit=2 sort=Mod/Descending keys-only
     17.200s < #11 range @12 k/a=2B:86e746da@8/8 of 2
     17.200s > #7 cancel
     17.200s > follow 1 2 gap after @7: Differs
@@ -259,7 +267,9 @@ fn a_watch_that_tells_nothing_is_left_and_then_declared() {
 fn nothing_follows_once_it_is_ended() {
     for command in [Command::Unfollow { id: FOLLOW }, Command::Shutdown { within: ms(1_000) }] {
         let mut h = followed(Tuning::default());
-        h.command(command).wait(ms(60_000)).reply(2, events(9, [put("a", 8, 8)]));
+        h.command(command);
+        assert!(h.lines.iter().any(|line| line.ends_with("> #2 cancel")), "{}", h.trace());
+        h.wait(ms(60_000)).reply(2, events(9, [put("a", 8, 8)]));
         let keys = KeyRange::prefix("k");
         h.command(Command::Acknowledge { id: FOLLOW, seq: FollowSeq(9) });
         let after = h.lines.iter().skip_while(|line| !line.contains("cancel"));

@@ -1,11 +1,12 @@
+use super::known::newest_two;
 use super::window::Size;
 use super::{Follow, Next, State};
 use crate::engine::cx::Cx;
-use crate::engine::stream::{Feed, NO_WATCH, Probe, cancellation, newest, trusted};
+use crate::engine::stream::{Feed, NO_WATCH, Probe, cancellation, trusted};
 use crate::engine::view::{Followed, Gap};
 use crate::waist::{
-    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StoreError, Watch, WatchReply,
-    WatchSay,
+    AttemptId, KeyEvent, Range, RangeReply, Request, Revision, StatusReply, StoreError, Watch,
+    WatchReply, WatchSay,
 };
 
 impl Follow {
@@ -50,9 +51,12 @@ impl Follow {
     /// now: earlier, the store might be replaced between answer and watch.
     fn created(&self, cx: &mut Cx<'_>, attempt: AttemptId, reply: &WatchReply) -> State {
         let feed = Feed::created(attempt, reply, self.cursor);
-        let range = Range { revision: self.cursor, ..newest(&self.keys) };
-        let check = cx.send(self.owner(), Request::Range(range));
+        let check = self.check(cx);
         State::Checking { feed, check, held: Vec::new() }
+    }
+
+    fn check(&self, cx: &mut Cx<'_>) -> AttemptId {
+        cx.send(self.owner(), self.known.question(&self.keys, self.cursor))
     }
 
     /// The check is answered: what the store had at the cursor.
@@ -64,8 +68,11 @@ impl Follow {
         reply: &RangeReply,
     ) -> State {
         if self.is_other_store(&reply.header) || !self.known.is_as(reply) {
+            return self.is_another(cx, &feed);
+        }
+        if !self.known.is_enough() {
             feed.end(cx);
-            return self.gap(cx, Gap::NewEpoch);
+            return self.gap(cx, Gap::Compacted);
         }
         self.adopt(&reply.header);
         self.known.learn(reply);
@@ -77,6 +84,29 @@ impl Follow {
         feed.status = Some(cx.send(self.owner(), Request::Status));
         let state = State::Following { feed, probe: self.quiet(cx) };
         held.into_iter().fold(state, |state, reply| self.watched(cx, state, reply))
+    }
+
+    /// The check was not answered.
+    pub(super) fn check_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        feed: Feed,
+        held: Vec<WatchReply>,
+        error: &StoreError,
+    ) -> State {
+        if *error == StoreError::Compacted && self.known.forget_gone() {
+            // Perhaps what was before the deletion, and not the cursor.
+            let check = self.check(cx);
+            return State::Checking { feed, check, held };
+        }
+        feed.end(cx);
+        self.read_failed(cx, error, Next::Watch)
+    }
+
+    /// The store does not have at the cursor what it had.
+    pub(super) fn is_another(&mut self, cx: &mut Cx<'_>, feed: &Feed) -> State {
+        feed.end(cx);
+        self.gap(cx, Gap::NewEpoch)
     }
 
     /// A message on the stream of a watch that is being followed.
@@ -178,10 +208,15 @@ impl Follow {
     }
 
     /// The stream was quiet for long.
-    pub(super) fn probe(&self, cx: &mut Cx<'_>, feed: Feed) -> State {
-        if feed.mute {
+    pub(super) fn probe(&mut self, cx: &mut Cx<'_>, feed: Feed) -> State {
+        self.learning = !feed.mute && !self.known.is_whole();
+        if feed.mute || self.learning {
             return self.settle(cx, feed);
         }
+        self.ask_progress(cx, feed)
+    }
+
+    fn ask_progress(&self, cx: &mut Cx<'_>, feed: Feed) -> State {
         cx.say(feed.attempt, WatchSay::Progress);
         let until = cx.now + cx.tuning.probe_timeout;
         State::Following { feed, probe: Probe::Asked { until } }
@@ -189,23 +224,30 @@ impl Follow {
 
     /// A probe was not answered, which may have many reasons: what does the store have now?
     pub(super) fn settle(&self, cx: &mut Cx<'_>, feed: Feed) -> State {
-        let range = Range { keys_only: true, ..newest(&self.keys) };
+        let range = Range { keys_only: self.known.is_whole(), ..newest_two(&self.keys) };
         let attempt = cx.send(self.owner(), Request::Range(range));
         State::Following { feed, probe: Probe::Settling { attempt } }
     }
 
     pub(super) fn settled(&mut self, cx: &mut Cx<'_>, mut feed: Feed, reply: &RangeReply) -> State {
         if self.is_other_store(&reply.header) {
-            feed.end(cx);
-            return self.gap(cx, Gap::NewEpoch);
+            return self.is_another(cx, &feed);
         }
         self.adopt(&reply.header);
         if self.known.is_as_new_as(reply) {
+            if !self.known.is_whole() {
+                // As many records as at the cursor, none of them newer: those of the cursor.
+                self.known.learn(reply);
+            }
             if feed.reached {
-                feed.mute = true;
+                feed.mute |= !self.learning;
                 return State::Following { feed, probe: self.quiet(cx) };
             }
             return self.elsewhere(cx, &feed);
+        }
+        if self.learning {
+            // Something is new, and may just be on its way.
+            return self.ask_progress(cx, feed);
         }
         if self.differed_at == self.cursor {
             // Opened anew since, and still not told: this watch will not bring it.
@@ -225,5 +267,24 @@ impl Follow {
 
     fn quiet(&mut self, cx: &Cx<'_>) -> Probe {
         Probe::Quiet { probe_at: trusted(cx, &mut self.rng) }
+    }
+}
+
+/// The member that serves a stream said its version.
+pub(super) fn on_status(state: State, attempt: AttemptId, reply: &StatusReply) -> State {
+    match state {
+        State::Following { mut feed, probe } if feed.status == Some(attempt) => {
+            feed.versioned(reply);
+            State::Following { feed, probe }
+        }
+        State::Idle
+        | State::Waiting { .. }
+        | State::Draining
+        | State::Anchoring { .. }
+        | State::Listing { .. }
+        | State::Telling { .. }
+        | State::Opening { .. }
+        | State::Checking { .. }
+        | State::Following { .. } => state,
     }
 }

@@ -180,6 +180,28 @@ fn more_members_have_their_way_against_one_that_is_down() {
     assert!(!members.is_stranger(MemberId(2), other, ours, secs(2), &tuning()), "two against one");
 }
 
+/// A list may lead to a stranger under many names, and who was given may be down for long.
+#[test]
+fn who_was_found_never_makes_another_cluster_the_store() {
+    let (ours, other) = (7, 8);
+    let mut members = members(1, 0);
+    let info =
+        |id| MemberInfo { id, client_urls: vec!["http://b:1".to_owned()], is_learner: false };
+    members.worked(MemberId(0), Some(1), secs(1), secs(1), HEALTHY);
+    assert!(!members.is_stranger(MemberId(0), ours, ours, secs(1), &tuning()));
+    assert_eq!(members.listed(&[info(1), info(2), info(3)]).len(), 2);
+    for now in [secs(3), secs(3_600)] {
+        for found in [1, 2] {
+            members.blame(MemberId(0), now, now, &tuning());
+            assert!(members.is_stranger(MemberId(found), other, ours, now, &tuning()), "{now}");
+        }
+    }
+    assert!(
+        !members.is_stranger(MemberId(0), other, ours, secs(3_601), &tuning()),
+        "who was given says so, and all others do"
+    );
+}
+
 #[test]
 fn listed_members_are_added_once_and_retire() {
     let info = |id: u64, url: &str| MemberInfo {

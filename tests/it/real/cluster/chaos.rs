@@ -99,14 +99,7 @@ pub fn faults(
 
 /// How many requests of clients a member has begun to serve since it was started.
 pub fn served(etcd: &Etcd) -> u64 {
-    let ask = || {
-        let mut socket = TcpStream::connect(("127.0.0.1", etcd.client_port()))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        socket.read_to_string(&mut page).map(|_| page)
-    };
-    let page: String = ask().unwrap_or_else(|error| panic!("{}: {error}", etcd.name()));
+    let page = page(etcd);
     let ours = ["etcdserverpb.KV\"", "etcdserverpb.Lease\"", "etcdserverpb.Watch\""];
     let lines = page.lines().filter(|line| {
         line.starts_with("grpc_server_started_total") && ours.iter().any(|name| line.contains(name))
@@ -114,12 +107,25 @@ pub fn served(etcd: &Etcd) -> u64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
+/// What a member counts.
+pub fn page(etcd: &Etcd) -> String {
+    let ask = || {
+        let mut socket = TcpStream::connect(("127.0.0.1", etcd.client_port()))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        socket.read_to_string(&mut page).map(|_| page)
+    };
+    ask().unwrap_or_else(|error: std::io::Error| panic!("{}: {error}", etcd.name()))
+}
+
 /// For elections and starts on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn faults_of_a_history_are_found() {
-    let kv = |value: &str, lease| Some(Kv { value: value.to_owned(), lease });
+    let times = (1, 1, 1);
+    let kv = |value: &str, lease| Some(Kv { value: value.to_owned(), lease, times });
     let (mine, other, none) = (|| kv("mine", 1), || kv("other", 2), || None);
     type Make<'a> = &'a dyn Fn() -> Option<Kv>;
     type Steps<'a> = &'a [(Make<'a>, Make<'a>)];

@@ -7,8 +7,8 @@ use crate::engine::{Command, FollowId, FollowSeq, Setup};
 use crate::layout::Layout;
 use crate::tuning::Tuning;
 use crate::waist::{
-    EventKind, Header, KeyEvent, KeyRange, KeyValue, RangeReply, Reply, Revision, StatusReply,
-    StoreError, WatchReply,
+    EventKind, Header, KeyEvent, KeyRange, KeyValue, OpReply, RangeReply, Reply, Revision,
+    StatusReply, StoreError, TxnReply, WatchReply,
 };
 
 pub const FOLLOW: FollowId = FollowId(1);
@@ -92,6 +92,22 @@ pub fn page<const N: usize>(revision: i64, records: [KeyEvent; N], count: i64) -
 /// The newest of `count` records.
 pub fn counted(revision: i64, count: i64, newest: KeyEvent) -> Reply {
     ranged(revision, vec![newest.kv], count > 1, count)
+}
+
+/// Reads within one transaction: the newest of `count` records, and single keys.
+pub fn reads<const N: usize>(
+    revision: i64,
+    count: i64,
+    newest: KeyEvent,
+    keys: [Option<KeyEvent>; N],
+) -> Reply {
+    let one = |kvs: Vec<KeyValue>, count| {
+        let header = Header { revision: Revision(revision), ..Header::default() };
+        OpReply::Range(RangeReply { header, kvs, more: false, count })
+    };
+    let keys = keys.map(|key| one(key.into_iter().map(|put| put.kv).collect(), 1));
+    let responses = [one(vec![newest.kv], count)].into_iter().chain(keys).collect();
+    Reply::Txn(TxnReply { header: header(revision), succeeded: true, responses })
 }
 
 pub fn old_term(reply: Reply) -> Reply {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::harness::{FOLLOW, delete, lost, put, setup};
+use super::harness::{FOLLOW, delete, lost, put, setup, valued};
 use crate::engine::{Command, Engine, Event, FollowSeq, Followed, Gap, Input, Output};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    AttemptId, EventKind, Header, Key, KeyEvent, KeyRange, KeyValue, Range, RangeReply, Reply,
-    Request, Revision, StatusReply, StoreError, Watch, WatchReply,
+    AttemptId, EventKind, Header, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range,
+    RangeReply, Reply, Request, Revision, StatusReply, StoreError, Txn, TxnReply, Watch,
+    WatchReply,
 };
 
 /// What happens next.
@@ -34,6 +35,8 @@ pub const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
 #[derive(Clone)]
 struct Store {
+    /// Tells its values from those of the others.
+    name: usize,
     raft_term: u64,
     compacted: i64,
     /// The events of revision 2, of 3, and so on; those outside the range left out.
@@ -78,7 +81,7 @@ impl Store {
             let mut event = match (what, known) {
                 (0, None) => continue,
                 (0, Some(_)) => delete(id, revision),
-                _ => put(id, create, revision),
+                _ => self.put(id, create, revision),
             };
             event.prev = known.cloned();
             events.push(event);
@@ -86,6 +89,10 @@ impl Store {
         if any || !events.is_empty() {
             self.history.push(events);
         }
+    }
+
+    fn put(&self, id: &str, create: i64, revision: i64) -> KeyEvent {
+        valued(put(id, create, revision), &format!("{}: {revision}", self.name))
     }
 
     fn header(&self) -> Header {
@@ -105,7 +112,9 @@ impl Store {
             kvs.sort_by_key(|kv| std::cmp::Reverse(kv.mod_revision));
         }
         let count = kvs.len();
-        kvs.truncate(usize::try_from(range.limit).expect("a limit"));
+        if range.limit > 0 {
+            kvs.truncate(usize::try_from(range.limit).expect("a limit"));
+        }
         let more = kvs.len() < count;
         Ok(RangeReply {
             header: self.header(),
@@ -113,6 +122,21 @@ impl Store {
             more,
             count: i64::try_from(count).expect("few"),
         })
+    }
+}
+
+impl Store {
+    /// One of reads alone.
+    fn txn(&self, txn: &Txn) -> Result<TxnReply, StoreError> {
+        assert!(txn.compares.is_empty() && txn.or_else.is_empty());
+        let read = |op: &Op| {
+            let Op::Range(range) = op else { panic!("a follower never does that: {op:?}") };
+            let read = self.range(range)?;
+            let header = Header { revision: read.header.revision, ..Header::default() };
+            Ok(OpReply::Range(RangeReply { header, ..read }))
+        };
+        let responses = txn.then.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(TxnReply { header: self.header(), succeeded: true, responses })
     }
 }
 
@@ -152,7 +176,7 @@ struct Reader {
 impl World {
     pub fn new(from: Option<i64>) -> Self {
         let tuning = Tuning { follow_events: LIMIT, page_limit: 2, ..Tuning::default() };
-        let store = Store { raft_term: 5, compacted: 0, history: Vec::new() };
+        let store = Store { name: 0, raft_term: 5, compacted: 0, history: Vec::new() };
         let mut world = Self {
             engine: Engine::new(Time::ZERO, setup(tuning)),
             now: Time::ZERO,
@@ -218,11 +242,12 @@ impl World {
         store.history.truncate(usize::from(keep));
         store.raft_term += 1;
         store.compacted = store.compacted.min(store.revision());
-        // So many records of its own that no other store has as many.
+        // One record of its own stays. Stores that differ by nothing but deletions may pass for
+        // each other.
         let revision = store.revision() + 1;
         let name = self.stores.len();
-        let marks = (0..4 << name).map(|n| put(&format!("mark{name}-{n}"), revision, revision));
-        store.history.push(marks.collect());
+        store.name = name;
+        store.history.push(vec![store.put(&format!("mark{name}"), revision, revision)]);
         self.stores.push(store);
         let reader = &mut self.reader;
         if reader.of.contains(&(name - 1)) && i64::from(keep) + 1 >= reader.at {
@@ -273,6 +298,8 @@ impl World {
             return flight.tell(store, &watch, self.manner);
         } else if let Request::Range(range) = &flight.request {
             store.range(range).map_or_else(Reply::Failed, Reply::Range)
+        } else if let Request::Txn(txn) = &flight.request {
+            store.txn(txn).map_or_else(Reply::Failed, Reply::Txn)
         } else {
             assert_eq!(flight.request, Request::Status, "a follower never asks that");
             let version = "3.5.30".to_owned();

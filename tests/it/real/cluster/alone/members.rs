@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use portolan_kit::Cluster;
 
-use super::super::chaos::served;
+use super::super::chaos::{page, served};
 use super::super::peers::Peers;
 use super::*;
 
@@ -238,4 +238,116 @@ async fn a_wrong_address_gets_no_records() {
     assert_eq!(absences(&url, "/portolan/instances/").await, 0);
     drop(registrations);
     assert!(soon("closed", registry.shutdown()).await);
+}
+
+/// Waits until the member has told its list of members to somebody.
+async fn listed(etcd: &Etcd) {
+    let told = async {
+        let start = "grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"MemberList\"";
+        while !page(etcd).lines().any(|line| line.starts_with(start) && !line.ends_with(" 0")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("listed", told).await;
+}
+
+#[tokio::test]
+async fn of_a_cluster_whose_members_are_found_any_may_die() {
+    let mut cluster = cluster();
+    let given = [cluster[0].client_url()];
+    let finds = patient().endpoints(&given).member_list_every(Duration::from_secs(1));
+    let finds = finds.build().expect("an address");
+    let plain = patient().endpoints(&given).build().expect("an address");
+    let web = finds.group("web").expect("a name");
+    let mut registrations = instances(&web, 10);
+    stands(&registrations).await;
+    let directory = web.directory();
+    let of_plain = plain.group("web").expect("a name").directory();
+    for directory in [&directory, &of_plain] {
+        seen("all", directory, |snapshot| snapshot.len() == 10).await;
+    }
+    listed(&cluster[0]).await;
+
+    cluster[0].kill().expect("it runs");
+    followed(&web, &mut registrations[0], &[&directory]).await;
+    assert!(finds.status().member > 0, "{:?}", finds.status());
+    // Who was not told to look for others has the one that it was given.
+    seen("stale", &of_plain, |snapshot| !snapshot.is_live()).await;
+    assert_eq!(plain.status().member, 0);
+
+    cluster[0].restart().expect("it starts");
+    for found in [1, 2] {
+        cluster[found].kill().expect("it runs");
+        followed(&web, &mut registrations[0], &[&directory]).await;
+        cluster[found].restart().expect("it starts");
+    }
+    let url = cluster[0].client_url();
+    assert_eq!(agrees(&url, &directory, WEB).await.len(), 10);
+    seen("live again", &of_plain, |snapshot| snapshot.is_live() && snapshot.len() == 10).await;
+    assert_eq!(absences(&url, "/portolan/instances/").await, 0);
+    drop(registrations);
+    assert!(soon("closed", finds.shutdown()).await && soon("closed", plain.shutdown()).await);
+}
+
+/// Nobody is at the addresses that the members advertise, or another cluster is.
+#[tokio::test]
+async fn found_addresses_that_lead_nowhere_or_astray_do_no_harm() {
+    let stranger = etcd();
+    for (advertised, astray) in
+        [("http://127.0.0.1:1".to_owned(), false), (stranger.client_url(), true)]
+    {
+        let flag = format!("--advertise-client-urls={advertised}");
+        let builder = Etcd::builder(Release::V3_5).flag(flag);
+        let mut cluster = builder.start_cluster(3).unwrap_or_else(|error| panic!("{error}"));
+        let given = [0, 1].map(|member| cluster[member].client_url());
+        let finds = patient().endpoints(&given).member_list_every(Duration::from_secs(1));
+        let finds = finds.build().expect("addresses");
+        let web = finds.group("web").expect("a name");
+        let mut registrations = instances(&web, 10);
+        stands(&registrations).await;
+        let directory = web.directory();
+        let epoch = seen("all", &directory, |snapshot| snapshot.len() == 10).await.epoch();
+        let used = usize::from(finds.status().member);
+        listed(&cluster[used]).await;
+        // Whoever was given but one address has found more of the others than it was given.
+        let lone = patient().endpoints([&given[0]]).member_list_every(Duration::from_secs(1));
+        let lone = lone.build().expect("an address");
+        let of_lone = register(&lone.group("lone").expect("a name"), "a");
+        soon("registered", of_lone.ready()).await.expect("it stands");
+        listed(&cluster[0]).await;
+        // From either of those that were given, once past those that were found.
+        for _ in 0..2 {
+            let used = usize::from(finds.status().member);
+            assert!(used < 2, "{:?}", finds.status());
+            cluster[used].kill().expect("it runs");
+            followed(&web, &mut registrations[0], &[&directory]).await;
+            cluster[used].restart().expect("it starts");
+        }
+
+        // And when they are the only ones.
+        for member in [0, 1] {
+            cluster[member].kill().expect("it runs");
+        }
+        let told = |status: &portolan::Status| {
+            let text = if astray { "cluster" } else { "127.0.0.1:1" };
+            status.last_failure.as_ref().is_some_and(|failure| failure.contains(text))
+        };
+        soon("told", finds.wait_for_status(told)).await;
+        soon("told", lone.wait_for_status(told)).await;
+        let stale = seen("stale", &directory, |snapshot| !snapshot.is_live()).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!((stale.len(), directory.snapshot().len()), (10, 10), "what was known is kept");
+        for member in [0, 1] {
+            cluster[member].launch().expect("it starts");
+        }
+        followed(&web, &mut registrations[0], &[&directory]).await;
+        let url = cluster[0].client_url();
+        let snapshot = agrees(&url, &directory, WEB).await;
+        assert_eq!((snapshot.len(), snapshot.epoch()), (10, epoch));
+        soon("registered", of_lone.ready()).await.expect("it stands");
+        assert_eq!(absences(&url, WEB).await, 0);
+        assert_eq!(content(&stranger, ""), BTreeMap::new(), "nothing has gone to the stranger");
+        drop((registrations, of_lone));
+        assert!(soon("closed", finds.shutdown()).await && soon("closed", lone.shutdown()).await);
+    }
 }
