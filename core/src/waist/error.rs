@@ -349,6 +349,12 @@ impl StoreError {
         }
     }
 
+    /// Whether a member has said it that is there and works: it refuses, and so would any other.
+    pub const fn is_answer(&self) -> bool {
+        // Whatever blames no member is a member's word, but for what may come from the way to it.
+        !self.blames_member() && !matches!(self, Self::Other { .. })
+    }
+
     /// Whether repeating the same request can never help: a call or update ends with it.
     pub const fn is_permanent(&self) -> bool {
         match self {
