@@ -3,6 +3,7 @@
 mod auth;
 mod cluster;
 mod compaction;
+mod expiry;
 mod history;
 mod kinds;
 mod ownership;
