@@ -42,7 +42,7 @@ fn statuses_are_read_by_their_words() {
         (Code::OutOfRange, "etcdserver: too large lease TTL", E::LeaseTtlTooLarge, NotDone),
         (Code::NotFound, "etcdserver: requested lease not found", E::LeaseNotFound, NotDone),
         (Code::FailedPrecondition, "etcdserver: lease already exists", E::LeaseExists, NotDone),
-        // With several members it may have been applied, and who knows how many there are.
+        // What was written when there was no room left any more is answered so too.
         (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", E::NoSpace, Unknown),
         (Code::ResourceExhausted, "etcdserver: too many requests", E::TooManyRequests, NotDone),
         (
