@@ -30,15 +30,16 @@ pub struct Status {
     /// The member asked last, by its place in the list that the registry was built with; further
     /// ones are those that the cluster named.
     pub member: u16,
-    /// Whether every member has failed lately, and none has answered since.
+    /// Whether every member has failed lately, and none has answered since: nobody is there, as far
+    /// as is known. Who refuses, for want of rights or space, is there.
     pub store_away: bool,
     /// How the login to the store is. A refused one lets everything fail until it is mended.
     pub login: Login,
     /// How late the driver ran at worst within the last minute: its thread was busy, or the process
     /// was suspended. Beyond a third of the time to live, leases are in danger.
     pub driver_lag: Duration,
-    /// The last answer of the store, as [`Registry::uptime`](crate::Registry::uptime) then;
-    /// `None`: none yet.
+    /// The last answer of the store that was no refusal, as
+    /// [`Registry::uptime`](crate::Registry::uptime) then; `None`: none yet.
     pub last_answer: Option<Duration>,
     /// What the store, or the way to it, last failed with, however long ago; requests that were
     /// merely not answered do not count.

@@ -20,7 +20,7 @@ const PAGE: &str = include_str!("../../docs/observing.md");
 
 /// Writes down each line of ours as `LEVEL target message {field=..}`.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -58,7 +58,7 @@ impl tracing::Subscriber for Lines {
 }
 
 impl Lines {
-    fn take(&self) -> Vec<String> {
+    pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().expect("not poisoned"))
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod cluster;
 mod compaction;
+mod expiry;
 mod follow;
 mod history;
 mod kinds;

@@ -46,7 +46,7 @@ pub enum Output {
 pub struct Standing {
     /// The member asked last.
     pub member: MemberId,
-    /// Whether every member has failed lately, and none has answered since.
+    /// Whether every member has failed lately, and none has answered since. A refusal is an answer.
     pub away: bool,
     /// How the login is.
     pub login: Login,

@@ -154,11 +154,14 @@ impl Wire {
         if let Some(header) = reply.header() {
             self.witness.see(sent.then, needs_leader, header);
         }
-        if let Reply::Failed(error) = &reply {
+        if let Reply::Failed(error) = &reply
+            && !error.is_answer()
+        {
             if error.blames_member() {
                 self.blame(sent, tuning);
             }
         } else {
+            // A refusal too: who refuses is there.
             let serves = reply.header().map(|header| header.member_id);
             let (at, after) = (sent.at, tuning.healthy_after);
             self.members.worked(sent.member, serves, at, self.now, after);

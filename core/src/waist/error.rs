@@ -52,7 +52,7 @@ pub enum StoreError {
         /// Bytes allowed.
         limit: u64,
     },
-    /// The database is full. With several members the write may have been applied (row E2).
+    /// The database is full. The write may have been applied all the same (row E2).
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,
     /// The store is overloaded and did not propose the request.
@@ -191,8 +191,8 @@ pub enum Code {
 }
 
 impl StoreError {
-    /// What may have been done. With several members behind it, a full database leaves even that
-    /// open, so it counts as unknown.
+    /// What may have been done. A full database leaves even that open (row E2), so it counts as
+    /// unknown.
     pub const fn certainty(&self) -> Certainty {
         match self {
             Self::KeyNotProvided
@@ -347,6 +347,12 @@ impl StoreError {
             | Self::AuthNotEnabled
             | Self::AnswerTooLarge { .. } => false,
         }
+    }
+
+    /// Whether a member has said it that is there and works: it refuses, and so would any other.
+    pub const fn is_answer(&self) -> bool {
+        // Whatever blames no member is a member's word, but for what may come from the way to it.
+        !self.blames_member() && !matches!(self, Self::Other { .. })
     }
 
     /// Whether repeating the same request can never help: a call or update ends with it.

@@ -138,8 +138,11 @@ async fn rights_are_taken_and_given_back() {
             probe_after: Duration::from_secs(1),
             ..Tuning::default()
         };
-        let registry = Registry::builder().endpoints([proxy.url()]).tuning(tuning);
-        let registry = registry.user("web", "secret".into()).build().expect("an address");
+        let registry = || {
+            let builder = Registry::builder().endpoints([proxy.url()]).tuning(tuning.clone());
+            builder.user("web", "secret".into()).build().expect("an address")
+        };
+        let (registry, caller) = (registry(), registry());
         let web = registry.group("web").expect("a name");
         let mut registration = register(&web, "a");
         let kept = register(&web, "b");
@@ -148,6 +151,8 @@ async fn rights_are_taken_and_given_back() {
         let directory = web.directory();
         seen("two", &directory, |snapshot| snapshot.len() == 2).await;
         count(&web).await.expect("it is counted");
+        let other = caller.group("web").expect("a name");
+        assert_eq!(counted(&other).await, 1);
 
         etcdctl(&etcd, &[ROOT, "role", "revoke-permission", "--prefix=true", "web", "/portolan/"]);
         refused("read", web.config().await, ErrorKind::Denied);
@@ -156,11 +161,15 @@ async fn rights_are_taken_and_given_back() {
         registration.update(instance(&web, "a")).expect("it is taken");
         soon("denied", registration.wait_for(denied)).await;
         // etcd asks for rights when a watch begins, and never again.
-        let other = "/portolan/instances/web/c";
-        etcdctl(&etcd, &[ROOT, "put", other, r#"{"v":1}"#]);
+        etcdctl(&etcd, &[ROOT, "put", "/portolan/instances/web/c", r#"{"v":1}"#]);
         seen("followed", &directory, |s| s.is_live() && s.instance("c").is_some()).await;
         proxy.cut();
+        let read = tokio::spawn(async move { other.config().await });
+        soon("away", caller.wait_for_status(|status| status.store_away)).await.expect("open");
         proxy.heal();
+        refused("read", soon("read", read).await.expect("it ends"), ErrorKind::Denied);
+        // Who refuses is there.
+        soon("back", caller.wait_for_status(|status| !status.store_away)).await.expect("open");
         let stale = seen("stale", &directory, |snapshot| !snapshot.is_live()).await;
         assert!(stale.len() >= 2, "what was seen stays");
         // A missing right is no matter of the login: that one stands.
@@ -187,7 +196,7 @@ async fn rights_are_taken_and_given_back() {
         soon("well", registry.wait_for_status(Status::is_well)).await;
         count(&web).await.expect("it is counted");
         assert_eq!(counted(&web).await, 2);
-        assert!(registry.shutdown().await);
+        assert!(registry.shutdown().await && caller.shutdown().await);
     }
 }
 

@@ -89,8 +89,13 @@ async fn what_a_stranger_does_to_a_record_is_healed() {
     let (registry, web) = process(&etcd);
     let (registration, mut revision) = standing(&web).await;
     let wanted = field(&etcd, "Value");
-    for meddling in [&["del", KEY][..], &["put", "--ignore-lease", KEY, "{}"], &["put", KEY, "{}"]]
-    {
+    let same = etcdctl(&etcd, &["get", KEY, "--print-value-only"]);
+    for meddling in [
+        &["del", KEY][..],
+        &["put", "--ignore-lease", KEY, "{}"],
+        &["put", KEY, "{}"],
+        &["put", KEY, same.trim_end()],
+    ] {
         etcdctl(&etcd, meddling);
         state(&registration, "noticed", is_disturbed).await;
         let healed = soon("healed", registration.ready()).await.expect("it stands").0;

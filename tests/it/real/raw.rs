@@ -1,6 +1,6 @@
 //! Requests to etcd that the library would not make.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -38,6 +38,17 @@ impl Raw {
             assert!(!matches!(reply, Reply::Failed(_)), "{reply:?}");
             open.remove(&attempt);
         }
+    }
+
+    /// Asks all of them at once; the answers, in the order of the requests.
+    pub async fn each(&mut self, requests: impl IntoIterator<Item = Request>) -> Vec<Reply> {
+        let attempts: Vec<_> = requests.into_iter().map(|asked| self.submit(asked)).collect();
+        let mut replies = BTreeMap::new();
+        while replies.len() < attempts.len() {
+            let (attempt, reply) = self.next().await;
+            replies.insert(attempt, reply);
+        }
+        replies.into_values().collect()
     }
 
     pub async fn ask(&mut self, request: Request) -> Reply {

@@ -15,8 +15,8 @@ use crate::name::{EndpointName, GroupName, InstanceId};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    AttemptId, GrantReply, Header, KeyRange, LeaseId, Put, PutReply, Range, RangeReply, Reply,
-    Request, Revision, StoreError, WatchReply,
+    AttemptId, GrantReply, Header, KeyRange, LeaseId, OpReply, Put, PutReply, Range, RangeReply,
+    Reply, Request, Revision, StoreError, TxnReply, WatchReply,
 };
 
 fn setup() -> Setup {
@@ -228,16 +228,18 @@ fn register() -> Command {
     Command::Register { id: RegistrationId(1), instance, conflict: Conflict::Replace }
 }
 
+/// The lease that was asked for last, for an hour.
+fn granted(h: &Harness) -> Reply {
+    let line = h.lines.iter().rev().find(|line| line.contains(" grant lease="));
+    let id = line.and_then(|line| line.split("lease=").nth(1)?.split(' ').next());
+    let id = id.and_then(|id| i64::from_str_radix(id, 16).ok()).and_then(LeaseId::new);
+    let lease = id.expect("a lease was asked for");
+    Reply::Grant(GrantReply { header: header(), lease, ttl_secs: 3600 })
+}
+
 /// Its lease was refused, its record, or its record's removal: no slow pause is sat out.
 #[test]
 fn a_registration_that_was_refused_is_let_in_soon() {
-    let granted = |h: &Harness| {
-        let line = h.lines.iter().rev().find(|line| line.contains(" grant lease="));
-        let id = line.and_then(|line| line.split("lease=").nth(1)?.split(' ').next());
-        let id = id.and_then(|id| i64::from_str_radix(id, 16).ok()).and_then(LeaseId::new);
-        let lease = id.expect("a lease was asked for");
-        Reply::Grant(GrantReply { header: header(), lease, ttl_secs: 3600 })
-    };
     // Ten minutes of refusals, each at once; then the next login succeeds.
     let refuse = |h: &mut Harness| {
         let (mut answered, end) = (0, h.now + secs(600));
@@ -269,6 +271,40 @@ fn a_registration_that_was_refused_is_let_in_soon() {
     h.fail(h.last(" revoke "), StoreError::InvalidToken);
     refuse(&mut h);
     assert!(h.trace().contains("revoke"), "{}", h.trace());
+}
+
+/// An outage has made the pauses of writes and of the own watch long. When a login succeeds that was
+/// refused after it, neither is sat out.
+#[test]
+fn pauses_from_an_outage_end_with_the_login() {
+    let setup = setup();
+    let tuning = Tuning { backoff_cap: secs(1_000), ..setup.tuning };
+    let mut h = Harness::with(Setup { tuning, ..setup });
+    h.command(register()).reply(2, Reply::Authenticated);
+    let reply = granted(&h);
+    h.reply(h.last(" grant "), reply);
+    let put = vec![OpReply::Put(PutReply::default())];
+    let put = TxnReply { header: header(), succeeded: true, responses: put };
+    h.reply(h.last(" txn "), Reply::Txn(put));
+    let (own_watch, read) =
+        ("m0 watch /portolan/instances/web/a ", "m0 range /portolan/instances/web/a");
+    let (mut watches, mut reads) = (0, 0);
+    while h.now < Time::from_secs(300) {
+        for (kind, last) in [(own_watch, &mut watches), (read, &mut reads)] {
+            let asked = h.asked(kind).unwrap_or(0);
+            if asked > std::mem::replace(last, asked) {
+                h.fail(asked, StoreError::ConnectionLost { detail: "reset".to_owned() });
+            }
+        }
+        h.wait(Duration::from_millis(100));
+    }
+    h.get(1);
+    h.fail(h.last("m0 range k"), StoreError::InvalidToken);
+    h.fail(h.last(" authenticate"), StoreError::AuthFailed).lines.clear();
+    h.wait(secs(1));
+    h.reply(h.last(" authenticate"), Reply::Authenticated).wait(secs(1));
+    let trace = h.trace();
+    assert!(trace.contains(own_watch) && trace.contains(read), "{trace}");
 }
 
 #[test]

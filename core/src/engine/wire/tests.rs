@@ -5,7 +5,7 @@ use crate::engine::{Command, DirectoryId, OpId, Setup};
 use crate::layout::{Layout, Scope};
 use crate::tuning::Tuning;
 use crate::waist::{
-    Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StatusReply, StoreError,
+    Code, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StatusReply, StoreError,
     WatchReply,
 };
 
@@ -82,12 +82,50 @@ fn an_answer_of_another_cluster_is_told_as_the_failure_that_it_is_taken_for() {
     h.wait(Duration::from_secs(2));
     let request = Request::Range(Range::of(KeyRange::one("k")));
     h.command(Command::Call { id: OpId(2), request, within: Duration::from_secs(3) });
-    let sent = h.lines.iter().rev().find_map(|line| line.split_once("> #")).expect("it is sent");
-    let attempt = sent.1.split(' ').next().and_then(|number| number.parse().ok());
+    let attempt = sent_last(&h);
     let Reply::Range(mut strange) = range() else { unreachable!("a range's answer") };
     strange.header.cluster_id = 9;
-    h.reply(attempt.expect("a number"), Reply::Range(strange));
+    h.reply(attempt, Reply::Range(strange));
     let error = StoreError::OtherCluster { expected: 1, found: 9 };
     assert_eq!(h.engine.take_disbelieved(), Some(error), "{}", h.trace());
     assert_eq!(h.engine.take_disbelieved(), None, "told once");
+}
+
+/// Away is a store of which nobody answers. Who refuses is there, whatever failed before.
+#[test]
+fn a_store_that_refuses_is_not_away() {
+    let setup = Setup {
+        layout: Layout::default(),
+        tuning: Tuning { jitter_percent: 0, ..Tuning::default() },
+        members: 1,
+        authenticates: false,
+        seed: 1,
+    };
+    let mut h = Harness::with(setup);
+    let other = StoreError::Other { code: Code::Unauthenticated, message: "no file".to_owned() };
+    let cases = [
+        (StoreError::PermissionDenied, false),
+        (StoreError::NoSpace, false),
+        (StoreError::NoLeader, true),
+        (StoreError::AuthFailed, false),
+        (other, true),
+    ];
+    for (id, (error, away)) in (1..).zip(cases) {
+        let mut ask = |id, reply| {
+            let request = Request::Range(Range::of(KeyRange::one("k")));
+            let within = Duration::from_secs(3);
+            h.command(Command::Call { id: OpId(id), request, within });
+            h.reply(sent_last(&h), reply).command(Command::Abandon { id: OpId(id) });
+            h.wait(Duration::from_secs(1));
+            h.engine.standing().away
+        };
+        assert!(ask(2 * id, lost()), "nobody answers");
+        assert_eq!(ask(2 * id + 1, Reply::Failed(error.clone())), away, "{error:?}");
+    }
+}
+
+/// The number of the attempt that was sent last.
+fn sent_last(h: &Harness) -> u64 {
+    let sent = h.lines.iter().rev().find_map(|line| line.split_once("> #")).expect("it is sent");
+    sent.1.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }

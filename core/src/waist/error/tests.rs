@@ -42,7 +42,7 @@ fn statuses_are_read_by_their_words() {
         (Code::OutOfRange, "etcdserver: too large lease TTL", E::LeaseTtlTooLarge, NotDone),
         (Code::NotFound, "etcdserver: requested lease not found", E::LeaseNotFound, NotDone),
         (Code::FailedPrecondition, "etcdserver: lease already exists", E::LeaseExists, NotDone),
-        // With several members it may have been applied, and who knows how many there are.
+        // What was written when there was no room left any more is answered so too.
         (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", E::NoSpace, Unknown),
         (Code::ResourceExhausted, "etcdserver: too many requests", E::TooManyRequests, NotDone),
         (
@@ -175,22 +175,28 @@ fn what_is_shown_reads_back() {
     }
 }
 
-/// Whom a refusal blames: the member, the request, or neither, and whether it is final for a call.
+/// Whom a refusal blames: the member, the request, or neither; whether it is final for a call, and
+/// whether it shows that the store is there.
 #[test]
 fn a_refusal_blames_the_member_or_the_request() {
     let other = |code| StoreError::Other { code, message: "403 forbidden".to_owned() };
     let cases = [
-        (StoreError::NotCapable, true, false, false),
-        (other(Code::FailedPrecondition), true, false, true),
-        (other(Code::PermissionDenied), true, false, true),
-        (other(Code::InvalidArgument), false, false, true),
-        (StoreError::PermissionDenied, false, false, true),
-        (StoreError::RequestTooLarge, false, true, true),
-        (StoreError::DuplicateKey, false, true, true),
-        (StoreError::NoSpace, false, false, false),
+        (StoreError::NotCapable, true, false, false, false),
+        (StoreError::NoLeader, true, false, false, false),
+        (StoreError::GaveUp, true, false, false, false),
+        (other(Code::FailedPrecondition), true, false, true, false),
+        (other(Code::PermissionDenied), true, false, true, false),
+        (other(Code::InvalidArgument), false, false, true, false),
+        (StoreError::PermissionDenied, false, false, true, true),
+        (StoreError::AuthFailed, false, false, true, true),
+        (StoreError::RequestTooLarge, false, true, true, true),
+        (StoreError::DuplicateKey, false, true, true, true),
+        (StoreError::NoSpace, false, false, false, true),
+        (StoreError::TooManyRequests, false, false, false, true),
     ];
-    for (error, member, request, permanent) in cases {
+    for (error, member, request, permanent, answer) in cases {
         let found = (error.blames_member(), error.blames_request(), error.is_permanent());
         assert_eq!(found, (member, request, permanent), "{error:?}");
+        assert_eq!(error.is_answer(), answer, "{error:?}");
     }
 }

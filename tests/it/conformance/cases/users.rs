@@ -339,12 +339,22 @@ fn a5_watches_are_refused_in_band(client: &mut Client<'_>) {
     client.say(stream, WatchSay::Create(watch));
     let told = client.told(stream);
     assert_eq!((told.created, told.canceled), (true, !open), "{told:?}");
-    // What is told goes on, whatever becomes of its user.
-    client.administer(Admin::DeleteUser { user: "ann".to_owned() });
-    log_in(client, "root");
-    client.ask_put(client.a_put("a", "2"));
-    client.act_as("ann");
-    assert_eq!(client.told(stream).events.len(), 1);
+    // What is told goes on, and progress is answered, whatever becomes of its user.
+    let keys = client.one("a");
+    let taken = Admin::RevokePermission { role: "part".to_owned(), keys };
+    let gone = Admin::DeleteUser { user: "ann".to_owned() };
+    for (change, value) in [(taken, "2"), (gone, "3")] {
+        client.administer(change);
+        log_in(client, "root");
+        client.ask_put(client.a_put("a", value));
+        client.act_as("ann");
+        for _ in 0..1 + u32::from(open) {
+            assert_eq!(client.told(stream).events.len(), 1, "{value}");
+        }
+        client.say(stream, WatchSay::Progress);
+        let told = client.told(stream);
+        assert!(told.events.is_empty() && !told.canceled, "{told:?}");
+    }
 }
 
 fn a6_a_token_ends_when_it_is_not_used(client: &mut Client<'_>) {

@@ -221,3 +221,36 @@ fn a_lease_is_retired_when_fewer_suffice() {
     1.000s < #20 revoked @18
     ");
 }
+
+/// The one to spare stays, also while the revoke of another is under way: what is left does not move
+/// twice.
+#[test]
+fn a_revoke_under_way_retires_no_other_lease() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 3);
+    let mut store = Store { revision: 1, ..Store::default() };
+    for id in 1..=9 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| store.answer(request));
+    let one_each: Vec<_> = store.leases.iter().map(|&lease| store.on(lease)[0].clone()).collect();
+    for id in 1..=9 {
+        if !one_each.contains(&Key::from(format!("/p/instances/web/i{id}"))) {
+            h.deregister(id);
+        }
+    }
+    let (mut revoked, mut asked) = (std::collections::BTreeSet::new(), 0);
+    h.play(2 * TTL, |request| {
+        asked += 1;
+        assert!(asked < 100, "what is left moves without end");
+        if let Request::Revoke(revoke) = request {
+            revoked.insert(revoke.lease);
+            return Some(gave_up());
+        }
+        store.answer(request)
+    });
+    assert_eq!(revoked.len(), 1, "{revoked:?}");
+    let used = store.leases.iter().filter(|&&lease| !store.on(lease).is_empty());
+    assert_eq!((store.keys.len(), store.leases.len(), used.count()), (3, 3, 2));
+    h.play(TTL, |request| store.answer(request));
+    assert_eq!(store.leases.len(), 2);
+}
