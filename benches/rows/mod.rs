@@ -3,6 +3,7 @@
 mod etcd;
 mod leases;
 mod pure;
+mod recovery;
 
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,11 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 3] = [
+pub const SUBJECTS: [Subject; 4] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
+    ("recovery", recovery::all),
 ];
 
 /// Where the records of the group of all rows are.
