@@ -1,6 +1,7 @@
 //! The rows of the table, and how they are measured.
 
 mod etcd;
+mod faults;
 mod leases;
 mod pure;
 mod recovery;
@@ -17,11 +18,12 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 4] = [
+pub const SUBJECTS: [Subject; 5] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
     ("recovery", recovery::all),
+    ("faults", faults::all),
 ];
 
 /// Where the records of the group of all rows are.
