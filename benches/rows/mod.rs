@@ -4,6 +4,7 @@ mod etcd;
 mod faults;
 mod leases;
 mod pure;
+mod readers;
 mod recovery;
 
 use std::time::{Duration, Instant};
@@ -18,12 +19,13 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 5] = [
+pub const SUBJECTS: [Subject; 6] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
     ("recovery", recovery::all),
     ("faults", faults::all),
+    ("readers", readers::all),
 ];
 
 /// Where the records of the group of all rows are.
