@@ -2,6 +2,7 @@
 
 mod etcd;
 mod faults;
+mod idle;
 mod leases;
 mod pure;
 mod readers;
@@ -19,13 +20,14 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 6] = [
+pub const SUBJECTS: [Subject; 7] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
     ("recovery", recovery::all),
     ("faults", faults::all),
     ("readers", readers::all),
+    ("idle", idle::all),
 ];
 
 /// Where the records of the group of all rows are.
