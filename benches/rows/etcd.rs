@@ -2,35 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_client::{Client, GetOptions, PutOptions, WatchOptions};
-use portolan::Registry;
+use etcd_client::{GetOptions, PutOptions, WatchOptions};
 use portolan_benches::{GROUP, instance, record};
-use portolan_kit::{Etcd, Release};
 use tokio::task::JoinSet;
 
-use super::{median, micros, millis, ratio};
+use super::{PREFIX, median, micros, millis, ratio, raw, registry, runtime, start};
 use crate::Row;
 
-const PREFIX: &str = "/portolan/instances/checkout/";
-
 pub fn all() -> Vec<Row> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime
-        .expect("a runtime")
+    runtime()
         .block_on(async { vec![propagation().await, first_sync().await, registrations().await] })
-}
-
-fn start() -> Etcd {
-    Etcd::start(Release::V3_5).unwrap_or_else(|error| panic!("{error}"))
-}
-
-async fn raw(etcd: &Etcd) -> Client {
-    Client::connect([etcd.client_url()], None).await.expect("etcd is there")
-}
-
-fn registry(etcd: &Etcd) -> Registry {
-    Registry::builder().endpoints([etcd.client_url()]).build().expect("an address")
 }
 
 /// A put by a raw client until a watcher has it: a raw watch and a directory take turns.

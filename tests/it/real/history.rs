@@ -65,8 +65,11 @@ impl Telling {
     pub async fn from(url: &str, prefix: &str, revision: i64) -> Self {
         let mut client = connect(url).await;
         let last = new_last(prefix);
-        let options =
-            WatchOptions::new().with_prefix().with_prev_key().with_start_revision(revision);
+        let options = WatchOptions::new()
+            .with_prefix()
+            .with_prev_key()
+            .with_start_revision(revision)
+            .with_fragment();
         let mut watch = client.watch(prefix, Some(options)).await.expect("it is watched");
         let end = last.clone();
         let task = tokio::spawn(async move {

@@ -352,6 +352,20 @@ impl Etcd {
         self.process.is_some() && health::is_healthy(port.addr())
     }
 
+    /// What it has counted since it was started: the sum of the lines of `/metrics` that `fits`
+    /// takes, each as `name{labels} value`. 0 where there is none.
+    ///
+    /// # Errors
+    /// [`KitError::Os`] when it is down, or did not answer.
+    pub fn counted(&self, fits: impl Fn(&str) -> bool) -> Result<u64, KitError> {
+        let port = self.plain.as_ref().unwrap_or(&self.client);
+        let page = health::metrics(port.addr()).map_err(KitError::os("reading what it counts"))?;
+        let values =
+            page.lines().filter(|line| fits(line)).filter_map(|line| line.rsplit(' ').next());
+        // From a million on it writes them as 1.234567e+06; counts are exact as floats.
+        Ok(values.filter_map(|value| value.parse::<f64>().ok()).sum::<f64>() as u64)
+    }
+
     /// Its own folder, with its data and its log.
     #[must_use]
     pub fn folder(&self) -> &Path {

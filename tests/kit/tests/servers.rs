@@ -36,6 +36,25 @@ fn a_server_starts_serves_and_is_its_release() {
 }
 
 #[test]
+fn a_server_says_what_it_has_counted() {
+    for release in Release::wanted() {
+        let mut etcd = Etcd::start(release).expect("etcd starts");
+        let puts = |etcd: &Etcd| {
+            etcd.counted(|line| {
+                line.starts_with("grpc_server_started_total") && line.contains("\"Put\"")
+            })
+        };
+        assert_eq!(puts(&etcd).expect("it counts"), 0, "{release}");
+        for color in ["blue", "green"] {
+            etcd.etcdctl(["put", "color", color]).expect("put");
+        }
+        assert_eq!(puts(&etcd).expect("it counts"), 2, "{release}");
+        etcd.kill().expect("kill");
+        puts(&etcd).expect_err("it is down");
+    }
+}
+
+#[test]
 fn a_server_speaks_tls_to_its_clients() {
     let authority = Authority::new("test authority");
     let own = authority.server(&["127.0.0.1"]);

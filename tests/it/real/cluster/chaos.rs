@@ -1,8 +1,6 @@
 //! The leader killed, again and again, and what an independent client reads of it afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -99,24 +97,11 @@ pub fn faults(
 
 /// How many requests of clients a member has begun to serve since it was started.
 pub fn served(etcd: &Etcd) -> u64 {
-    let page = page(etcd);
     let ours = ["etcdserverpb.KV\"", "etcdserverpb.Lease\"", "etcdserverpb.Watch\""];
-    let lines = page.lines().filter(|line| {
+    let started = etcd.counted(|line| {
         line.starts_with("grpc_server_started_total") && ours.iter().any(|name| line.contains(name))
     });
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-/// What a member counts.
-pub fn page(etcd: &Etcd) -> String {
-    let ask = || {
-        let mut socket = TcpStream::connect(("127.0.0.1", etcd.client_port()))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-        let mut page = String::new();
-        socket.read_to_string(&mut page).map(|_| page)
-    };
-    ask().unwrap_or_else(|error: std::io::Error| panic!("{}: {error}", etcd.name()))
+    started.unwrap_or_else(|error| panic!("{}: {error}", etcd.name()))
 }
 
 /// For elections and starts on a busy machine.
