@@ -3,7 +3,7 @@
 use super::epoch::Then;
 use super::{DirectoryId, FollowId, OpId};
 use crate::time::Time;
-use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError};
+use crate::waist::{AttemptId, Code, MemberId, Reply, Request, StoreError, WatchSay};
 
 /// Which machine waits for an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -39,6 +39,8 @@ pub(crate) struct Flight {
     pub bytes: usize,
     /// Whether anything of it has been delivered: a stream that spoke is not opened anew in secret.
     pub spoke: bool,
+    /// What was said on a stream before it spoke: it belongs to what is sent anew.
+    pub said: Vec<WatchSay>,
 }
 
 /// Where an attempt is.

@@ -92,11 +92,19 @@ impl Wire {
 
     pub fn say(&mut self, stream: AttemptId, say: WatchSay) {
         let stream = self.number_of(stream);
-        if let Some(sent) = self.flights.get(&stream).and_then(Flight::sent) {
-            let attempt = self.next_attempt();
-            let request = Request::OnWatch { stream, say };
-            self.outputs.push_back(Output::Send { attempt, member: sent.member, request });
+        let Some(flight) = self.flights.get_mut(&stream) else { return };
+        if !flight.spoke && say != WatchSay::Progress {
+            flight.said.push(say.clone());
         }
+        if let Some(sent) = flight.sent() {
+            self.say_to(sent.member, stream, say);
+        }
+    }
+
+    fn say_to(&mut self, member: MemberId, stream: AttemptId, say: WatchSay) {
+        let attempt = self.next_attempt();
+        let request = Request::OnWatch { stream, say };
+        self.outputs.push_back(Output::Send { attempt, member, request });
     }
 
     pub fn cancel(&mut self, attempt: AttemptId) {
@@ -145,6 +153,7 @@ impl Wire {
         let reply = self.without_token(attempt, sent, reply, tuning)?;
         let flight = self.flights.get_mut(&attempt)?;
         flight.spoke = true;
+        flight.said = Vec::new();
         if let Place::Sent(sent) = &mut flight.place {
             // A stream is as young as what it said last.
             sent.at = self.now;
@@ -352,6 +361,7 @@ impl Wire {
             request: None,
             bytes: request.payload_bytes(),
             spoke: false,
+            said: Vec::new(),
         };
         self.bytes += flight.bytes;
         self.flights.insert(attempt, flight);
@@ -375,6 +385,10 @@ impl Wire {
             flight.request = self.auth.is_used().then(|| request.clone());
         }
         self.outputs.push_back(Output::Send { attempt, member, request });
+        let said = self.flights.get(&attempt).map(|flight| flight.said.clone());
+        for say in said.into_iter().flatten() {
+            self.say_to(member, attempt, say);
+        }
     }
 
     /// Why an answer is not to be believed: it comes from another cluster than all before, and

@@ -214,6 +214,7 @@ impl Holds {
     /// A lease is known to be dead: nothing hangs on it, and nothing can land on it.
     pub(super) fn lease_died(&mut self, cx: &mut Cx<'_>, id: LeaseId) {
         self.drop_renewal(cx, id);
+        cx.wire.refuse_puts_on(id);
         self.clear_out(id);
         let Some(lease) = self.leases.remove(&id) else { return };
         if let Some(at) = lease.timer {

@@ -6,7 +6,7 @@ use crate::engine::auth::{Gate, is_of_token};
 use crate::engine::flight::{Flight, Owner, Place, Sent};
 use crate::engine::output::Output;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, MemberId, Reply, Request, StoreError, Txn};
+use crate::waist::{AttemptId, LeaseId, MemberId, Op, Reply, Request, StoreError, Txn};
 
 impl Wire {
     /// Asks all given members which cluster they belong to, before anything is sent to any.
@@ -80,7 +80,7 @@ impl Wire {
         let mut flight = self.forget(attempt)?;
         if self.closing {
             // Its owner decides anew: most of what an open engine asked for is not wanted any more.
-            self.refuse(&flight);
+            self.refuse(&flight, SHUT_DOWN);
             self.log_in(tuning);
             return None;
         }
@@ -131,13 +131,28 @@ impl Wire {
         self.closing = true;
         for attempt in std::mem::take(&mut self.parked) {
             if let Some(flight) = self.forget(attempt) {
-                self.refuse(&flight);
+                self.refuse(&flight, SHUT_DOWN);
             }
         }
     }
 
-    fn refuse(&mut self, flight: &Flight) {
-        let error = StoreError::CannotConnect { detail: "the registry shuts down".to_owned() };
+    /// A lease is dead: what waits to put a record on it is not to be sent any more.
+    pub fn refuse_puts_on(&mut self, lease: LeaseId) {
+        let theirs = |attempt: &&AttemptId| {
+            let flight = self.flights.get(attempt).filter(|flight| flight.owner == Owner::Holds);
+            let request = flight.and_then(|flight| flight.request.as_ref());
+            matches!(request, Some(Request::Txn(txn)) if puts_on(txn, lease))
+        };
+        let waiting: Vec<AttemptId> = self.parked.iter().filter(theirs).copied().collect();
+        for attempt in waiting {
+            if let Some(flight) = self.forget(attempt) {
+                self.refuse(&flight, "its lease is gone");
+            }
+        }
+    }
+
+    fn refuse(&mut self, flight: &Flight, why: &str) {
+        let error = StoreError::CannotConnect { detail: why.to_owned() };
         self.refused.push_back((flight.known_as, flight.owner, error));
     }
 
@@ -160,3 +175,13 @@ fn refusal(reply: &Reply) -> Option<StoreError> {
     let Reply::Watch(said) = reply else { return None };
     said.canceled.then(|| said.refusal())
 }
+
+fn puts_on(txn: &Txn, lease: LeaseId) -> bool {
+    txn.then.iter().chain(&txn.or_else).any(|op| match op {
+        Op::Put(put) => put.lease == Some(lease),
+        Op::Txn(txn) => puts_on(txn, lease),
+        Op::Range(_) | Op::Delete(_) => false,
+    })
+}
+
+const SHUT_DOWN: &str = "the registry shuts down";
