@@ -30,6 +30,7 @@ plans! {
     "second-watch-lost-with-its-token",
     "sent-after-a-pause-and-its-deadline",
     "sent-anew-on-a-dead-lease",
+    "sent-anew-on-a-lease-that-died-meanwhile",
     "shutdown-before-the-removal-was-to-end",
     "superseded-and-silent",
     "token-lost-while-closing",

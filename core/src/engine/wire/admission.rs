@@ -136,14 +136,19 @@ impl Wire {
         }
     }
 
-    /// A lease is dead: what waits to put a record on it is not to be sent any more.
+    /// A lease is dead: what waits to put a record on it is not to be sent any more, nor anew what
+    /// is under way.
     pub fn refuse_puts_on(&mut self, lease: LeaseId) {
-        let theirs = |attempt: &&AttemptId| {
-            let flight = self.flights.get(attempt).filter(|flight| flight.owner == Owner::Holds);
-            let request = flight.and_then(|flight| flight.request.as_ref());
-            matches!(request, Some(Request::Txn(txn)) if puts_on(txn, lease))
-        };
-        let waiting: Vec<AttemptId> = self.parked.iter().filter(theirs).copied().collect();
+        let mut waiting = Vec::new();
+        for (&attempt, flight) in &mut self.flights {
+            let puts = matches!(&flight.request, Some(Request::Txn(txn)) if puts_on(txn, lease));
+            if flight.owner == Owner::Holds && puts {
+                match flight.place {
+                    Place::Parked => waiting.push(attempt),
+                    Place::Sent(_) => flight.request = None,
+                }
+            }
+        }
         for attempt in waiting {
             if let Some(flight) = self.forget(attempt) {
                 self.refuse(&flight, "its lease is gone");
