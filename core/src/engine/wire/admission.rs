@@ -74,7 +74,7 @@ impl Wire {
             // The watch has ended, its stream has not; and that keeps its first token for good.
             self.outputs.push_back(Output::Cancel { attempt });
         }
-        if flight.spoke || flight.owner == Owner::Login {
+        if flight.spoke || flight.owner == Owner::Login || flight.request.is_none() {
             return Some(if is_watch { Reply::Failed(error) } else { reply });
         }
         let mut flight = self.forget(attempt)?;
@@ -84,9 +84,7 @@ impl Wire {
             self.log_in(tuning);
             return None;
         }
-        let Some(request) = flight.request.take() else {
-            return Some(Reply::Failed(error));
-        };
+        let request = flight.request.take()?;
         // Under another number: a repeated refusal of this one must not be taken for the next.
         let anew = self.next_attempt();
         self.renamed.insert(flight.known_as, anew);
