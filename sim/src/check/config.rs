@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portolan_core::engine::{Event, OpId, UpdateOutcome};
 use portolan_core::layout::{Decoded, Layout};
-use portolan_core::waist::{AttemptId, Key, Reply, Request, Revision};
+use portolan_core::waist::{AttemptId, Certainty, Key, Reply, Request, Revision};
 
 use super::facts::{Facts, OperationKind};
 use super::history::{Author, Version};
@@ -93,6 +93,14 @@ pub(super) struct OneGuard {
 
 impl Check for OneGuard {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
+            && error.certainty() == Certainty::NotDone
+            && let Some(swap) = Swap::of(facts.layout(), &attempt.request)
+            && swap.write.guard == Some(Revision::ZERO)
+        {
+            // It was never there: what only wanted a token may come again.
+            self.guards.remove(&(run, swap.operation));
+        }
         let What::Sent { run, request, .. } = &entry.what else { return };
         let Some(swap) = Swap::of(facts.layout(), request) else { return };
         report.look();
