@@ -201,9 +201,8 @@ async fn history_is_compacted_while_a_directory_is_cut_off() {
     assert!(ours.shutdown().await && theirs.shutdown().await);
 }
 
-#[tokio::test]
-async fn a_user_with_a_password_is_let_in_and_another_is_told() {
-    let etcd = etcd();
+/// Makes the store know `root` and `web`, who may do anything below `/portolan/`.
+fn set_up_users(etcd: &Etcd) {
     for args in [
         &["user", "add", "root:top"][..],
         &["user", "grant-role", "root", "root"],
@@ -213,8 +212,14 @@ async fn a_user_with_a_password_is_let_in_and_another_is_told() {
         &["user", "grant-role", "web", "web"],
         &["auth", "enable"],
     ] {
-        etcdctl(&etcd, args);
+        etcdctl(etcd, args);
     }
+}
+
+#[tokio::test]
+async fn a_user_with_a_password_is_let_in_and_another_is_told() {
+    let etcd = etcd();
+    set_up_users(&etcd);
     let as_user = |password: &str| {
         Registry::builder()
             .endpoints([etcd.client_url()])

@@ -13,7 +13,7 @@ use crate::trace::{Entry, Run, What};
 type Place = (Run, FollowId);
 type List = BTreeMap<Key, (Revision, u64)>;
 
-/// What an entry tells a reader, and what its follower was like before.
+/// What an entry tells the reader of a follower, and under which number.
 fn told(entry: &Entry) -> Option<(Place, FollowSeq, &Followed)> {
     match &entry.what {
         What::Told { run, event: Event::Followed { id, seq, what } } => {

@@ -2,6 +2,7 @@
 
 use portolan_core::instance::{Instance, Stamp};
 use portolan_core::layout::Layout;
+use portolan_core::waist::Key;
 
 use super::Drawing;
 use crate::plan::{Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
@@ -191,8 +192,26 @@ impl Drawing<'_> {
                 let keep = self.rng.below(4);
                 self.push(at, Do::Compact { keep });
             }
-            Class::Revoke | Class::Delete | Class::Overwrite | Class::Move => {
-                self.stranger(class, at);
+            Class::Revoke => {
+                if let Some((key, _)) = self.target() {
+                    self.push(at, Do::RevokeOf { key });
+                }
+            }
+            Class::Delete => {
+                if let Some((key, _)) = self.target() {
+                    self.push(at, Do::DeleteKey { key });
+                }
+            }
+            Class::Overwrite => {
+                if let Some((key, lease_secs)) = self.target() {
+                    let value = self.value();
+                    self.push(at, Do::PutKey { key, value, lease_secs });
+                }
+            }
+            Class::Move => {
+                if let Some((key, lease_secs)) = self.target() {
+                    self.push(at, Do::MoveKey { key, lease_secs });
+                }
             }
         }
     }
@@ -216,38 +235,11 @@ impl Drawing<'_> {
         self.world.tuning.attempt_timeout.as_millis() as u64 * 2
     }
 
-    fn stranger(&mut self, class: Class, at: u64) {
-        let Some(key) = self.key() else { return };
+    /// What a stranger meddles with, and the time to live of its lease, if it has one.
+    fn target(&mut self) -> Option<(Key, Option<u32>)> {
+        let key = self.key()?;
         let secs = u32::try_from(self.between((2, 6))).unwrap_or(2);
-        let lease_secs = self.rng.percent(50).then_some(secs);
-        let what = match class {
-            Class::Revoke => Do::RevokeOf { key },
-            Class::Delete => Do::DeleteKey { key },
-            Class::Move => Do::MoveKey { key, lease_secs },
-            Class::Overwrite
-            | Class::Cut
-            | Class::Reset
-            | Class::Blackhole
-            | Class::Lose
-            | Class::Slow
-            | Class::Crash
-            | Class::Pause
-            | Class::StoreRestart
-            | Class::StoreStop
-            | Class::StorePause
-            | Class::LeaderLoss
-            | Class::Lead
-            | Class::MemberRestart
-            | Class::MemberStop
-            | Class::MemberPause
-            | Class::MemberCutOff
-            | Class::MemberLag
-            | Class::Fill
-            | Class::Rights
-            | Class::Password
-            | Class::Compact => Do::PutKey { value: self.value(), key, lease_secs },
-        };
-        self.push(at, what);
+        Some((key, self.rng.percent(50).then_some(secs)))
     }
 
     /// What a stranger writes: a record of its own, or nothing that anybody can read.

@@ -64,17 +64,16 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     let members = between(mix.members.0.into(), mix.members.1.into());
     let drift = |drawn: u64| i16::try_from(drawn).unwrap_or(0) - 9;
     let mut world = WorldSetup {
-        users: false,
         processes: u16::try_from(processes).unwrap_or(1).max(1),
         members: u16::try_from(members).unwrap_or(1).max(1),
         drift_permille: (0..processes).map(|_| drift(between(0, 18))).collect(),
         think_us: if between(0, 1) == 0 { (0, 0) } else { (0, 200_000) },
+        users: between(0, 3) == 0,
         layout: Layout::default(),
         tuning,
         store,
         wire,
     };
-    world.users = between(0, 3) == 0;
     if world.users && between(0, 1) == 0 {
         world.store.token_ttl = Duration::from_secs(between(1, 5));
     }

@@ -13,24 +13,14 @@ use portolan_kit::{Builder, Etcd, Programs, Release, replace_file};
 
 use super::kinds::{among, refused};
 use super::proxy::Proxy;
-use super::{etcdctl, instance, parsed, register, seen, shown, soon};
+use super::{etcdctl, instance, parsed, register, seen, set_up_users, shown, soon};
 
 const ROOT: &str = "--user=root:top";
 
 /// A store that knows `root` and `web`, who may do anything below `/portolan/`.
 fn guarded(builder: Builder) -> Etcd {
     let etcd = builder.start().unwrap_or_else(|error| panic!("{error}"));
-    for args in [
-        &["user", "add", "root:top"][..],
-        &["user", "grant-role", "root", "root"],
-        &["role", "add", "web"],
-        &["role", "grant-permission", "--prefix=true", "web", "readwrite", "/portolan/"],
-        &["user", "add", "web:secret"],
-        &["user", "grant-role", "web", "web"],
-        &["auth", "enable"],
-    ] {
-        etcdctl(&etcd, args);
-    }
+    set_up_users(&etcd);
     etcd
 }
 
