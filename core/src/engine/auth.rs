@@ -5,6 +5,10 @@
 //!   ▲          │ └──── the password is wrong ──▶ Refused ── much later, or other credentials ──▶ Wanted
 //!   └──────────┘ no answer
 //!   └───────────────────────────── the token is refused ────────────────────────── LoggedIn
+//!
+//! LoggedIn ── no answer ──▶ Doubted ──▶ Renewing ── a token ──▶ LoggedIn
+//!    ▲                         │ ▲───────── no answer ─┘
+//!    └── an answer ────────────┘
 //! ```
 //!
 //! etcd forgets tokens: those not used for `--auth-token-ttl`, 5 min by default, and all of them when
@@ -12,6 +16,12 @@
 //! the refusal counts: then one login is under way for the whole process, attempts wait for it
 //! unsent, and those that the old token cost are sent anew. A refusal of a token that is older than
 //! the present one says nothing new.
+//!
+//! A simple token names the place in the store's log where it was made, and a member keeps whoever
+//! brings it waiting until it has come so far (row A8). A store that was wiped or restored comes so
+//! far only much later, and refuses nothing meanwhile. So when a request has had its full time, and
+//! nothing for which the token is looked at was answered since it was sent, another token is asked
+//! for. Beside all else: it may be an outage like any other, and then nothing shall wait for that.
 //!
 //! A wrong password is no outage. It is tried again slowly, since each try costs the store more than
 //! a hundred reads, and meanwhile everything fails as refused, at once. A missing right is not this
@@ -30,6 +40,8 @@ pub(crate) struct Auth {
     /// Which token the attempts carry that are sent now.
     logins: u32,
     since: Time,
+    /// When the store last showed that it takes that token.
+    vouched_at: Time,
     backoff: Backoff,
     rng: Rng,
 }
@@ -46,6 +58,10 @@ enum State {
     Asking { attempt: AttemptId, after_refusal: bool },
     /// The attempts carry a token, or need none.
     LoggedIn,
+    /// They do, but are not answered: another one is asked for at `ask_at`.
+    Doubted { ask_at: Time },
+    /// Asked for another one meanwhile.
+    Renewing { attempt: AttemptId },
     /// The store refuses the credentials, or there are none to read.
     Refused { ask_at: Time, error: StoreError },
 }
@@ -67,21 +83,24 @@ impl Auth {
         } else {
             State::Off
         };
-        Self { state, logins: 0, since: Time::ZERO, backoff: Backoff::default(), rng }
+        let (since, vouched_at) = (Time::ZERO, Time::ZERO);
+        Self { state, logins: 0, since, vouched_at, backoff: Backoff::default(), rng }
     }
 
     pub fn standing(&self) -> Login {
         match self.state {
             State::Off => Login::None,
             State::Wanted { .. } | State::Asking { .. } => Login::Pending,
-            State::LoggedIn => Login::Done,
+            State::LoggedIn | State::Doubted { .. } | State::Renewing { .. } => Login::Done,
             State::Refused { .. } => Login::Refused,
         }
     }
 
     pub fn gate(&self) -> Gate {
         match &self.state {
-            State::Off | State::LoggedIn => Gate::Open,
+            State::Off | State::LoggedIn | State::Doubted { .. } | State::Renewing { .. } => {
+                Gate::Open
+            }
             State::Wanted { .. } | State::Asking { .. } => Gate::Waits,
             State::Refused { error, .. } => Gate::Shut(error.clone()),
         }
@@ -106,8 +125,12 @@ impl Auth {
     pub fn ask_at(&self, waiting: bool) -> Option<Time> {
         match self.state {
             State::Wanted { ask_at, after_refusal, .. } if waiting || after_refusal => Some(ask_at),
-            State::Refused { ask_at, .. } => Some(ask_at),
-            State::Off | State::Wanted { .. } | State::Asking { .. } | State::LoggedIn => None,
+            State::Refused { ask_at, .. } | State::Doubted { ask_at } => Some(ask_at),
+            State::Off
+            | State::Wanted { .. }
+            | State::Asking { .. }
+            | State::LoggedIn
+            | State::Renewing { .. } => None,
         }
     }
 
@@ -115,7 +138,11 @@ impl Auth {
         let after_refusal = match self.state {
             State::Wanted { after_refusal, .. } => after_refusal,
             State::Refused { .. } => true,
-            State::Off | State::Asking { .. } | State::LoggedIn => false,
+            State::Doubted { .. } => {
+                self.state = State::Renewing { attempt };
+                return;
+            }
+            State::Off | State::Asking { .. } | State::LoggedIn | State::Renewing { .. } => false,
         };
         self.state = State::Asking { attempt, after_refusal };
     }
@@ -127,23 +154,39 @@ impl Auth {
         self.state = State::LoggedIn;
         self.logins += 1;
         self.since = now;
+        self.vouched_at = now;
         after_refusal
     }
 
     pub fn failed(&mut self, attempt: AttemptId, error: StoreError, now: Time, tuning: &Tuning) {
         let Some(after_refusal) = self.asking(attempt) else { return };
+        let is_beside = self.state == State::Renewing { attempt };
         self.state = if error.is_permanent() {
             State::Refused { ask_at: self.backoff.refused(now, tuning, &mut self.rng), error }
         } else {
             let ask_at = self.backoff.failed(now, tuning, &mut self.rng);
-            State::Wanted { ask_at, why: Some(error), after_refusal }
+            if is_beside {
+                State::Doubted { ask_at }
+            } else {
+                State::Wanted { ask_at, why: Some(error), after_refusal }
+            }
         };
     }
 
     /// The store refused the token of an attempt that was sent after so many logins.
     pub fn token_refused(&mut self, login: u32, now: Time, tuning: &Tuning) {
-        if self.state != State::LoggedIn || login != self.logins {
+        if login != self.logins {
             return;
+        }
+        match self.state {
+            State::LoggedIn | State::Doubted { .. } => {}
+            State::Renewing { attempt } => {
+                self.state = State::Asking { attempt, after_refusal: false };
+                return;
+            }
+            State::Off | State::Wanted { .. } | State::Asking { .. } | State::Refused { .. } => {
+                return;
+            }
         }
         // One that has served is asked for again at once; one that is refused as soon as it is
         // there would be asked for without end.
@@ -156,13 +199,40 @@ impl Auth {
         self.state = State::Wanted { ask_at, why: None, after_refusal: false };
     }
 
+    /// A request for which the store looks at its token was answered.
+    pub fn vouched(&mut self, login: u32, now: Time) {
+        if login != self.logins {
+            return;
+        }
+        self.vouched_at = now;
+        if matches!(self.state, State::Doubted { .. }) {
+            self.state = State::LoggedIn;
+        }
+    }
+
+    /// An attempt that was sent at `sent_at`, after so many logins, had its full time and no answer.
+    pub fn unanswered(&mut self, login: u32, sent_at: Time, now: Time, tuning: &Tuning) {
+        let in_vain = login == self.logins && self.vouched_at < sent_at;
+        if in_vain && self.state == State::LoggedIn {
+            if now.since(self.since) >= tuning.healthy_after {
+                self.backoff = Backoff::default();
+            }
+            self.state = State::Doubted { ask_at: self.backoff.failed(now, tuning, &mut self.rng) };
+        }
+    }
+
     /// Other credentials are there.
     pub fn credentials_changed(&mut self, now: Time) {
         match &self.state {
             State::Refused { .. } => {
                 self.state = State::Wanted { ask_at: now, why: None, after_refusal: true };
             }
-            State::Off | State::Wanted { .. } | State::Asking { .. } | State::LoggedIn => {}
+            State::Off
+            | State::Wanted { .. }
+            | State::Asking { .. }
+            | State::LoggedIn
+            | State::Doubted { .. }
+            | State::Renewing { .. } => {}
         }
     }
 
@@ -172,7 +242,11 @@ impl Auth {
         let why = match &self.state {
             State::Wanted { why, .. } => why.clone(),
             State::Refused { error, .. } => Some(error.clone()),
-            State::Off | State::Asking { .. } | State::LoggedIn => None,
+            State::Off
+            | State::Asking { .. }
+            | State::LoggedIn
+            | State::Doubted { .. }
+            | State::Renewing { .. } => None,
         };
         why.filter(|error| error.certainty() == Certainty::NotDone).unwrap_or_else(|| {
             StoreError::CannotConnect { detail: "not logged in to the store yet".to_owned() }
@@ -185,10 +259,13 @@ impl Auth {
     fn asking(&self, login: AttemptId) -> Option<bool> {
         match self.state {
             State::Asking { attempt, after_refusal } if attempt == login => Some(after_refusal),
+            State::Renewing { attempt } if attempt == login => Some(false),
             State::Off
             | State::Wanted { .. }
             | State::Asking { .. }
             | State::LoggedIn
+            | State::Doubted { .. }
+            | State::Renewing { .. }
             | State::Refused { .. } => None,
         }
     }

@@ -109,6 +109,23 @@ impl Kind {
         }
     }
 
+    /// Whether every release looks at the token before it answers (row A3).
+    pub fn shows_token(self) -> bool {
+        match self {
+            Self::Range | Self::Put | Self::Delete | Self::Txn => true,
+            Self::Compact
+            | Self::Grant
+            | Self::Revoke
+            | Self::KeepAlive
+            | Self::TimeToLive
+            | Self::Leases
+            | Self::Watch
+            | Self::Status
+            | Self::Members
+            | Self::Authenticate => false,
+        }
+    }
+
     /// The reply, if it fits. A store that answers something else than it was asked is not to be
     /// believed, but may have done what it was asked.
     pub fn fitting(self, reply: Reply) -> Reply {

@@ -9,8 +9,8 @@
 //!
 //! The member asked last is asked again until it is blamed: moving costs a connection, and a lagging
 //! member must not be swapped for one that lags more. Then the next trusted one in turn is asked, else
-//! one on probation, else one whose quarantine is over, else the one whose quarantine ends first:
-//! somebody is always asked.
+//! one on probation, else one whose quarantine is over, else the one that was blamed longest ago:
+//! somebody is always asked, and where nobody works all are asked in turn.
 //!
 //! What counts against a member is an attempt that was sent after it was last blamed: of a hundred
 //! calls that a dying connection takes along, the first is news.
@@ -230,7 +230,7 @@ impl Member {
             Health::Trusted => (TRUSTED, Time::ZERO),
             Health::Probation { .. } => (PROBATION, Time::ZERO),
             Health::Quarantined { until } if until <= now => (SERVED, Time::ZERO),
-            Health::Quarantined { until } => (QUARANTINED, until),
+            Health::Quarantined { .. } => (QUARANTINED, self.blamed_at.unwrap_or_default()),
         }
     }
 }

@@ -163,6 +163,9 @@ impl Wire {
         if let Some(header) = reply.header() {
             self.witness.see(sent.then, needs_leader, header);
         }
+        if kind.shows_token() && !matches!(reply, Reply::Failed(_)) {
+            self.auth.vouched(sent.login, self.now);
+        }
         if let Reply::Failed(error) = &reply
             && !error.is_answer()
         {
@@ -214,6 +217,7 @@ impl Wire {
                 && (is_of_census || at.since(sent.at) >= tuning.attempt_timeout)
             {
                 self.blame(sent, tuning);
+                self.auth.unanswered(sent.login, sent.at, self.now, tuning);
             }
             let error = if sent.is_some() {
                 StoreError::GaveUp
@@ -321,7 +325,12 @@ impl Wire {
     /// Blames the member that serves `stream`: it went silent.
     pub fn blame_stream(&mut self, stream: AttemptId, tuning: &Tuning) {
         let number = self.number_of(stream);
-        if let Some(sent) = self.flights.get(&number).and_then(Flight::sent) {
+        let Some(flight) = self.flights.get(&number) else { return };
+        let spoke = flight.spoke;
+        if let Some(sent) = flight.sent() {
+            if !spoke {
+                self.auth.unanswered(sent.login, sent.at, self.now, tuning);
+            }
             // Its silence is news, however long it has been open.
             self.blame(Sent { at: self.now, ..sent }, tuning);
         }

@@ -19,6 +19,8 @@ use crate::waist::{
     Reply, Request, Revision, StoreError, TxnReply, WatchReply,
 };
 
+mod doubt;
+
 fn setup() -> Setup {
     let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
     Setup { layout: Layout::default(), tuning, members: 1, authenticates: true, seed: 1 }

@@ -32,6 +32,28 @@ proptest! {
             (0..u64::from(count)).map(|ms| fail(&mut members, Time::from_millis(ms))).collect();
         prop_assert_eq!(asked.len(), usize::from(count));
     }
+
+    /// Where nobody works, nobody is left out, however long each was quarantined before.
+    #[test]
+    fn all_are_asked_in_turn_where_nobody_works(
+        count in 1_u16..8,
+        before in proptest::collection::vec((0_u16..8, 0_u64..30_000), 0..20),
+    ) {
+        let mut members = members(count, 0);
+        let mut now = Time::from_secs(1);
+        for (member, later) in before {
+            now = now + Duration::from_millis(later);
+            members.blame(MemberId(member % count), now, now, &tuning());
+        }
+        for member in 0..count {
+            now = now + Duration::from_millis(1);
+            members.blame(MemberId(member), now, now, &tuning());
+        }
+        let asked: BTreeSet<_> = (1..=u64::from(count))
+            .map(|ms| fail(&mut members, now + Duration::from_millis(ms)))
+            .collect();
+        prop_assert_eq!(asked.len(), usize::from(count));
+    }
 }
 
 #[test]
@@ -107,7 +129,7 @@ fn the_best_of_a_bad_lot_is_asked() {
         MemberId(0),
         "the first in turn whose time is over"
     );
-    assert_eq!(members.clone().choose(Time::ZERO), MemberId(0), "whose time is over first");
+    assert_eq!(members.clone().choose(Time::ZERO), MemberId(0), "who was blamed longest ago");
     worked(&mut members, 2, 4);
     assert_eq!(members.clone().choose(secs(4)), MemberId(2), "it has answered");
     worked(&mut members, 1, 5);
