@@ -83,7 +83,7 @@ impl Plan {
         }
         for class in Class::ALL {
             work.rng = rng.fork(class.name());
-            if work.rng.percent(mix.fault_percent) {
+            if work.rng.percent(class.percent(mix.fault_percent)) {
                 for _ in 0..work.between(mix.strikes) {
                     work.strike(*class);
                 }

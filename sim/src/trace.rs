@@ -342,6 +342,10 @@ impl fmt::Display for What {
                 StoreFault::RegainLeader => "store may elect a leader again",
                 StoreFault::Fill => "store is full",
                 StoreFault::MakeRoom => "store has room again",
+                StoreFault::Wipe => "store has lost its data",
+                StoreFault::Backup => "store is backed up",
+                StoreFault::Restore => "store is as it was backed up",
+                StoreFault::Replace => "store is another cluster",
             }),
             Self::Membered { member, fault } => {
                 let what = match fault {

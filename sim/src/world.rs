@@ -43,15 +43,22 @@ pub struct World {
     queue: Queue,
     wire: Wire,
     store: Model,
-    /// How much of the store's log has been told.
-    changes_told: usize,
-    leases_told: usize,
+    told: LogEnd,
+    /// The end of the log of which there is a backup.
+    backup: Option<LogEnd>,
     processes: Vec<Process>,
     /// When processes are to be woken.
     wakes: BTreeSet<(Time, u16)>,
     users: Users,
     stranger: Stranger,
     entries: VecDeque<Entry>,
+}
+
+/// How much of the store's log there is; of the world's, how much of it has been told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Hash)]
+struct LogEnd {
+    changes: usize,
+    leases: usize,
 }
 
 /// Whoever else writes into the store, straight into it.
@@ -78,8 +85,8 @@ impl World {
             queue: Queue::default(),
             wire: Wire::new(setup.wire.clone(), chance),
             store: Model::new(store.members(setup.members)),
-            changes_told: 0,
-            leases_told: 0,
+            told: LogEnd::default(),
+            backup: None,
             processes: (0..setup.processes).map(|_| Process::new(App::default())).collect(),
             wakes: BTreeSet::new(),
             users: Users::default(),
@@ -442,16 +449,18 @@ impl World {
     fn tell_store(&mut self, input: memory::Input) {
         let (before, led) = (self.store.compacted(), self.store.leader());
         self.store.handle(self.now, input);
-        for change in &self.store.log().changes()[self.changes_told..] {
+        for change in &self.store.log().changes()[self.told.changes..] {
             let what = What::Changed(change.clone());
             self.entries.push_back(Entry { at: change.at, what });
         }
-        for change in &self.store.log().leases()[self.leases_told..] {
+        for change in &self.store.log().leases()[self.told.leases..] {
             let what = What::Leased(change.clone());
             self.entries.push_back(Entry { at: change.at, what });
         }
-        self.changes_told = self.store.log().changes().len();
-        self.leases_told = self.store.log().leases().len();
+        self.told = LogEnd {
+            changes: self.store.log().changes().len(),
+            leases: self.store.log().leases().len(),
+        };
         if self.setup.members > 1 && self.store.leader() != led {
             self.note(What::Led(self.store.leader()));
         }

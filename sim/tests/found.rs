@@ -33,6 +33,7 @@ plans! {
     "sent-anew-on-a-lease-that-died-meanwhile",
     "shutdown-before-the-removal-was-to-end",
     "superseded-and-silent",
+    "token-from-before-the-store-was-replaced",
     "token-lost-while-closing",
     "two-wait-for-one-key",
 }

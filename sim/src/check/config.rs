@@ -50,10 +50,15 @@ fn swapped<'a>(
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
     written: BTreeMap<(Run, OpId), Vec<Revision>>,
+    /// What was written before the store's present history began.
+    former: BTreeMap<(Run, OpId), Vec<Revision>>,
 }
 
 impl Check for Outcome {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if facts.begins_history(entry) {
+            self.former.append(&mut self.written);
+        }
         let place = if let Some((run, _, _, version)) = swapped(facts, entry) {
             let tag = version.tag().expect("it is a swap");
             report.expect(tag.run() == run, || format!("{run} wrote what {} proposed", tag.run()));
@@ -66,10 +71,13 @@ impl Check for Outcome {
         } else {
             return;
         };
-        let written = self.written.get(&place).map_or(&[][..], Vec::as_slice);
+        let [written, former] = [&self.written, &self.former]
+            .map(|written| written.get(&place).map_or(&[][..], Vec::as_slice));
         let outcome = facts.ops.get(&place).and_then(|operation| operation.outcome.as_ref());
         let fits = match outcome {
-            Some(UpdateOutcome::Done { revision }) => written == [*revision],
+            Some(UpdateOutcome::Done { revision }) => {
+                written == [*revision] || written.is_empty() && former == [*revision]
+            }
             Some(
                 UpdateOutcome::Unchanged { .. }
                 | UpdateOutcome::Conflict
@@ -131,6 +139,8 @@ pub(super) struct Honest {
 #[derive(Clone, Debug)]
 struct Attempted {
     attempt: AttemptId,
+    /// The history of the store in which it was sent: in a later one its guard means nothing.
+    epoch: usize,
     operation: u64,
     key: Key,
     guard: Revision,
@@ -145,6 +155,7 @@ impl Check for Honest {
                 self.expect_settled(facts, place, Some(swap.operation), report);
                 let attempted = Attempted {
                     attempt: *attempt,
+                    epoch: facts.epoch(),
                     operation: swap.operation,
                     key: swap.write.key.clone(),
                     guard: swap.write.guard.unwrap_or_default(),
@@ -181,7 +192,7 @@ impl Honest {
             return;
         };
         let known = facts.attempts.get(&(place.0, last.attempt));
-        if known.is_none_or(|attempt| !attempt.is_in_doubt()) {
+        if known.is_none_or(|attempt| !attempt.is_in_doubt()) || last.epoch < facts.epoch() {
             return;
         }
         report.look();
@@ -213,7 +224,8 @@ impl Honest {
                 .attempts
                 .get(&(run, attempted.attempt))
                 .is_some_and(|attempt| attempt.is_in_doubt());
-            if !in_doubt || Some(attempted.operation) == but {
+            let former = attempted.epoch < facts.epoch();
+            if !in_doubt || former || Some(attempted.operation) == but {
                 continue;
             }
             report.look();

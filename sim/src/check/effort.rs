@@ -75,12 +75,12 @@ impl Check for NoBusyLoop {
 impl NoBusyLoop {
     fn sent(&mut self, facts: &Facts, run: Run, target: Target, report: &mut Report<'_>) {
         let now = facts.local(run, facts.now);
-        let users = users(facts, run, &target);
         let series = self
             .series
             .entry((run, target.clone()))
             .and_modify(|series| series.count += u64::from(series.failed))
             .or_insert(Series { first: now, count: 1, failed: false });
+        let users = users(facts, run, &target, series.first);
         if series.count < 2 {
             return;
         }
@@ -226,8 +226,9 @@ fn targets(request: &Request) -> Vec<Target> {
     }
 }
 
-/// How many directories, followers and updates of a run, or leases for its registrations, may each try the same.
-fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
+/// How many directories, followers, updates and registrations of a run, or leases for these, may
+/// each have tried the same since `first`.
+fn users(facts: &Facts, run: Run, target: &Target, first: Time) -> u128 {
     if *target == Target::Footing {
         let wanted = facts.registrations_of(run).filter(|(_, known)| known.gone.is_none());
         let each = u128::from(facts.setup.tuning.max_keys_per_lease.max(1));
@@ -247,7 +248,12 @@ fn users(facts: &Facts, run: Run, target: &Target) -> u128 {
         let on = matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key);
         of_run(of) && on
     });
-    1.max(directories.count() + followers.count() + updates.count()) as u128
+    // One after the other, each anew: the first of them is the one that began.
+    let registrations = facts
+        .registrations_of(run)
+        .filter(|(_, known)| known.wanted > first && known.keys.contains(key));
+    let others = directories.count() + followers.count() + updates.count();
+    1.max(others + registrations.count()) as u128
 }
 
 /// First tries that do not count as repetitions: grants begin with several at once.

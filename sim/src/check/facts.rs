@@ -5,20 +5,24 @@ use std::sync::Arc;
 
 use portolan_core::Time;
 use portolan_core::engine::{
-    Command, Conflict, DirectoryId, Event, FollowId, Followed, Gone, OpId, RegistrationEvent,
-    RegistrationId, Snapshot, UpdateOutcome,
+    Command, DirectoryId, Event, FollowId, OpId, RegistrationEvent, RegistrationId, UpdateOutcome,
 };
-use portolan_core::layout::{Layout, Scope};
-use portolan_core::waist::{
-    AttemptId, Certainty, Key, KeyRange, LeaseId, Reply, Request, Revision, StoreError,
-};
+use portolan_core::layout::Layout;
+use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Reply, Request, Revision};
 use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 
+use super::epochs::{Backup, Epochs};
 use super::history::History;
 use super::ops;
 use crate::plan::WorldSetup;
-use crate::process::Clock;
 use crate::trace::{Entry, Run, What};
+
+mod records;
+
+pub(crate) use self::records::{
+    Attempt, Directory, Fate, Follower, Lease, Operation, OperationKind, Registration, RunFacts,
+    RunLife,
+};
 
 /// What is known after an entry.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,124 +35,18 @@ pub(crate) struct Facts {
     pub attempts: BTreeMap<(Run, AttemptId), Attempt>,
     /// Whether the engine still waited for what the present entry answers.
     pub fresh: bool,
+    /// The store's present history.
     pub store: History,
+    /// Whom the present entry tells that the store does not have a lease.
+    pub died: Vec<(Run, LeaseId)>,
+    /// Those before it, oldest first: the store was wiped, restored or replaced in between.
+    pub past: Vec<History>,
+    pub backup: Option<Backup>,
     pub leases: BTreeMap<LeaseId, Lease>,
     pub directories: BTreeMap<(Run, DirectoryId), Directory>,
     pub registrations: BTreeMap<(Run, RegistrationId), Registration>,
     pub ops: BTreeMap<(Run, OpId), Operation>,
     pub follows: BTreeMap<(Run, FollowId), Follower>,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct RunFacts {
-    pub clock: Clock,
-    /// What it writes into its records.
-    pub stamp: u64,
-    pub life: RunLife,
-    /// When it was last held, if ever.
-    pub held_at: Option<Time>,
-    /// By its own clock, when its shutdown is to end.
-    pub closing: Option<Time>,
-    pub closed: bool,
-    /// Whether its end was told to have left nothing behind.
-    pub farewell: bool,
-    /// The newest revision that an update or a call has told its application of.
-    pub acknowledged: Revision,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum RunLife {
-    Awake,
-    Held,
-    Over,
-}
-
-/// A request that was sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Attempt {
-    pub at: Time,
-    pub request: Request,
-    /// How it ended for its engine; `None`: it still waits.
-    pub fate: Option<Fate>,
-    /// The key-value call that it is of.
-    pub call: Option<OpId>,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Fate {
-    Answered,
-    Failed(StoreError),
-    Cancelled,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Lease {
-    /// The run that asked for it, and for which it was granted.
-    pub owner: Option<Run>,
-    /// Whether the store has it.
-    pub lives: bool,
-    /// Whether the owner knows that it was granted.
-    pub confirmed: bool,
-    /// Whether its owner ever asked to revoke it.
-    pub revoke_sent: bool,
-    /// Whether its owner has been told that the store does not have it.
-    pub known_dead: bool,
-    /// By the owner's clock, until when it may rely on it: as long as no acknowledged request for
-    /// it is older than the time to live that it brought.
-    pub relied_until: Time,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Directory {
-    pub scope: Scope,
-    pub keys: Option<KeyRange>,
-    /// What it showed before the present entry, and shows now.
-    pub before: Option<Snapshot>,
-    pub shown: Option<Snapshot>,
-    pub open: bool,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Registration {
-    pub keys: Vec<Key>,
-    pub conflict: Conflict,
-    pub told: Option<RegistrationEvent>,
-    /// By its run's clock, when its removal is to end.
-    pub deadline: Option<Time>,
-    pub gone: Option<Gone>,
-    /// The lease on which its record is known to hang, and since which revision.
-    pub hangs_on: Option<(Revision, LeaseId)>,
-    /// Whether an answer has ever shown its own record in the store.
-    pub stood: bool,
-}
-
-/// A follower of a key range.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Follower {
-    pub keys: KeyRange,
-    pub from: Option<Revision>,
-    pub open: bool,
-    /// All changes up to here were told, or declared missing; `None`: nothing was told yet.
-    pub cursor: Option<Revision>,
-    /// A gap was declared, and no whole list was told since.
-    pub broken: bool,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Operation {
-    pub kind: OperationKind,
-    /// By its run's clock.
-    pub deadline: Time,
-    pub ended: bool,
-    pub outcome: Option<UpdateOutcome>,
-    /// The newest revision that its application had been told as written when it began.
-    pub floor: Revision,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum OperationKind {
-    Update { key: Option<Key> },
-    Call { request: Request },
 }
 
 impl Facts {
@@ -161,6 +59,9 @@ impl Facts {
             attempts: BTreeMap::new(),
             fresh: false,
             store: History::new(),
+            died: Vec::new(),
+            past: Vec::new(),
+            backup: None,
             leases: BTreeMap::new(),
             directories: BTreeMap::new(),
             registrations: BTreeMap::new(),
@@ -236,6 +137,7 @@ impl Facts {
     pub fn take(&mut self, entry: &Entry) {
         self.now = entry.at;
         self.fresh = false;
+        self.died.clear();
         match &entry.what {
             What::Started { run, stamp, clock } => {
                 let facts = RunFacts {
@@ -245,7 +147,8 @@ impl Facts {
                     held_at: None,
                     closing: None,
                     closed: false,
-                    farewell: false,
+                    farewell: None,
+                    home: None,
                     acknowledged: Revision::ZERO,
                 };
                 self.runs.insert(*run, facts);
@@ -268,8 +171,12 @@ impl Facts {
             What::Changed(change) => {
                 let setup = Arc::clone(&self.setup);
                 self.store.push(&setup.layout, &self.clients, change);
+                if let Some(lease) = change.kv.lease {
+                    self.use_lease(lease);
+                }
             }
             What::Leased(change) => self.leased(change),
+            What::Stored(fault) => self.stored(*fault),
             What::Began(_)
             | What::Did(_)
             | What::Healed
@@ -278,7 +185,6 @@ impl Facts {
             | What::Delayed { .. }
             | What::Stopped { .. }
             | What::Swallowed { .. }
-            | What::Stored(_)
             | What::Membered { .. }
             | What::Led(_)
             | What::Allowed(_)
@@ -307,11 +213,13 @@ impl Facts {
                     .instance_keys(&instance.group_name(), &instance.instance_id())
                     .unwrap_or_default();
                 let registration = Registration {
+                    wanted: now,
                     keys,
                     conflict: *conflict,
                     told: None,
                     deadline: None,
                     gone: None,
+                    gone_in: 0,
                     hangs_on: None,
                     stood: false,
                 };
@@ -331,6 +239,8 @@ impl Facts {
                     shown: None,
                     // An engine that is closing opens nothing any more.
                     open: self.runs.get(&run).is_some_and(|known| known.closing.is_none()),
+                    epochs_before: Epochs::new(),
+                    epochs: (0..=self.epoch()).collect(),
                 };
                 self.directories.insert((run, *id), directory);
             }
@@ -403,14 +313,18 @@ impl Facts {
     }
 
     fn told(&mut self, run: Run, event: &Event) {
+        let epoch = self.epoch();
         match event {
             Event::Registration { id, event } => {
                 let Some(registration) = self.registrations.get_mut(&(run, *id)) else { return };
                 match event {
-                    RegistrationEvent::Gone(gone) => registration.gone = Some(gone.clone()),
+                    RegistrationEvent::Gone(gone) => {
+                        registration.gone = Some(gone.clone());
+                        registration.gone_in = epoch;
+                    }
                     RegistrationEvent::Registered { lease, revision, .. } => {
                         registration.stood = true;
-                        registration.hangs(*revision, *lease);
+                        registration.hangs((epoch, *revision), *lease);
                     }
                     RegistrationEvent::Lost { .. }
                     | RegistrationEvent::Denied { .. }
@@ -418,9 +332,9 @@ impl Facts {
                 }
                 registration.told = Some(event.clone());
             }
-            Event::Stepped { id, step } => self.show(run, *id, &step.snapshot),
+            Event::Stepped { id, step } => self.show(run, *id, &step.snapshot, Some(step.cause)),
             Event::Freshness { id, snapshot } | Event::Guard { id, snapshot, .. } => {
-                self.show(run, *id, snapshot);
+                self.show(run, *id, snapshot, None);
             }
             Event::Updated { id, outcome } => {
                 if let UpdateOutcome::Done { revision } = outcome {
@@ -442,7 +356,7 @@ impl Facts {
             Event::Closed { confirmed } => {
                 if let Some(facts) = self.runs.get_mut(&run) {
                     facts.closed = true;
-                    facts.farewell = *confirmed;
+                    facts.farewell = confirmed.then_some(epoch);
                 }
             }
             Event::Followed { id, what, .. } => {
@@ -457,12 +371,6 @@ impl Facts {
     fn acknowledge(&mut self, run: Run, revision: Revision) {
         if let Some(facts) = self.runs.get_mut(&run) {
             facts.acknowledged = facts.acknowledged.max(revision);
-        }
-    }
-
-    fn show(&mut self, run: Run, id: DirectoryId, snapshot: &Snapshot) {
-        if let Some(directory) = self.directories.get_mut(&(run, id)) {
-            directory.before = directory.shown.replace(snapshot.clone());
         }
     }
 
@@ -481,7 +389,8 @@ impl Facts {
         {
             lease.revoke_sent |= lease.owner == Some(run);
         }
-        let known = Attempt { at: self.now, request: request.clone(), fate: None, call };
+        let (at, epoch) = (self.now, self.epoch());
+        let known = Attempt { at, epoch, request: request.clone(), fate: None, call };
         self.attempts.insert((run, attempt), known);
     }
 
@@ -501,6 +410,7 @@ impl Facts {
         let call = known.call;
         let dead = ops::found_dead(&known.request, reply);
         let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
+        let epoch = self.past.len();
         let keys = ops::written(&known.request, reply);
         let stood: Vec<(RegistrationId, Option<LeaseId>)> = ops::writes(&known.request)
             .into_iter()
@@ -514,7 +424,7 @@ impl Facts {
             let Some(registration) = self.registrations.get_mut(&(run, id)) else { continue };
             registration.stood = true;
             if let Some(lease) = lease {
-                registration.hangs(at, lease);
+                registration.hangs((epoch, at), lease);
             }
         }
         if let Reply::Watch(reply) = reply {
@@ -522,11 +432,16 @@ impl Facts {
                 self.sighted(run, &event.kv.key, event.kv.mod_revision);
             }
         }
-        for lease in dead.into_iter().filter(|_| call.is_none()) {
-            if let Some(lease) =
-                self.leases.get_mut(&lease).filter(|known| known.owner == Some(run))
-            {
-                lease.known_dead = true;
+        let cluster = reply.header().map_or(0, |header| header.cluster_id);
+        for id in dead.into_iter().filter(|_| call.is_none()) {
+            let lease = self.leases.get_mut(&id).filter(|known| known.owner == Some(run));
+            // What another cluster says of it proves nothing.
+            let foreign = lease.as_ref().is_some_and(|lease| lease.cluster != cluster);
+            if cluster == 0 || !foreign {
+                self.died.push((run, id));
+                if let Some(lease) = lease {
+                    lease.known_dead = true;
+                }
             }
         }
         let (lease, ttl_secs) = match reply {
@@ -534,12 +449,18 @@ impl Facts {
             Reply::KeepAlive(reply) => (reply.lease, reply.ttl_secs),
             _ => return,
         };
-        let Some(facts) = self.runs.get(&run) else { return };
+        let Some(facts) = self.runs.get_mut(&run) else { return };
+        if matches!(reply, Reply::Grant(_)) {
+            facts.home.get_or_insert(cluster);
+        }
         let ttl = std::time::Duration::from_secs(u64::try_from(ttl_secs).unwrap_or(0));
         let error = ttl * self.setup.tuning.clock_error_permille.min(1_000) / 1_000;
         let until = facts.clock.local(asked) + (ttl - error);
         if let Some(lease) = self.leases.get_mut(&lease).filter(|lease| lease.owner == Some(run)) {
-            lease.confirmed |= matches!(reply, Reply::Grant(_));
+            if matches!(reply, Reply::Grant(_)) {
+                lease.confirmed = true;
+                lease.cluster = cluster;
+            }
             if ttl_secs > 0 {
                 lease.relied_until = lease.relied_until.max(until);
             }
@@ -550,11 +471,21 @@ impl Facts {
     fn sighted(&mut self, run: Run, key: &Key, at: Revision) {
         let Some(version) = self.store.at(key, at) else { return };
         let (Some(stamp), Some(lease)) = (version.stamp(), version.lease) else { return };
-        let id = RegistrationId(stamp.registration);
+        let (id, epoch) = (RegistrationId(stamp.registration), self.epoch());
         let own = self.runs.get(&run).is_some_and(|known| known.stamp == stamp.run)
             && self.leases.get(&lease).is_some_and(|known| known.owner == Some(run));
         if let (true, Some(registration)) = (own, self.registrations.get_mut(&(run, id))) {
-            registration.hangs(at, lease);
+            if registration.hangs_on.is_some_and(|((known, _), _)| known < epoch) {
+                // A watch does not tell that the store is another one.
+                return;
+            }
+            registration.hangs((epoch, at), lease);
+        }
+    }
+
+    fn use_lease(&mut self, lease: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&lease) {
+            lease.used = true;
         }
     }
 
@@ -565,6 +496,8 @@ impl Facts {
                     owner: self.clients.get(&from).copied(),
                     lives: true,
                     confirmed: false,
+                    cluster: 0,
+                    used: false,
                     revoke_sent: false,
                     known_dead: false,
                     relied_until: Time::ZERO,
@@ -576,59 +509,8 @@ impl Facts {
                     lease.lives = false;
                 }
             }
-            LeaseStep::Renewed { .. } | LeaseStep::Prolonged { .. } => {}
-        }
-    }
-}
-
-impl Directory {
-    /// The revision that it shows; 0 before its first list.
-    pub fn cursor(&self) -> Revision {
-        self.shown.as_ref().map_or(Revision::ZERO, |shown| shown.revision)
-    }
-}
-
-impl Follower {
-    /// As it was before anything was told.
-    pub fn unheard(&self) -> Self {
-        Self { cursor: None, broken: false, ..self.clone() }
-    }
-
-    fn hear(&mut self, what: &Followed) {
-        match what {
-            Followed::Begun { revision } => self.cursor = Some(*revision),
-            Followed::Changes { events } => {
-                self.cursor = events.last().map(|event| event.kv.mod_revision).or(self.cursor);
-            }
-            Followed::Lagged { after } | Followed::Gap { after, .. } => {
-                self.cursor = Some(*after);
-                self.broken = true;
-            }
-            Followed::Listed { revision, complete, .. } => {
-                if *complete {
-                    self.cursor = Some(*revision);
-                    self.broken = false;
-                }
-            }
-        }
-    }
-}
-
-impl Registration {
-    fn hangs(&mut self, at: Revision, lease: LeaseId) {
-        if self.hangs_on.is_none_or(|(known, _)| known <= at) {
-            self.hangs_on = Some((at, lease));
-        }
-    }
-}
-
-impl Attempt {
-    /// Whether its engine cannot know whether it was, or will be, applied.
-    pub fn is_in_doubt(&self) -> bool {
-        match &self.fate {
-            Some(Fate::Failed(error)) => error.certainty() == Certainty::Unknown,
-            Some(Fate::Cancelled) => true,
-            Some(Fate::Answered) | None => false,
+            LeaseStep::Renewed { .. } => self.use_lease(change.lease),
+            LeaseStep::Prolonged { .. } => {}
         }
     }
 }

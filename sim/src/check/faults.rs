@@ -79,6 +79,12 @@ faults! {
     PasswordChanged,
     /// The store was full.
     Full,
+    /// The store lost its data.
+    Wiped,
+    /// It was restored from a backup.
+    Restored,
+    /// Another cluster took its place.
+    Replaced,
     /// The store forgot its history.
     Compaction,
     /// A process's lease was revoked by a stranger.
@@ -123,6 +129,9 @@ impl Fault {
             What::Stored(StoreFault::Pause) => Self::StorePause,
             What::Stored(StoreFault::LoseLeader) => Self::LeaderLost,
             What::Stored(StoreFault::Fill) => Self::Full,
+            What::Stored(StoreFault::Wipe) => Self::Wiped,
+            What::Stored(StoreFault::Restore) => Self::Restored,
+            What::Stored(StoreFault::Replace) => Self::Replaced,
             What::Allowed(Rights::Read | Rights::Nothing) => Self::RightsTaken,
             What::PasswordSet { right: false } => Self::PasswordChanged,
             What::Led(Some(_)) => Self::LeaderChange,

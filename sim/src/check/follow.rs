@@ -6,7 +6,9 @@ use portolan_core::engine::{Command, Event, FollowId, FollowSeq, Followed};
 use portolan_core::rng::hash;
 use portolan_core::waist::{EventKind, Key, KeyEvent, KeyValue, Revision};
 
+use super::epochs::Epochs;
 use super::facts::{Facts, Follower};
+use super::history::History;
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
 
@@ -28,6 +30,8 @@ fn told(entry: &Entry) -> Option<(Place, FollowSeq, &Followed)> {
 pub(super) struct Once {
     /// Each follower before the present entry.
     before: BTreeMap<Place, Follower>,
+    /// The histories of the store of which each may have been told.
+    epochs: BTreeMap<Place, Epochs>,
     /// What a list that is not complete has told so far.
     lists: BTreeMap<Place, (Revision, List)>,
     compacted: Revision,
@@ -56,13 +60,76 @@ impl Once {
         before: &Follower,
         what: &Followed,
     ) -> Result<(), String> {
+        let list = self.gather(place, before, what)?;
+        let known = self.epochs.get(&place).cloned().unwrap_or_default();
+        let may_be = match before.cursor.filter(|_| !before.broken) {
+            Some(cursor) => facts.epochs_since(&known, &before.keys, cursor),
+            None => facts.epochs_from(&known),
+        };
+        let mut fitting = Epochs::new();
+        let mut wrong = String::new();
+        for epoch in may_be {
+            match self.is_told_of(facts.history(epoch), before, what, list.as_ref()) {
+                Ok(()) => {
+                    fitting.insert(epoch);
+                }
+                Err(text) => wrong = text,
+            }
+        }
+        let any = !fitting.is_empty();
+        self.epochs.insert(place, fitting);
+        if any { Ok(()) } else { Err(wrong) }
+    }
+
+    /// Puts the parts of a list together; the list, once it is whole.
+    fn gather(
+        &mut self,
+        place: Place,
+        before: &Follower,
+        what: &Followed,
+    ) -> Result<Option<List>, String> {
+        let Followed::Listed { revision, first, complete, records } = what else {
+            if matches!(what, Followed::Lagged { .. } | Followed::Gap { .. }) {
+                self.lists.remove(&place);
+            }
+            return Ok(None);
+        };
+        if !before.broken {
+            return Err(format!("lists @{revision} without a gap"));
+        }
+        if *first {
+            self.lists.insert(place, (*revision, List::new()));
+        }
+        let Some((at, list)) = self.lists.get_mut(&place) else {
+            return Err(format!("goes on with a list @{revision} that never began"));
+        };
+        if at != revision {
+            return Err(format!("lists @{at}, and goes on @{revision}"));
+        }
+        let shown = |kv: &KeyValue| (kv.key.clone(), (kv.mod_revision, hash(&kv.value)));
+        list.extend(records.iter().map(shown));
+        let whole = complete.then(|| std::mem::take(list));
+        if *complete {
+            self.lists.remove(&place);
+        }
+        Ok(whole)
+    }
+
+    /// Whether it is told as a history of the store was.
+    fn is_told_of(
+        &self,
+        store: &History,
+        before: &Follower,
+        what: &Followed,
+        list: Option<&List>,
+    ) -> Result<(), String> {
         let cursor = before.cursor;
         match what {
             Followed::Begun { revision } => {
                 // No store has changes before revision 2 (row R1).
                 let wanted =
                     before.from.is_none_or(|from| from.max(Revision(2)) == revision.next());
-                if cursor.is_some() || !wanted || *revision > facts.store.revision {
+                if cursor.is_some() || !wanted || *revision > store.revision {
                     return Err(format!("begins @{revision}, {before:?}"));
                 }
             }
@@ -70,43 +137,24 @@ impl Once {
                 let Some(cursor) = cursor.filter(|_| !before.broken) else {
                     return Err("tells changes before there is anything that they follow".into());
                 };
-                self.changes(facts, before, cursor, events)?;
+                self.changes(store, before, cursor, events)?;
             }
             Followed::Lagged { after } | Followed::Gap { after, .. } => {
-                self.lists.remove(&place);
                 // What it has heard may reach further than what there was to tell.
                 let Some(cursor) = cursor.filter(|_| !before.broken) else { return Ok(()) };
-                let mut between = facts.store.revisions(cursor, *after);
-                let missed =
-                    between.find(|&at| facts.store.touched(&before.keys, at).next().is_some());
+                let mut between = store.revisions(cursor, *after);
+                let missed = between.find(|&at| store.touched(&before.keys, at).next().is_some());
                 if *after < cursor || missed.is_some() {
                     return Err(format!("has told all up to @{cursor}, and says @{after}"));
                 }
             }
-            Followed::Listed { revision, first, complete, records } => {
-                if !before.broken {
-                    return Err(format!("lists @{revision} without a gap"));
-                }
-                if *first {
-                    self.lists.insert(place, (*revision, List::new()));
-                }
-                let Some((at, list)) = self.lists.get_mut(&place) else {
-                    return Err(format!("goes on with a list @{revision} that never began"));
-                };
-                if at != revision {
-                    return Err(format!("lists @{at}, and goes on @{revision}"));
-                }
-                let shown = |kv: &KeyValue| (kv.key.clone(), (kv.mod_revision, hash(&kv.value)));
-                list.extend(records.iter().map(shown));
-                if *complete {
-                    let list = std::mem::take(list);
-                    self.lists.remove(&place);
-                    let truth = facts.store.range_at(&before.keys, *revision);
-                    let truth: BTreeMap<_, _> =
-                        truth.map(|(key, v)| (key.clone(), (v.revision, v.value_hash))).collect();
-                    if list != truth {
-                        return Err(format!("lists {list:?} @{revision}; there was {truth:?}"));
-                    }
+            Followed::Listed { revision, .. } => {
+                let Some(list) = list else { return Ok(()) };
+                let truth = store.range_at(&before.keys, *revision);
+                let truth: List =
+                    truth.map(|(key, v)| (key.clone(), (v.revision, v.value_hash))).collect();
+                if *list != truth || *revision > store.revision {
+                    return Err(format!("lists {list:?} @{revision}; there was {truth:?}"));
                 }
             }
         }
@@ -116,16 +164,15 @@ impl Once {
     /// Exactly what the log has after the cursor.
     fn changes(
         &self,
-        facts: &Facts,
+        store: &History,
         before: &Follower,
         cursor: Revision,
         events: &[KeyEvent],
     ) -> Result<(), String> {
         let last = events.last().map_or(cursor, |event| event.kv.mod_revision);
-        let truth: Vec<_> = facts
-            .store
+        let truth: Vec<_> = store
             .revisions(cursor, last)
-            .flat_map(|at| facts.store.touched(&before.keys, at).map(move |key| (at, key)))
+            .flat_map(|at| store.touched(&before.keys, at).map(move |key| (at, key)))
             .collect();
         let said: Vec<_> = events.iter().map(|e| (e.kv.mod_revision, &e.kv.key)).collect();
         if said != truth {
@@ -133,13 +180,13 @@ impl Once {
         }
         for event in events {
             let (key, at) = (&event.kv.key, event.kv.mod_revision);
-            let is = facts.store.at(key, at).map(|version| version.value_hash);
+            let is = store.at(key, at).map(|version| version.value_hash);
             let says = (event.kind == EventKind::Put).then(|| hash(&event.kv.value));
             if is != says {
                 return Err(format!("tells {event} @{at} not as it was"));
             }
             let earlier = Revision(at.0 - 1);
-            let was = facts.store.at(key, earlier).map(|v| (v.revision, v.value_hash));
+            let was = store.at(key, earlier).map(|v| (v.revision, v.value_hash));
             let says = event.prev.as_ref().map(|prev| (prev.mod_revision, hash(&prev.value)));
             let forgotten = says.is_none() && earlier < self.compacted;
             if was != says && !forgotten {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use portolan_core::Time;
+use portolan_core::engine::{Content, Record, Snapshot};
 use portolan_core::layout::{Decoded, Layout, Stamp};
 use portolan_core::rng::hash;
 use portolan_core::waist::{AttemptId, EventKind, Key, KeyRange, LeaseId, Revision};
@@ -78,6 +79,20 @@ impl Version {
         self.decoded.is_some()
     }
 
+    /// Whether a shown record is this version of its key.
+    pub fn is_record(&self, record: &Record) -> bool {
+        let same_content = match (&self.decoded, &record.content) {
+            (Some(Decoded::Instance(stored)), Content::Instance(shown)) => stored == shown,
+            (Some(Decoded::Config(stored)), Content::Config(shown)) => stored == shown,
+            _ => false,
+        };
+        same_content
+            && record.mod_revision == self.revision
+            && record.create_revision == self.created
+            && record.lease == self.lease
+            && record.value_hash == self.value_hash
+    }
+
     /// Whether a directory shows it, readable or not.
     pub fn is_shown(&self) -> bool {
         !matches!(self.decoded, None | Some(Decoded::Ignored))
@@ -116,6 +131,52 @@ impl History {
         self.revision = self.revision.max(change.revision);
         self.touched.entry(change.revision).or_default().push(kv.key.clone());
         self.keys.entry(kv.key.clone()).or_default().push(version);
+    }
+
+    /// In what a snapshot of these keys is otherwise than the store was at the revision it names.
+    pub fn differs(&self, keys: &KeyRange, snapshot: &Snapshot) -> Option<String> {
+        let Snapshot { revision, records, bad, .. } = snapshot;
+        if *revision > self.revision {
+            return Some(format!("names @{revision}, but the store is at @{}", self.revision));
+        }
+        let mut truth = self.range_at(keys, *revision).filter(|(_, version)| version.is_shown());
+        let mut shown: Vec<_> = records.keys().chain(bad.keys()).collect();
+        shown.sort_unstable();
+        for key in shown {
+            let Some((true_key, version)) = truth.next() else {
+                return Some(format!("shows {key}, absent @{revision}"));
+            };
+            if key != true_key {
+                let (what, key) =
+                    if key < true_key { ("shows absent", key) } else { ("lacks", true_key) };
+                return Some(format!("{what} {key} @{revision}"));
+            }
+            let fits = match (records.get(key), bad.get(key)) {
+                (Some(record), None) => version.is_record(record),
+                (None, Some(unread)) => {
+                    matches!(version.decoded, Some(Decoded::Bad(_)))
+                        && (unread.mod_revision, unread.value_hash)
+                            == (version.revision, version.value_hash)
+                }
+                (Some(_), Some(_)) | (None, None) => false,
+            };
+            if !fits {
+                let from = version.revision;
+                return Some(format!(
+                    "at @{revision} shows {key} otherwise than the store, which has it from @{from}"
+                ));
+            }
+        }
+        truth.next().map(|(key, _)| format!("lacks {key} @{revision}"))
+    }
+
+    /// Whether another history has the same in these keys at a revision.
+    pub fn is_same_at(&self, other: &Self, keys: &KeyRange, at: Revision) -> bool {
+        let records = |history: &Self| -> Vec<_> {
+            let there = history.range_at(keys, at);
+            there.map(|(key, v)| (key.clone(), v.revision, v.value_hash)).collect()
+        };
+        records(self) == records(other)
     }
 
     /// All versions of a key, oldest first.

@@ -7,7 +7,7 @@ use portolan_core::Time;
 use portolan_core::engine::RegistrationEvent;
 use portolan_core::waist::{Certainty, LeaseId, Reply, Request};
 
-use super::facts::Facts;
+use super::facts::{Facts, Lease};
 use super::ops;
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
@@ -57,12 +57,13 @@ impl Check for NoPile {
                 continue;
             }
             let now = facts.local(run, facts.now);
-            let held = facts.leases.values().filter(|lease| {
-                lease.owner == Some(run)
-                    && lease.lives
-                    && lease.confirmed
-                    && !lease.revoke_sent
-                    && lease.relied_until > now
+            let of_run = |lease: &&Lease| lease.owner == Some(run) && lease.confirmed;
+            let home = facts.runs.get(&run).and_then(|known| known.home);
+            let held = facts.leases.values().filter(of_run).filter(|lease| {
+                // Of what another cluster granted, the grant is not believed at first, and nobody
+                // comes to keep it.
+                let is_kept = lease.used || home == Some(lease.cluster);
+                lease.lives && is_kept && !lease.revoke_sent && lease.relied_until > now
             });
             let held = held.count();
             let keys: usize = facts
@@ -149,12 +150,9 @@ impl Check for GoneMeansGrant {
                 });
             }
         }
-        let Some((run, attempt, reply)) = facts.answered(entry) else { return };
-        if attempt.call.is_none() {
-            for lease in ops::found_dead(&attempt.request, reply) {
-                report.look();
-                self.dead.insert((run, lease));
-            }
+        for &died in &facts.died {
+            report.look();
+            self.dead.insert(died);
         }
     }
 }

@@ -13,6 +13,7 @@
 mod config;
 mod coverage;
 mod effort;
+mod epochs;
 mod facts;
 mod faults;
 mod follow;

@@ -64,14 +64,17 @@ impl Check for NoGhost {
             report.look();
         }
         let Some(written) = Written::of(facts, entry) else { return };
-        report.expect(!facts.runs[&written.run].farewell, || {
+        let farewell = facts.runs[&written.run].farewell == Some(facts.epoch());
+        report.expect(!farewell, || {
             let Written { run, attempt, key, .. } = written;
             format!("{run} had closed, all confirmed, and then its attempt {attempt} wrote {key}")
         });
         let Some((id, _)) = written.registration else { return };
+        // A restored backup has what was removed since.
         let gone = facts
             .registrations
             .get(&(written.run, id))
+            .filter(|registration| registration.gone_in == facts.epoch())
             .and_then(|registration| registration.gone.as_ref());
         if let Some(gone) = gone.filter(|gone| is_final(gone)) {
             let Written { run, attempt, key, .. } = written;
@@ -124,6 +127,9 @@ pub(super) struct NoReturn {
 
 impl Check for NoReturn {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        if facts.begins_history(entry) {
+            self.last.clear();
+        }
         let Some(written) = Written::of(facts, entry) else { return };
         let Some((id, _)) = written.registration else { return };
         let Written { run, key, .. } = written;
@@ -251,6 +257,9 @@ impl Check for NoStepBack {
             // What is written into an empty place follows nothing. (A late first publish may land
             // there; RG1 sees to it that it does not stay.)
             self.last.remove(&change.kv.key);
+        }
+        if facts.begins_history(entry) {
+            self.last.clear();
         }
         let Some(written) = Written::of(facts, entry) else { return };
         let Some((id, sequence)) = written.registration else { return };

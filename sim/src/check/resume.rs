@@ -9,6 +9,7 @@ use portolan_core::waist::{
 };
 
 use super::facts::Facts;
+use super::history::History;
 use super::views::Shown;
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
@@ -39,19 +40,19 @@ impl Check for Gapless {
         report.look();
         let (from, to) = (shown.before(), step.snapshot.revision);
         let told: BTreeMap<&Key, Option<Revision>> = step.changes.iter().map(told).collect();
+        let store = facts.history_of(shown.directory);
         let touched: BTreeSet<&Key> =
-            facts.store.revisions(from, to).flat_map(|at| facts.store.touched(keys, at)).collect();
+            store.revisions(from, to).flat_map(|at| store.touched(keys, at)).collect();
         for key in &touched {
             let readable = |at| {
-                let version = facts
-                    .store
+                let version = store
                     .at(key, at)
                     .filter(|version| version.stamp().is_some() || version.operation().is_some());
                 version.map(|version| version.revision)
             };
             let (before, after) = (readable(from), readable(to));
             let expected = (before != after).then_some(after);
-            report.expect(told.get(*key).copied() == expected || unstamped(facts, key), || {
+            report.expect(told.get(*key).copied() == expected || unstamped(store, key), || {
                 format!(
                     "{} resumed from @{from} to @{to} and did not tell of {key} rightly",
                     shown.name()
@@ -69,8 +70,8 @@ impl Check for Gapless {
 
 /// Whether a key ever held a record without a stamp, which strangers may write: VW1 knows better
 /// than the short-cut here.
-fn unstamped(facts: &Facts, key: &Key) -> bool {
-    facts.store.of(key).iter().any(|version| {
+fn unstamped(store: &History, key: &Key) -> bool {
+    store.of(key).iter().any(|version| {
         version.is_shown() && version.stamp().is_none() && version.operation().is_none()
     })
 }
@@ -272,7 +273,12 @@ impl Check for NotBehind {
                     )
                 });
             }
-            StepCause::Relisted(Gap::NewEpoch) => {}
+            StepCause::Relisted(Gap::NewEpoch) => {
+                let place = (shown.run, shown.id);
+                self.delivered.insert(place, step.snapshot.revision);
+                self.behind.remove(&place);
+                self.doubtful.remove(&place);
+            }
             StepCause::Listed | StepCause::Relisted(_) => {
                 let behind = self.behind.get(&(shown.run, shown.id));
                 report.expect(behind != Some(&step.snapshot.revision), || {
@@ -296,6 +302,12 @@ pub(super) struct Fresh {
 
 impl Check for Fresh {
     fn see(&mut self, facts: &Facts, entry: &Entry, _: &mut Report<'_>) {
+        if let Some(Shown { run, id, step: Some(step), .. }) = Shown::of(facts, entry)
+            && step.cause == StepCause::Relisted(Gap::NewEpoch)
+        {
+            // Just listed, in a store whose revisions may be smaller.
+            self.confirmed.insert((run, id), entry.at);
+        }
         let Some((run, attempt, reply)) = facts.answered(entry) else { return };
         let (Some(asked), Some(newest)) = (keys(&attempt.request), newest(reply)) else { return };
         let own = (run, DirectoryId(0))..=(run, DirectoryId(u64::MAX));

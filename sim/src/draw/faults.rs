@@ -28,6 +28,9 @@ pub(super) enum Class {
     MemberCutOff,
     MemberLag,
     Fill,
+    Wipe,
+    Restore,
+    Replace,
     Rights,
     Password,
     Compact,
@@ -57,6 +60,9 @@ impl Class {
         Self::MemberCutOff,
         Self::MemberLag,
         Self::Fill,
+        Self::Wipe,
+        Self::Restore,
+        Self::Replace,
         Self::Rights,
         Self::Password,
         Self::Compact,
@@ -86,6 +92,9 @@ impl Class {
             Self::MemberCutOff => "member cut off",
             Self::MemberLag => "member lag",
             Self::Fill => "fill",
+            Self::Wipe => "wipe",
+            Self::Restore => "restore",
+            Self::Replace => "replace",
             Self::Rights => "rights",
             Self::Password => "password",
             Self::Compact => "compact",
@@ -93,6 +102,41 @@ impl Class {
             Self::Delete => "delete",
             Self::Overwrite => "overwrite",
             Self::Move => "move",
+        }
+    }
+}
+
+impl Class {
+    /// How often, in percent, it is present where a class is so in `percent`. A store that forgets
+    /// ends much of what a plan began, so that is rarer.
+    pub const fn percent(self, percent: u32) -> u32 {
+        match self {
+            Self::Wipe | Self::Restore | Self::Replace => percent / 5,
+            Self::Cut
+            | Self::Reset
+            | Self::Blackhole
+            | Self::Lose
+            | Self::Slow
+            | Self::Crash
+            | Self::Pause
+            | Self::StoreRestart
+            | Self::StoreStop
+            | Self::StorePause
+            | Self::LeaderLoss
+            | Self::Lead
+            | Self::MemberRestart
+            | Self::MemberStop
+            | Self::MemberPause
+            | Self::MemberCutOff
+            | Self::MemberLag
+            | Self::Fill
+            | Self::Rights
+            | Self::Password
+            | Self::Compact
+            | Self::Revoke
+            | Self::Delete
+            | Self::Overwrite
+            | Self::Move => percent,
         }
     }
 }
@@ -161,6 +205,12 @@ impl Drawing<'_> {
                 self.push(at, Do::Store { fault: StoreFault::Fill });
                 self.push(end, Do::Store { fault: StoreFault::MakeRoom });
             }
+            Class::Wipe => self.push(at, Do::Store { fault: StoreFault::Wipe }),
+            Class::Restore => {
+                self.push(at, Do::Store { fault: StoreFault::Backup });
+                self.push(end, Do::Store { fault: StoreFault::Restore });
+            }
+            Class::Replace => self.push(at, Do::Store { fault: StoreFault::Replace }),
             Class::Rights if self.world.users => {
                 let may = if self.rng.percent(50) { Rights::Read } else { Rights::Nothing };
                 self.push(at, Do::Rights { may });

@@ -330,6 +330,15 @@ pub enum StoreFault {
     Fill,
     /// There is room again.
     MakeRoom,
+    /// Its data are lost; it starts empty, under the same cluster id (row R8).
+    Wipe,
+    /// A backup is taken, in place of an earlier one.
+    Backup,
+    /// It starts with the data of the last backup, under the same cluster id; without a backup
+    /// nothing happens.
+    Restore,
+    /// Another cluster stands at the same addresses, empty.
+    Replace,
 }
 
 /// What may happen to one member of the store.

@@ -3,7 +3,7 @@
 use portolan_core::waist::MemberId;
 use portolan_memory::{self as memory, Fault};
 
-use super::World;
+use super::{LogEnd, World};
 use crate::plan::{MemberFault, StoreFault};
 use crate::trace::What;
 
@@ -30,17 +30,48 @@ impl World {
     }
 
     pub(super) fn store_fault(&mut self, fault: StoreFault) {
-        let model_fault = match fault {
-            StoreFault::Restart => Fault::Restart,
-            StoreFault::Stop => Fault::Stop,
-            StoreFault::Start => Fault::Start,
-            StoreFault::Pause => Fault::Pause,
-            StoreFault::Resume => Fault::Resume,
-            StoreFault::LoseLeader => Fault::LeaderLost,
-            StoreFault::RegainLeader => Fault::LeaderBack,
-            StoreFault::Fill => Fault::SpaceAlarm(true),
-            StoreFault::MakeRoom => Fault::SpaceAlarm(false),
-        };
+        match fault {
+            StoreFault::Wipe => self.begin_history(fault, Fault::Wipe, LogEnd::default()),
+            StoreFault::Replace => {
+                self.begin_history(fault, Fault::ReplaceCluster, LogEnd::default());
+            }
+            StoreFault::Restore => {
+                if let Some(backup) = self.backup {
+                    self.begin_history(fault, Fault::Restore, backup);
+                }
+            }
+            StoreFault::Backup => {
+                self.tell_store(memory::Input::Fault(Fault::Snapshot));
+                self.backup = Some(self.told);
+                self.note(What::Stored(fault));
+            }
+            StoreFault::Restart => self.power(fault, Fault::Restart),
+            StoreFault::Stop => self.power(fault, Fault::Stop),
+            StoreFault::Start => self.power(fault, Fault::Start),
+            StoreFault::Pause => self.power(fault, Fault::Pause),
+            StoreFault::Resume => self.power(fault, Fault::Resume),
+            StoreFault::LoseLeader => self.power(fault, Fault::LeaderLost),
+            StoreFault::RegainLeader => self.power(fault, Fault::LeaderBack),
+            StoreFault::Fill => self.power(fault, Fault::SpaceAlarm(true)),
+            StoreFault::MakeRoom => self.power(fault, Fault::SpaceAlarm(false)),
+        }
+    }
+
+    /// Other data take the place of the store's: what its log had up to `kept`, and nothing later.
+    /// All members that run start anew.
+    fn begin_history(&mut self, fault: StoreFault, model_fault: Fault, kept: LogEnd) {
+        for member in self.members() {
+            self.end(member);
+            self.wire.member_goes_on(member);
+        }
+        self.told = kept;
+        self.note(What::Stored(fault));
+        self.forget_users(fault);
+        self.tell_store(memory::Input::Fault(model_fault));
+    }
+
+    /// Something happens to the processes of all members.
+    fn power(&mut self, fault: StoreFault, model_fault: Fault) {
         let before = self.standings();
         for member in self.members() {
             match fault {
@@ -51,7 +82,11 @@ impl World {
                 | StoreFault::LoseLeader
                 | StoreFault::RegainLeader
                 | StoreFault::Fill
-                | StoreFault::MakeRoom => {}
+                | StoreFault::MakeRoom
+                | StoreFault::Wipe
+                | StoreFault::Backup
+                | StoreFault::Restore
+                | StoreFault::Replace => {}
             }
         }
         self.tell_store(memory::Input::Fault(model_fault));

@@ -4,7 +4,7 @@ use portolan_core::waist::KeyRange;
 use portolan_memory::{self as memory, Access, Admin, Credentials, Permission};
 
 use super::World;
-use crate::plan::Rights;
+use crate::plan::{Rights, StoreFault};
 use crate::trace::What;
 
 /// What is wanted of the user that the processes are, and what the store has been told.
@@ -15,6 +15,8 @@ pub(super) struct Users {
     /// The store could not agree on it yet.
     owed_rights: bool,
     owed_password: bool,
+    /// It does not know them any more.
+    lost: bool,
 }
 
 const USER: &str = "app";
@@ -72,10 +74,23 @@ impl World {
         }
     }
 
+    /// Other data took the place of the store's: its operator sets up who is missing.
+    pub(super) fn forget_users(&mut self, fault: StoreFault) {
+        if self.setup.users {
+            self.users.lost = fault != StoreFault::Restore;
+            // Passwords and rights may be those of the backup.
+            self.users.owed_rights = true;
+            self.users.owed_password = true;
+        }
+    }
+
     /// Tells the store what it is owed, once it can agree on it.
     pub(super) fn apply_rights(&mut self) {
         if !self.store.works() {
             return;
+        }
+        if std::mem::take(&mut self.users.lost) {
+            self.set_up_users();
         }
         if std::mem::take(&mut self.users.owed_rights) {
             self.tell_store(memory::Input::Admin(allow(self.users.rights)));
