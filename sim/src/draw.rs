@@ -92,7 +92,7 @@ impl Plan {
         let mut steps = work.steps;
         steps.sort_by_key(|step| step.at_ms);
         number(&mut steps);
-        Self { seed, world, steps }
+        Self::of(seed, world, steps)
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`World`] | engines, store, wire, clock; one [`step`](World::step) at a time |
 //! | [`trace`] | what happened |
 //! | [`check`] | the properties, as scans of the trace |
+//! | [`scenario`] | plans with a name: each shows one thing |
 //! | [`run`] | runs a plan under all checks, and makes failing ones small |
 
 mod app;
@@ -23,6 +24,7 @@ pub mod plan;
 mod process;
 mod queue;
 pub mod run;
+pub mod scenario;
 pub mod trace;
 mod world;
 
@@ -31,5 +33,6 @@ pub use draw::Mix;
 pub use plan::Plan;
 pub use process::{Clock, Process};
 pub use run::Runner;
+pub use scenario::Scenario;
 pub use trace::{Entry, Run, TraceHash, What};
 pub use world::World;

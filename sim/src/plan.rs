@@ -1,6 +1,8 @@
 //! Plans: what happens in a world, as data.
 //!
-//! A plan is a JSON document that a person can write. Everything but `steps` may be left out:
+//! A plan is a JSON document that a person can write. Everything but `steps` may be left out;
+//! `version` is the format's, and this is version 1. What a later version has otherwise, or more, an
+//! earlier reader refuses.
 //!
 //! ```
 //! let plan = portolan_sim::Plan::parse(r#"{
@@ -35,6 +37,12 @@ pub use world::{WireSetup, WorldSetup};
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// The format's version: 1.
+    #[serde(default = "this_version")]
+    pub version: u32,
+    /// What there is to see, in a sentence; for readers only.
+    #[serde(default)]
+    pub about: String,
     /// Where all chance comes from that the steps leave open: delays, the engines' own draws.
     #[serde(default)]
     pub seed: u64,
@@ -103,9 +111,22 @@ impl Plan {
             .iter()
             .map(|step| format!("  {}", json(serde_json::to_string(step))))
             .collect();
-        let seed = self.seed;
+        let about = if self.about.is_empty() {
+            String::new()
+        } else {
+            format!("\"about\": {},\n", json(serde_json::to_string(&self.about)))
+        };
+        let Self { version, seed, .. } = self;
         let steps = steps.join(",\n");
-        format!("{{\"seed\": {seed},\n\"world\": {world},\n\"steps\": [\n{steps}\n]}}\n")
+        format!(
+            "{{\"version\": {version},\n{about}\"seed\": {seed},\n\"world\": {world},\n\"steps\": \
+             [\n{steps}\n]}}\n"
+        )
+    }
+
+    /// A plan of these steps, with nothing said about it.
+    pub fn of(seed: u64, world: WorldSetup, steps: Vec<Step>) -> Self {
+        Self { version: VERSION, about: String::new(), seed, world, steps }
     }
 
     /// When the last step runs.
@@ -121,6 +142,7 @@ impl Plan {
             }
             Err(PlanError::Number { field, found, least, most })
         };
+        number("version", self.version.into(), VERSION.into(), VERSION.into())?;
         number("world.processes", world.processes.into(), 1, 64)?;
         number("world.members", world.members.into(), 1, 5)?;
         for &drift in &world.drift_permille {
@@ -150,7 +172,8 @@ impl std::fmt::Display for PlanError {
         match self {
             Self::Json(error) => write!(f, "not a plan: {error}"),
             Self::Number { field, found, least, most } => {
-                write!(f, "{field} is {found}; it takes {least} to {most}")
+                let most = if least == most { String::new() } else { format!(" to {most}") };
+                write!(f, "{field} is {found}; it takes {least}{most}")
             }
             Self::Process { step, found, processes } => {
                 write!(f, "steps[{step}] names process {found} of {processes}, numbered from 0")
@@ -160,6 +183,13 @@ impl std::fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
+
+/// The format's version.
+const VERSION: u32 = 1;
+
+fn this_version() -> u32 {
+    VERSION
+}
 
 /// An hour, in microseconds: longer spans are mistakes.
 const LONGEST_US: u64 = 3_600_000_000;

@@ -189,6 +189,42 @@ pub enum What {
     Compacted(Revision),
 }
 
+impl What {
+    /// Whether it is news, and no message on its way: what happened to the world and to the store,
+    /// and what applications want and are told.
+    pub fn is_news(&self) -> bool {
+        match self {
+            Self::Did(_)
+            | Self::Healed
+            | Self::Started { .. }
+            | Self::Crashed(_)
+            | Self::Paused(_)
+            | Self::Resumed(_)
+            | Self::Told { .. }
+            | Self::Stored(_)
+            | Self::Membered { .. }
+            | Self::Allowed(_)
+            | Self::PasswordSet { .. }
+            | Self::Led(_)
+            | Self::Changed(_)
+            | Self::Compacted(_) => true,
+            Self::Leased(change) => !matches!(change.step, LeaseStep::Renewed { .. }),
+            Self::Began(_)
+            | Self::Wanted { .. }
+            | Self::Sent { .. }
+            | Self::Cancelled { .. }
+            | Self::Answered { .. }
+            | Self::Connected { .. }
+            | Self::Broke { .. }
+            | Self::Arrived { .. }
+            | Self::Delayed { .. }
+            | Self::Stopped { .. }
+            | Self::Swallowed { .. }
+            | Self::Lost { .. } => false,
+        }
+    }
+}
+
 /// The hash of a trace so far.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub struct TraceHash(u64);

@@ -1,14 +1,48 @@
 //! Small plans with a name, and what happens in them, line by line.
 
-use portolan_core::Time;
-use portolan_sim::{Plan, Runner};
+use std::collections::BTreeSet;
 
-/// The trace of a plan up to a moment. All of it must hold.
-fn trace(plan: &str, until_ms: u64) -> String {
-    let plan = Plan::parse(plan).unwrap_or_else(|error| panic!("{error}"));
-    let mut runner = Runner::new(&plan, true);
+use portolan_core::Time;
+use portolan_sim::{Runner, Scenario};
+
+/// Runs a scenario. All of it must hold.
+fn run(scenario: Scenario) -> Runner {
+    let mut runner = Runner::new(&scenario.plan(), true);
     runner.finish();
-    assert!(runner.violation().is_none(), "{:?}", runner.violation());
+    assert!(runner.violation().is_none(), "{}: {:?}", scenario.name, runner.violation());
+    runner
+}
+
+/// Each is told as whoever looks on sees it, with the hash of all that happened.
+#[test]
+fn every_scenario_shows_what_it_says() {
+    for scenario in Scenario::ALL {
+        let runner = run(*scenario);
+        let news = runner.trace().iter().filter(|entry| entry.what.is_news());
+        let news: String = news.map(|entry| format!("{entry}\n")).collect();
+        let about = scenario.plan().about;
+        let told = format!("{about}\n\n{news}\n{} entries, {}\n", runner.entries(), runner.hash());
+        insta::assert_snapshot!(format!("scenario-{}", scenario.name), told);
+    }
+}
+
+#[test]
+fn scenarios_are_found_by_their_names() {
+    let names: BTreeSet<_> = Scenario::ALL.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names.len(), Scenario::ALL.len());
+    for scenario in Scenario::ALL {
+        assert_eq!(Scenario::find(scenario.name), Some(*scenario));
+        assert!(scenario.plan().about.ends_with('.'), "{} says nothing", scenario.name);
+    }
+    assert_eq!(Scenario::find("no such"), None);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/plans/named"));
+    let files = files.expect("the folder is there").count();
+    assert_eq!(files, names.len(), "a stored plan is not listed");
+}
+
+/// The trace of a scenario up to a moment, message by message.
+fn trace(name: &str, until_ms: u64) -> String {
+    let runner = run(Scenario::find(name).expect("it has that name"));
     let until = Time::from_millis(until_ms);
     let lines = runner.trace().iter().take_while(|entry| entry.at <= until);
     lines.map(|entry| format!("{entry}\n")).collect()
@@ -20,8 +54,7 @@ macro_rules! named {
             $(#[$doc])*
             #[test]
             fn $test() {
-                let plan = include_str!(concat!("../plans/named/", $file, ".json"));
-                insta::assert_snapshot!($file, trace(plan, $millis));
+                insta::assert_snapshot!($file, trace($file, $millis));
             }
         )*
     };
