@@ -134,6 +134,44 @@ pub enum Command {
     /// A group's configuration
     #[command(subcommand)]
     Config(Config),
+    /// The simulator: engines, a model of etcd and what may go wrong, in virtual time
+    ///
+    /// No store is needed. The same plan gives the same trace, to the byte, on every machine.
+    #[command(subcommand)]
+    Sim(Sim),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sim {
+    /// The plans that have a name, with what there is to see in each
+    List,
+    /// Draw plans from seeds, and hold each run to every property
+    ///
+    /// A plan that does not hold is made as small as it can be and kept as PROPERTY-SEED.json, for
+    /// `sim replay`; the status is 1 then. A line on standard error tells of every 1000 plans.
+    Run {
+        /// How many: 1 to 10000000
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+        plans: u64,
+        /// The first one's seed; the others follow it
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Where plans that do not hold are kept
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        keep: PathBuf,
+    },
+    /// Run one plan, and tell what happens
+    ///
+    /// The last line has the trace's hash. What did not hold is told on standard error, and the
+    /// status is 1 then. Status 3 if there is neither a plan of that name nor such a file.
+    Replay {
+        /// A plan's name, or a file with a plan, up to 16 MiB
+        #[arg(value_name = "NAME|FILE")]
+        plan: String,
+        /// Every message too
+        #[arg(long)]
+        trace: bool,
+    },
 }
 
 /// What is registered, and how long.

@@ -12,6 +12,7 @@
 //! | `deregister` | an instance is taken out by somebody else |
 //! | `list`, `watch`, `show` | what is registered |
 //! | `config`, `pretty` | a group's configuration |
+//! | `sim` | the simulator |
 
 mod args;
 mod child;
@@ -27,6 +28,7 @@ mod probe;
 mod register;
 mod show;
 mod signals;
+mod sim;
 mod store;
 mod watch;
 
@@ -64,16 +66,17 @@ fn main() -> ExitCode {
 
 /// Does what was asked; the exit status is 0 but for commands run by `register`.
 async fn run(cli: Cli) -> Result<u8, Failure> {
-    let store = Store::new(&cli.globals)?;
     let out = cli.globals.out();
+    let store = || Store::new(&cli.globals);
     match cli.command {
-        Command::Demo => demo::run(&store, out).await.map(|()| 0),
-        Command::Register(args) => register::run(&store, args).await,
-        Command::Deregister(args) => deregister::run(&store, out, args).await.map(|()| 0),
-        Command::Groups => list::groups(&store, out).await.map(|()| 0),
-        Command::Instances { group } => list::instances(&store, out, &group).await.map(|()| 0),
-        Command::Watch { group } => watch::run(&store, out, group).await.map(|()| 0),
-        Command::Config(command) => config::run(&store, out, command).await.map(|()| 0),
+        Command::Demo => demo::run(&store()?, out).await.map(|()| 0),
+        Command::Register(args) => register::run(&store()?, args).await,
+        Command::Deregister(args) => deregister::run(&store()?, out, args).await.map(|()| 0),
+        Command::Groups => list::groups(&store()?, out).await.map(|()| 0),
+        Command::Instances { group } => list::instances(&store()?, out, &group).await.map(|()| 0),
+        Command::Watch { group } => watch::run(&store()?, out, group).await.map(|()| 0),
+        Command::Config(command) => config::run(&store()?, out, command).await.map(|()| 0),
+        Command::Sim(command) => sim::run(out, command).map(|()| 0),
     }
 }
 

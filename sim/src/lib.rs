@@ -13,9 +13,11 @@
 //! | [`trace`] | what happened |
 //! | [`check`] | the properties, as scans of the trace |
 //! | [`scenario`] | plans with a name: each shows one thing |
+//! | [`batch`] | many drawn plans, and what they came to |
 //! | [`run`] | runs a plan under all checks, and makes failing ones small |
 
 mod app;
+pub mod batch;
 mod chance;
 pub mod check;
 mod draw;
@@ -28,6 +30,7 @@ pub mod scenario;
 pub mod trace;
 mod world;
 
+pub use batch::Batch;
 pub use check::{Checks, Property, Violation};
 pub use draw::Mix;
 pub use plan::Plan;

@@ -28,6 +28,7 @@ mod step;
 mod world;
 
 use portolan_core::Time;
+use portolan_core::tuning::TuningError;
 use serde::{Deserialize, Serialize};
 
 pub use step::{Call, Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
@@ -80,6 +81,8 @@ pub enum PlanError {
         /// The most.
         most: u64,
     },
+    /// Constants with which no engine can work.
+    Tuning(TuningError),
     /// A step of a process that is not there.
     Process {
         /// The step, from 0.
@@ -145,6 +148,7 @@ impl Plan {
         number("version", self.version.into(), VERSION.into(), VERSION.into())?;
         number("world.processes", world.processes.into(), 1, 64)?;
         number("world.members", world.members.into(), 1, 5)?;
+        world.tuning.check().map_err(PlanError::Tuning)?;
         for &drift in &world.drift_permille {
             number("world.drift_permille", drift.unsigned_abs().into(), 0, 500)?;
         }
@@ -175,6 +179,7 @@ impl std::fmt::Display for PlanError {
                 let most = if least == most { String::new() } else { format!(" to {most}") };
                 write!(f, "{field} is {found}; it takes {least}{most}")
             }
+            Self::Tuning(error) => write!(f, "world.tuning: {error}"),
             Self::Process { step, found, processes } => {
                 write!(f, "steps[{step}] names process {found} of {processes}, numbered from 0")
             }

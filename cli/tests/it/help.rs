@@ -24,6 +24,9 @@ fn help_of_each_command() {
         "config get",
         "config set",
         "config edit",
+        "sim",
+        "sim run",
+        "sim replay",
     ] {
         assert_snapshot!(command.replace(' ', "_"), own_part(&help(command)));
     }

@@ -9,6 +9,7 @@ mod kit;
 mod list;
 mod ownership;
 mod register;
+mod sim;
 mod tls;
 mod user;
 mod watch;

@@ -1,0 +1,81 @@
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::kit::{portolan, run};
+
+#[test]
+fn plans_with_a_name_are_listed_and_told() {
+    let list = run(&mut portolan(["sim", "list"])).done();
+    assert!(list.lines().count() > 40, "{list}");
+    assert!(list.contains("\ncrash "), "{list}");
+    let crash = run(&mut portolan(["sim", "replay", "crash"]));
+    assert_eq!(crash.status, 0);
+    assert_snapshot!(crash.out, @r#"
+    0.000s p0.1 starts as 65e396c6a234576c
+    0.000s p1.1 starts as 30891bdbff84dbf9
+    0.000s plan {"open":{"process":1,"id":1,"scope":{"instances":"web"}}}
+    0.000s plan {"register":{"process":0,"id":1,"group":"web","instance":"a","conflict":"replace"}}
+    0.001s store lease=2579d5fa42218243 granted for 3s by c2 #1
+    0.005s p1.1 told directory 1 0@1 live 0 records Listed
+    0.009s store @2 put /portolan/instances/web/a=146B:1fb23624@2/2~2579d5fa42218243 by c2 #2
+    0.013s p0.1 told registration 1 registered @2 lease=2579d5fa42218243 sequence=1
+    0.103s p1.1 told directory 1 0@2 live 1 records Watched: +/portolan/instances/web/a@2
+    1.000s plan {"crash":{"process":0}}
+    1.000s p0.1 crashes
+    1.000s plan all heals
+    3.500s store @3 delete /portolan/instances/web/a by expiry of lease 2579d5fa42218243
+    3.500s store lease=2579d5fa42218243 ended by expiry of lease 2579d5fa42218243
+    3.503s p1.1 told directory 1 0@3 live 0 records Watched: -/portolan/instances/web/a@2
+    80 entries, hash 8347bad1e1fe27bc
+    "#);
+    assert_snapshot!(crash.err, @"portolan: A process ends without a word. Its record stays until its lease has run out, and then goes from the store and from every directory.");
+    let objects = run(&mut portolan(["sim", "replay", "crash", "-o", "json"])).out;
+    let last = objects.lines().last().expect("it ends");
+    assert!(last.contains(r#""held":true"#), "{last}");
+    let all = run(&mut portolan(["sim", "replay", "crash", "--trace"])).out;
+    assert!(all.lines().count() > crash.out.lines().count() * 2, "every message: {all}");
+    assert_eq!(all.lines().last(), crash.out.lines().last(), "the hash is that of the whole");
+}
+
+#[test]
+fn drawn_plans_hold() {
+    let ran = run(&mut portolan(["sim", "run", "--plans", "20", "--seed", "7"]));
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("20 plans, ") && ran.out.ends_with(": all held\n"), "{}", ran.out);
+    let json = run(&mut portolan(["sim", "run", "--plans", "2", "-o", "json"])).done();
+    assert!(json.contains(r#""failures":0"#), "{json}");
+}
+
+/// Where every message travels for ten seconds, nothing is answered in time.
+#[test]
+fn what_does_not_hold_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("plan.json");
+    let plan = r#"{"world": {"wire": {"delay_us": [10000000, 10000000]}},
+        "steps": [{"at_ms": 0, "do": {"open": {"process": 0, "id": 1, "scope": "all-configs"}}}]}"#;
+    fs::write(&file, plan).expect("it is written");
+    let fell = run(&mut portolan(["sim", "replay", file.to_str().expect("letters")]));
+    assert_eq!(fell.status, 1);
+    assert!(fell.err.starts_with("portolan: LV1 ("), "{}", fell.err);
+}
+
+#[test]
+fn what_is_no_plan_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("plan.json");
+    fs::write(&file, r#"{"world": {"members": 9}, "steps": []}"#).expect("it is written");
+    let file = file.to_str().expect("letters");
+    let refused = run(&mut portolan(["sim", "replay", file]));
+    assert_eq!(refused.status, 2);
+    let wrong = "world.members is 9; it takes 1 to 5\n";
+    assert!(refused.err.ends_with(wrong), "{}", refused.err);
+    let unknown = run(&mut portolan(["sim", "replay", "no-such-plan"]));
+    assert_eq!(unknown.status, 3);
+    assert!(unknown.err.contains("neither a plan with the name no-such-plan"), "{}", unknown.err);
+    let none = run(&mut portolan(["sim", "run", "--plans", "0"]));
+    assert_eq!(none.status, 2);
+    assert!(none.err.contains("1..=10000000"), "{}", none.err);
+    let nowhere = run(&mut portolan(["sim", "run", "--keep", "no/such/folder"]));
+    assert_eq!(nowhere.status, 2);
+}
