@@ -156,7 +156,7 @@ impl Call {
         }
     }
 
-    /// It wakes.
+    /// To be called when it wakes, no sooner.
     fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         match state {
             State::Pausing { error, .. } if cx.now >= self.deadline => {

@@ -240,6 +240,16 @@ fn the_deadline_cuts_the_last_attempt_short() {
     ");
 }
 
+/// Whoever slept through the pause and the deadline asks no more.
+#[test]
+fn a_pause_that_is_slept_through_is_the_end() {
+    let mut h = Harness::calling(Request::Leases);
+    h.reply(1, Reply::Failed(StoreError::NoLeader));
+    h.now = h.now + 2 * WITHIN;
+    h.handle(Input::Tick);
+    assert_snapshot!(h.end(), @"20.000s > call 1 not done: etcdserver: no leader");
+}
+
 #[test]
 fn it_ends_when_no_further_attempt_fits() {
     let mut h = Harness::calling(Request::Leases);

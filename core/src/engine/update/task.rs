@@ -160,7 +160,7 @@ impl Task {
         }
     }
 
-    /// It wakes.
+    /// To be called when it wakes, no sooner.
     pub fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         if cx.now >= self.deadline {
             state.cancel(cx);
