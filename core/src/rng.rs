@@ -67,3 +67,20 @@ pub fn hash(bytes: &[u8]) -> u64 {
     word[..rest.len()].copy_from_slice(rest);
     mix(state ^ u64::from_le_bytes(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Rng;
+
+    #[test]
+    fn percent_is_of_a_hundred_draws() {
+        for percent in [0, 1, 50, 99, 100, 101] {
+            let mut rng = Rng::new(7);
+            let hits = (0..10_000).filter(|_| rng.percent(percent)).count();
+            let expected = usize::try_from(percent.min(100)).expect("small") * 100;
+            let exact = percent == 0 || percent >= 100;
+            assert!(hits.abs_diff(expected) <= if exact { 0 } else { 200 }, "{percent}: {hits}");
+            assert!(exact || (hits > 0 && hits < 10_000), "{percent}: {hits}");
+        }
+    }
+}

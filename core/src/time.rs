@@ -74,3 +74,33 @@ impl fmt::Display for Time {
         write!(f, "{}.{:03}s", millis / 1000, millis % 1000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_number_of_nanoseconds() {
+        let moments = [
+            (Time::ZERO, 0, "0.000s"),
+            (Time::from_nanos(1_999_999), 1_999_999, "0.001s"),
+            (Time::from_millis(61_005), 61_005_000_000, "61.005s"),
+            (Time::from_secs(7), 7_000_000_000, "7.000s"),
+            (Time::from_millis(u64::MAX), u64::MAX, "18446744073.709s"),
+            (Time::from_secs(u64::MAX), u64::MAX, "18446744073.709s"),
+        ];
+        for (moment, nanos, shown) in moments {
+            assert_eq!((moment.as_nanos(), &*moment.to_string()), (nanos, shown));
+        }
+    }
+
+    #[test]
+    fn time_ends_at_both_ends() {
+        let (early, late) = (Time::from_nanos(3), Time::from_nanos(8));
+        let span = Duration::from_nanos(5);
+        assert_eq!((early + span, late - span), (late, early));
+        assert_eq!((late.since(early), early.since(late)), (span, Duration::ZERO));
+        assert_eq!(early - span, Time::ZERO);
+        assert_eq!((late + Duration::MAX, late - Duration::MAX), (Time::NEVER, Time::ZERO));
+    }
+}

@@ -32,7 +32,7 @@ use super::retry::Backoff;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{AttemptId, Certainty, StoreError};
+use crate::waist::{Certainty, StoreError};
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Auth {
@@ -54,14 +54,14 @@ enum State {
     /// Where the store refused the last one it is wanted even if nobody waits: those who were refused
     /// are to be called back.
     Wanted { ask_at: Time, why: Option<StoreError>, after_refusal: bool },
-    /// Asked; the wire answers in any case.
-    Asking { attempt: AttemptId, after_refusal: bool },
+    /// Asked; the wire answers in any case, and once.
+    Asking { after_refusal: bool },
     /// The attempts carry a token, or need none.
     LoggedIn,
     /// They do, but are not answered: another one is asked for at `ask_at`.
     Doubted { ask_at: Time },
     /// Asked for another one meanwhile.
-    Renewing { attempt: AttemptId },
+    Renewing,
     /// The store refuses the credentials, or there are none to read.
     Refused { ask_at: Time, error: StoreError },
 }
@@ -91,16 +91,14 @@ impl Auth {
         match self.state {
             State::Off => Login::None,
             State::Wanted { .. } | State::Asking { .. } => Login::Pending,
-            State::LoggedIn | State::Doubted { .. } | State::Renewing { .. } => Login::Done,
+            State::LoggedIn | State::Doubted { .. } | State::Renewing => Login::Done,
             State::Refused { .. } => Login::Refused,
         }
     }
 
     pub fn gate(&self) -> Gate {
         match &self.state {
-            State::Off | State::LoggedIn | State::Doubted { .. } | State::Renewing { .. } => {
-                Gate::Open
-            }
+            State::Off | State::LoggedIn | State::Doubted { .. } | State::Renewing => Gate::Open,
             State::Wanted { .. } | State::Asking { .. } => Gate::Waits,
             State::Refused { error, .. } => Gate::Shut(error.clone()),
         }
@@ -130,27 +128,27 @@ impl Auth {
             | State::Wanted { .. }
             | State::Asking { .. }
             | State::LoggedIn
-            | State::Renewing { .. } => None,
+            | State::Renewing => None,
         }
     }
 
-    pub fn asked(&mut self, attempt: AttemptId) {
+    pub fn asked(&mut self) {
         let after_refusal = match self.state {
             State::Wanted { after_refusal, .. } => after_refusal,
             State::Refused { .. } => true,
             State::Doubted { .. } => {
-                self.state = State::Renewing { attempt };
+                self.state = State::Renewing;
                 return;
             }
-            State::Off | State::Asking { .. } | State::LoggedIn | State::Renewing { .. } => false,
+            State::Off | State::Asking { .. } | State::LoggedIn | State::Renewing => false,
         };
-        self.state = State::Asking { attempt, after_refusal };
+        self.state = State::Asking { after_refusal };
     }
 
     /// The login was answered: with a token, or with words that none is needed. True: those who
     /// were refused before it may try again.
-    pub fn succeeded(&mut self, attempt: AttemptId, now: Time) -> bool {
-        let Some(after_refusal) = self.asking(attempt) else { return false };
+    pub fn succeeded(&mut self, now: Time) -> bool {
+        let after_refusal = self.is_after_refusal();
         self.state = State::LoggedIn;
         self.logins += 1;
         self.since = now;
@@ -158,9 +156,9 @@ impl Auth {
         after_refusal
     }
 
-    pub fn failed(&mut self, attempt: AttemptId, error: StoreError, now: Time, tuning: &Tuning) {
-        let Some(after_refusal) = self.asking(attempt) else { return };
-        let is_beside = self.state == State::Renewing { attempt };
+    pub fn failed(&mut self, error: StoreError, now: Time, tuning: &Tuning) {
+        let after_refusal = self.is_after_refusal();
+        let is_beside = self.state == State::Renewing;
         self.state = if error.is_permanent() {
             State::Refused { ask_at: self.backoff.refused(now, tuning, &mut self.rng), error }
         } else {
@@ -180,8 +178,8 @@ impl Auth {
         }
         match self.state {
             State::LoggedIn | State::Doubted { .. } => {}
-            State::Renewing { attempt } => {
-                self.state = State::Asking { attempt, after_refusal: false };
+            State::Renewing => {
+                self.state = State::Asking { after_refusal: false };
                 return;
             }
             State::Off | State::Wanted { .. } | State::Asking { .. } | State::Refused { .. } => {
@@ -232,7 +230,7 @@ impl Auth {
             | State::Asking { .. }
             | State::LoggedIn
             | State::Doubted { .. }
-            | State::Renewing { .. } => {}
+            | State::Renewing => {}
         }
     }
 
@@ -246,7 +244,7 @@ impl Auth {
             | State::Asking { .. }
             | State::LoggedIn
             | State::Doubted { .. }
-            | State::Renewing { .. } => None,
+            | State::Renewing => None,
         };
         why.filter(|error| error.certainty() == Certainty::NotDone).unwrap_or_else(|| {
             StoreError::CannotConnect { detail: "not logged in to the store yet".to_owned() }
@@ -255,19 +253,9 @@ impl Auth {
 }
 
 impl Auth {
-    /// Whether this login is under way, and if so whether the one before was refused.
-    fn asking(&self, login: AttemptId) -> Option<bool> {
-        match self.state {
-            State::Asking { attempt, after_refusal } if attempt == login => Some(after_refusal),
-            State::Renewing { attempt } if attempt == login => Some(false),
-            State::Off
-            | State::Wanted { .. }
-            | State::Asking { .. }
-            | State::LoggedIn
-            | State::Doubted { .. }
-            | State::Renewing { .. }
-            | State::Refused { .. } => None,
-        }
+    /// Whether the login before the one under way was refused.
+    fn is_after_refusal(&self) -> bool {
+        matches!(self.state, State::Asking { after_refusal: true })
     }
 }
 

@@ -9,7 +9,7 @@ use super::retry::{Backoff, jittered};
 use super::wire::Owner;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::waist::{AttemptId, Reply, Request};
+use crate::waist::{Reply, Request};
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Discovery {
@@ -23,10 +23,8 @@ enum State {
     Resting {
         ask_at: Time,
     },
-    /// Asked; the wire answers in any case.
-    Asking {
-        attempt: AttemptId,
-    },
+    /// Asked; the wire answers in any case, and once.
+    Asking,
 }
 
 impl Discovery {
@@ -36,15 +34,12 @@ impl Discovery {
 
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
         if self.next_timeout(cx.tuning.member_list_every.is_some()).is_some_and(|at| at <= cx.now) {
-            let attempt = cx.send(Owner::Members, Request::Members);
-            self.state = State::Asking { attempt };
+            cx.send(Owner::Members, Request::Members);
+            self.state = State::Asking;
         }
     }
 
-    pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: &Reply) {
-        if self.state != (State::Asking { attempt }) {
-            return;
-        }
+    pub fn on_reply(&mut self, cx: &mut Cx<'_>, reply: &Reply) {
         let every = cx.tuning.member_list_every.unwrap_or_default();
         let mut ask_at = cx.now + jittered(every, JITTER_PERCENT, &mut self.rng);
         if let Reply::Members(listed) = reply {
@@ -60,10 +55,13 @@ impl Discovery {
     pub fn next_timeout(&self, wished: bool) -> Option<Time> {
         match self.state {
             State::Resting { ask_at } if wished => Some(ask_at),
-            State::Resting { .. } | State::Asking { .. } => None,
+            State::Resting { .. } | State::Asking => None,
         }
     }
 }
 
 /// The processes of a fleet do not all ask at the same time.
 const JITTER_PERCENT: u32 = 25;
+
+#[cfg(test)]
+mod tests;

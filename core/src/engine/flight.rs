@@ -157,3 +157,73 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waist::{
+        Compact, CompactReply, DeleteRange, DeleteReply, Grant, GrantReply, Header, KeepAlive,
+        KeepAliveReply, KeyRange, LeaseId, LeasesReply, MembersReply, Put, PutReply, Range,
+        RangeReply, Revision, Revoke, RevokeReply, StatusReply, TimeToLive, TimeToLiveReply, Txn,
+        TxnReply, Watch, WatchReply,
+    };
+
+    /// What a store answers to each request, and no other.
+    #[test]
+    fn an_answer_fits_its_own_request_only() {
+        let header = Header::default();
+        let lease = LeaseId::new(7).expect("not 0");
+        let keys = || KeyRange::one("k");
+        let stream = AttemptId(1);
+        let time_to_live =
+            TimeToLiveReply { header, lease, ttl_secs: 1, granted_secs: 1, keys: Vec::new() };
+        let pairs = [
+            (Request::Range(Range::of(keys())), Reply::Range(RangeReply::default())),
+            (Request::Put(Put::default()), Reply::Put(PutReply::default())),
+            (
+                Request::Delete(DeleteRange { keys: keys(), prev_kv: false }),
+                Reply::Delete(DeleteReply::default()),
+            ),
+            (Request::Txn(Txn::default()), Reply::Txn(TxnReply::default())),
+            (
+                Request::Compact(Compact { revision: Revision(1), physical: false }),
+                Reply::Compact(CompactReply { header }),
+            ),
+            (
+                Request::Grant(Grant { lease: None, ttl_secs: 1 }),
+                Reply::Grant(GrantReply { header, lease, ttl_secs: 1 }),
+            ),
+            (Request::Revoke(Revoke { lease }), Reply::Revoke(RevokeReply { header })),
+            (
+                Request::KeepAlive(KeepAlive { lease }),
+                Reply::KeepAlive(KeepAliveReply { header, lease, ttl_secs: 1 }),
+            ),
+            (
+                Request::TimeToLive(TimeToLive { lease, keys: false }),
+                Reply::TimeToLive(time_to_live),
+            ),
+            (Request::Leases, Reply::Leases(LeasesReply::default())),
+            (
+                Request::Watch(Watch::of(keys(), Revision::ZERO)),
+                Reply::Watch(WatchReply::default()),
+            ),
+            (Request::Status, Reply::Status(StatusReply::default())),
+            (Request::Members, Reply::Members(MembersReply::default())),
+            (Request::Authenticate, Reply::Authenticated),
+        ];
+        let on_watch = Request::OnWatch { stream, say: WatchSay::Progress };
+        assert_eq!(Kind::of(&on_watch), Kind::Watch);
+        for (asked, (request, _)) in pairs.iter().enumerate() {
+            let kind = Kind::of(request);
+            for (answered, (_, reply)) in pairs.iter().enumerate() {
+                let taken = kind.fitting(reply.clone());
+                let fits = taken == *reply;
+                assert_eq!(fits, asked == answered, "{request} {reply}");
+                assert_eq!(matches!(taken, Reply::Failed(_)), !fits, "{request} {reply}");
+            }
+            let failed = Reply::Failed(StoreError::GaveUp);
+            assert_eq!(kind.fitting(failed.clone()), failed, "{request}");
+            assert_ne!(kind.fitting(Reply::CredentialsChanged), Reply::CredentialsChanged);
+        }
+    }
+}

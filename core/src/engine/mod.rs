@@ -292,8 +292,8 @@ impl Engine {
                 }
             }
             Owner::Update(id) => machines.updates.on_reply(&mut cx, id, attempt, reply),
-            Owner::Call(id) => machines.calls.on_reply(&mut cx, id, attempt, reply),
-            Owner::Members => machines.discovery.on_reply(&mut cx, attempt, &reply),
+            Owner::Call(id) => machines.calls.on_reply(&mut cx, id, reply),
+            Owner::Members => machines.discovery.on_reply(&mut cx, &reply),
             // The wire keeps these to itself.
             Owner::Login | Owner::Census => {}
         }

@@ -183,7 +183,7 @@ impl Wire {
         }
         match owner {
             Owner::Login => {
-                self.logged_in(attempt, reply, tuning);
+                self.logged_in(reply, tuning);
                 None
             }
             Owner::Census => {
@@ -228,7 +228,7 @@ impl Wire {
                 StoreError::CannotConnect { detail: detail.to_owned() }
             };
             match (flight.owner, sent) {
-                (Owner::Login, _) => self.logged_in(attempt, Reply::Failed(error), tuning),
+                (Owner::Login, _) => self.logged_in(Reply::Failed(error), tuning),
                 (Owner::Census, Some(sent)) => self.counted(sent.member, None, tuning),
                 (owner, _) => return Some((flight.known_as, owner, error)),
             }

@@ -192,7 +192,7 @@ fn fits(length: usize, limit: usize) -> Result<(), DataError> {
 
 fn shallow(value: &serde_json::Value, levels: usize) -> bool {
     use serde_json::Value;
-    let below = |value: &Value| levels > 0 && shallow(value, levels - 1);
+    let below = |value: &Value| shallow(value, levels - 1);
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
         Value::Array(items) => levels > 0 && items.iter().all(below),

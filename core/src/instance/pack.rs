@@ -179,6 +179,7 @@ impl Parts<'_> {
                 text.push_str(part);
             }
         }
+        debug_assert_eq!(text.len(), size, "counted as it is written");
         text.into_boxed_str()
     }
 }

@@ -81,6 +81,9 @@ fn bad_instances_are_refused() {
     many(64, label).build().expect("at the limit");
     builder().label("l", "x".repeat(256)).build().expect("at the limit");
     builder().created_millis(NUMBER_LIMIT).build().expect("at the limit");
+    let version = |length: usize| format!("1.2.3-{}", "x".repeat(length - 6)).parse::<Version>();
+    let version = |length| builder().version(version(length).expect("a semantic version"));
+    version(128).build().expect("at the limit");
     let cases = [
         (many(33, endpoint), "33 endpoints; the limit is 32"),
         (many(65, label), "65 labels; the limit is 64"),
@@ -108,6 +111,11 @@ fn bad_instances_are_refused() {
         (
             builder().label("l", "é\u{2028}"),
             "label \"l\": value has '\\u{2028}' at byte 2; allowed is text of one line that prints",
+        ),
+        (
+            version(129),
+            "version is \"1.2.3-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..\"; it takes a semantic version \
+             like 1.2.3, at most 128 bytes",
         ),
         (
             builder().created_millis(1 << 53),
@@ -334,9 +342,27 @@ fn data_is_canonical() {
     for (text, expected) in cases {
         assert_eq!(Data::parse(&text).expect_err(expected).to_string(), expected);
     }
-    let value = (0..10_000).fold(serde_json::Value::Null, |value, _| vec![value].into());
-    let expected = "configuration is not JSON: byte 0: nested too deeply; the limit is 63 levels";
-    assert_eq!(Data::from_value(&value).expect_err("too deep").to_string(), expected);
+    // Values are looked at before they are written out, so that none exhausts the stack.
+    let array = |value, _| serde_json::Value::from(vec![value]);
+    let object = |value, _| {
+        let field = ("a".to_owned(), value);
+        serde_json::Value::Object([field].into_iter().collect())
+    };
+    let empty = || [serde_json::json!([]), serde_json::json!({}), serde_json::json!([0])];
+    for levels in [63, 1_000] {
+        for inner in empty() {
+            for value in
+                [(0..levels).fold(inner.clone(), array), (0..levels).fold(inner.clone(), object)]
+            {
+                let expected =
+                    "configuration is not JSON: byte 0: nested too deeply; the limit is 63 levels";
+                assert_eq!(Data::from_value(&value).expect_err("too deep").to_string(), expected);
+            }
+        }
+    }
+    for inner in empty() {
+        Data::from_value(&(0..62).fold(inner, object)).expect("at the limit");
+    }
 }
 
 #[test]
@@ -347,4 +373,31 @@ fn states_have_one_name() {
         assert_eq!(text, format!("\"{state}\""));
     }
     assert_eq!(State::named("Ready"), None);
+}
+
+#[test]
+fn what_is_shown_of_an_instance() {
+    let stamp = Stamp { run: 255, registration: 2, sequence: 3 };
+    let endpoint = Endpoint::parse("[2001:db8::1]:80").expect("an endpoint");
+    let text = endpoint.as_str().to_owned();
+    assert_eq!(
+        (endpoint.to_string(), format!("{endpoint:?}")),
+        (text.clone(), format!("{text:?}"))
+    );
+    assert_eq!((endpoint.as_ref(), String::from(endpoint.clone())), (&*text, text.clone()));
+    assert_eq!(stamp.to_string(), "ff/2/3");
+    let text = r#"{"group":"web","id":"web-1","endpoints":{"http":"a:1"},"labels":{"zone":"a"},
+        "unknown":"{\"key\":\"s3cret\"}"}"#;
+    let instance = serde_json::from_str::<Instance>(text).expect("an instance");
+    let instance = instance.with_stamp(Some(stamp));
+    let shown = format!("{instance:?}");
+    assert_eq!(
+        shown,
+        "Instance { group: \"web\", id: \"web-1\", state: Ready, endpoints: {\"http\": \"a:1\"}, \
+         labels: {\"zone\": \"a\"}, version: None, weight: None, created_millis: None, \
+         stamp: Some(Stamp { run: 255, registration: 2, sequence: 3 }), evicted_by: None, \
+         unknown_bytes: 16 }"
+    );
+    let unknown = Unknown::checked(instance.unknown().expect("a field"));
+    assert_eq!(format!("{unknown:?}"), "Unknown(16B)");
 }

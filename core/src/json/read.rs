@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
         self.at += 4;
         digits.iter().try_fold(0, |unit, &digit| {
             let digit = char::from(digit).to_digit(16)?;
-            Some(unit << 4 | u16::try_from(digit).ok()?)
+            Some(unit * 16 + u16::try_from(digit).ok()?)
         })
     }
 

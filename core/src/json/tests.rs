@@ -11,6 +11,7 @@ fn canonical(text: &str, style: Style) -> Result<String, JsonError> {
 
 #[test]
 fn plain_text_comes_out_canonical() {
+    let of_308 = "9".repeat(308);
     let cases = [
         ("null", "null"),
         (" [ true , false ]\r\n\t", "[true,false]"),
@@ -21,6 +22,8 @@ fn plain_text_comes_out_canonical() {
             "[0,-0,1.0,1e2,1E+02,0.1e-400,123456789012345678901234567890.5]",
         ),
         ("9.99e307", "9.99e307"),
+        ("0.01e309", "0.01e309"),
+        (&of_308, &of_308),
         ("0.000e999999999999999999999", "0.000e999999999999999999999"),
         // Strings have the fewest escapes.
         (r#""\u0041\/\"\\\b\f\n\r\t\u001f\u007f""#, "\"A/\\\"\\\\\\b\\f\\n\\r\\t\\u001f\u{7f}\""),
@@ -51,6 +54,7 @@ fn go_text_comes_out_as_go_writes_it() {
 #[test]
 fn errors_say_where_and_what() {
     let deep = "[".repeat(65);
+    let of_309 = "1".repeat(309);
     let keys = format!(r#"{{"{0}":1,"{0}":1}}"#, "k".repeat(50));
     let cases = [
         ("", "byte 0: expected a value"),
@@ -78,6 +82,7 @@ fn errors_say_where_and_what() {
         ("1.", "byte 2: expected a digit"),
         ("1e", "byte 2: expected a digit"),
         ("[1e308]", "byte 1: a number is out of range; the limit is 10^308"),
+        (&of_309, "byte 0: a number is out of range; the limit is 10^308"),
         ("-0.01e310", "byte 0: a number is out of range; the limit is 10^308"),
         ("1e99999999999999999999", "byte 0: a number is out of range; the limit is 10^308"),
         (&deep, "byte 64: nested too deeply; the limit is 64 levels"),
@@ -171,5 +176,14 @@ proptest! {
         let plain = Json::parse(&text, Style::Plain);
         let go = Json::parse(&text, Style::Go);
         prop_assert!(plain.is_err() || plain == go, "{text:?}");
+    }
+}
+
+/// The limit is of levels, not of how many objects and arrays there are.
+#[test]
+fn many_siblings_are_not_deep() {
+    for sibling in ["[]", "{}", r#"{"a":[{}]}"#] {
+        let text = format!("[{}]", [sibling; 200].join(","));
+        assert_eq!(canonical(&text, Style::Plain), Ok(text));
     }
 }

@@ -143,6 +143,7 @@ fn layouts_say_what_they_hold() {
     assert_eq!((native.says_state(), naming.says_state()), (true, false));
     assert_eq!((native.keeps_stamp(), naming.keeps_stamp()), (true, false));
     assert_eq!((native.keeps_operation(), naming.keeps_operation()), (true, false));
+    assert_eq!((native.says_evicted(), naming.says_evicted()), (true, false));
     let key = Key::from("/portolan/groups/web");
     assert_eq!(
         (native.config_key(&group("web")), naming.config_key(&group("web"))),
@@ -181,4 +182,48 @@ fn stamp_and_operation_are_found() {
         assert_eq!(layout.operation_of(&value.into()), expected, "{value}");
     }
     assert_eq!(layout.operation_of(&Value::from(vec![0xff])), None);
+}
+
+/// A record of just the limit is written and read, and not one byte more.
+#[test]
+fn the_limit_of_a_record_is_within() {
+    let (native, naming) = (Layout::default(), fleet());
+    let fill = |layout: &Layout, key: &str, before: &str, after: &str, by: usize| {
+        let room = INSTANCE_LIMIT - before.len() - after.len() + by;
+        let value = format!("{before}{}{after}", "x".repeat(room));
+        layout.decode(&key.into(), &value.into())
+    };
+    for (layout, key, before, after) in [
+        (&native, "/portolan/instances/web/w1", r#"{"v":1,"x":""#, r#""}"#),
+        (&naming, "shop/web/w1", r#"{"Op":0,"Addr":"a:1","Metadata":{"x":[""#, r#""]}}"#),
+    ] {
+        let Decoded::Instance(full) = fill(layout, key, before, after, 0) else {
+            panic!("{key} is of the limit");
+        };
+        assert!(matches!(
+            fill(layout, key, before, after, 1),
+            Decoded::Bad(BadRecord::TooLarge { .. })
+        ));
+        let written = layout.encode_instance(&full, Stamp::default());
+        // Ours carries a stamp besides, so it has no room any more.
+        let taken = written.map(|written| written[0].value.len());
+        assert_eq!(taken.is_ok(), !layout.keeps_stamp(), "{taken:?}");
+        assert!(taken.is_err() || taken == Ok(INSTANCE_LIMIT), "{taken:?}");
+    }
+}
+
+/// Other writers sort nothing.
+#[test]
+fn the_order_within_a_record_does_not_show() {
+    let record = |endpoints: &str, labels: &str| {
+        let value = format!(r#"{{"v":1,"endpoints":{{{endpoints}}},"labels":{{{labels}}}}}"#);
+        instance(&Layout::default(), "/portolan/instances/web/w1", &value)
+    };
+    let (a, b, c) = (r#""a":"x:1""#, r#""b":"x:2""#, r#""c":"x:3""#);
+    let sorted = record(&[a, b, c].join(","), &[a, b, c].join(","));
+    let names: Vec<_> = sorted.labels().map(|(key, _)| key).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    for order in [[c, b, a], [b, a, c], [a, c, b]] {
+        assert_eq!(record(&order.join(","), &order.join(",")), sorted, "{order:?}");
+    }
 }

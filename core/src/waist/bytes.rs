@@ -159,3 +159,56 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     }
     Some(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    /// Values may hold secrets.
+    #[test]
+    fn a_value_shows_its_length_and_hash_only() {
+        let value = Value::from("s3cret");
+        let shown = format!("{value:?}");
+        assert_eq!(shown, format!("{value}"));
+        assert!(shown.starts_with("6B:") && !shown.contains("s3cret"), "{shown}");
+        assert_ne!(shown, Value::from("s3crets").to_string());
+    }
+
+    #[test]
+    fn a_value_is_the_bytes_that_came() {
+        let bytes = Bytes::from(vec![7; 100]);
+        let value = Value::from(bytes.clone());
+        assert_eq!(*value, *bytes);
+        assert_eq!(value.into_bytes().as_ptr(), bytes.as_ptr(), "nothing is copied");
+    }
+
+    #[test]
+    fn bytes_are_text_where_they_print() {
+        let cases: [(&[u8], &str); 4] = [
+            (b"/a b~", "/a b~"),
+            (b"\\", "\\\\"),
+            (b"\\x41", "\\\\x41"),
+            (b"\0\x1f\x7f\xff\n", "\\x00\\x1f\\x7f\\xff\\x0a"),
+        ];
+        for (bytes, text) in cases {
+            let key = Key::from(bytes);
+            assert_eq!(key.to_string(), text);
+            assert_eq!(serde_json::to_value(&key).expect("text"), text);
+        }
+        for text in ["\\", "\\x", "\\x0", "\\xg0", "\\x0g", "\\n", "a\\"] {
+            serde_json::from_value::<Key>(text.into()).expect_err(text);
+        }
+    }
+
+    proptest! {
+        /// What is serialised reads back to the same bytes.
+        #[test]
+        fn bytes_read_back(bytes: Vec<u8>) {
+            let text = serde_json::to_string(&Key::from(&*bytes)).expect("text");
+            let value: Value = serde_json::from_str(&text).expect("bytes");
+            prop_assert_eq!(&*value, &*bytes, "{}", text);
+        }
+    }
+}

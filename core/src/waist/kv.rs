@@ -54,7 +54,7 @@ impl fmt::Display for LeaseId {
     /// `etcdctl` prints and takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.get().unsigned_abs();
-        if self.get() < 0 { write!(f, "-{digits:015x}") } else { write!(f, "{digits:016x}") }
+        if self.0.is_negative() { write!(f, "-{digits:015x}") } else { write!(f, "{digits:016x}") }
     }
 }
 
@@ -191,7 +191,9 @@ pub struct KeyEvent {
 
 #[cfg(test)]
 mod tests {
-    use super::LeaseId;
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::{Key, KeyRange, LeaseId, Revision};
 
     /// What etcdctl 3.5 prints for these numbers.
     #[test]
@@ -203,5 +205,53 @@ mod tests {
         assert_eq!(shown(i64::MAX), of("7fffffffffffffff"));
         assert_eq!(shown(-5), of("-000000000000005"));
         assert_eq!(shown(i64::MIN), of("-8000000000000000"));
+    }
+    #[test]
+    fn numbers_say_what_they_are() {
+        let lease = LeaseId::new(10).expect("not 0");
+        assert_eq!(format!("{lease:?}"), "LeaseId(000000000000000a)");
+        assert_eq!(
+            (Revision(7).next(), Revision(i64::MAX).next()),
+            (Revision(8), Revision(i64::MAX))
+        );
+    }
+
+    /// Row G1: what etcd takes a range's end for.
+    #[test]
+    fn a_range_holds_its_keys() {
+        type Keys = &'static [&'static [u8]];
+        let cases: [(KeyRange, Keys, Keys); 9] = [
+            (KeyRange::one("b"), &[b"b"], &[b"", b"a", b"b\0", b"c"]),
+            (KeyRange::span("b", "d"), &[b"b", b"b\0", b"c", b"c\xff"], &[b"a", b"d", b"d\0"]),
+            (KeyRange::span("b", "b"), &[], &[b"a", b"b", b"b\0"]),
+            (KeyRange::span("d", "b"), &[], &[b"a", b"b", b"c", b"d", b"e"]),
+            (KeyRange::from_key("b"), &[b"b", b"c", b"\xff\xff"], &[b"", b"a\xff"]),
+            (KeyRange::all(), &[b"\0", b"a", b"\xff\xff"], &[]),
+            (KeyRange::prefix("b"), &[b"b", b"b\xff\xff"], &[b"a\xff", b"c"]),
+            (KeyRange::prefix(&b"b\xff"[..]), &[b"b\xff", b"b\xff\xff"], &[b"b", b"c"]),
+            (KeyRange::prefix(&b"\xff"[..]), &[b"\xff", b"\xff\xff"], &[b"\xfe\xff"]),
+        ];
+        for (range, within, without) in cases {
+            for key in within {
+                assert!(range.contains(key), "{range:?} {key:?}");
+            }
+            for key in without {
+                assert!(!range.contains(key), "{range:?} {key:?}");
+            }
+            assert_eq!(range.is_void(), within.is_empty(), "{range:?}");
+            let text = serde_json::to_string(&range).expect("text");
+            assert_eq!(text.contains("end"), range != KeyRange::one("b"), "{text}");
+            assert_eq!(serde_json::from_str::<KeyRange>(&text).expect("a range"), range);
+        }
+    }
+
+    proptest! {
+        /// A range that is not void holds at least its first key.
+        #[test]
+        fn a_void_range_is_one_without_its_first_key(key: Vec<u8>, end: Vec<u8>, other: Vec<u8>) {
+            let range = KeyRange { key: Key::from(key), end: Key::from(end) };
+            prop_assert_eq!(range.is_void(), !range.contains(&range.key), "{:?}", range);
+            prop_assert_eq!(range.is_void() && range.contains(&other), false, "{:?}", range);
+        }
     }
 }

@@ -273,3 +273,36 @@ fn list<T: Display>(f: &mut Formatter<'_>, before: &str, items: &[T]) -> fmt::Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waist::Key;
+
+    /// A trace is short, and says where it leaves something out.
+    #[test]
+    fn a_long_list_is_shown_in_part() {
+        let kv = |n: i64| {
+            let key = Key::from(format!("k{n}"));
+            let (create_revision, mod_revision) = (Revision(n), Revision(n + 1));
+            KeyValue { key, create_revision, mod_revision, ..KeyValue::default() }
+        };
+        let range = |kvs: i64, count, more| RangeReply {
+            header: Header { revision: Revision(9), ..Header::default() },
+            kvs: (0..kvs).map(kv).collect(),
+            count,
+            more,
+        };
+        let value = format!("={}", KeyValue::default().value);
+        let shown = |reply: RangeReply| reply.to_string().replace(&value, "");
+        let two = " k0@0/1, k1@1/2";
+        assert_eq!(shown(range(0, 0, false)), "range @9");
+        assert_eq!(shown(range(2, 2, false)), format!("range @9{two}"));
+        assert_eq!(shown(range(2, 5, true)), format!("range @9{two} of 5"));
+        assert_eq!(shown(range(2, 2, true)), format!("range @9{two} of 2"));
+        assert_eq!(shown(range(0, 3, false)), "range @9 of 3");
+        let four = format!("range @9{two}, k2@2/3, k3@3/4");
+        assert_eq!(shown(range(4, 4, false)), four);
+        assert_eq!(shown(range(5, 5, false)), format!("{four}, .. 5 in all"));
+    }
+}

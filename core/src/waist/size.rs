@@ -54,3 +54,42 @@ fn put(put: &Put) -> usize {
 fn keys(keys: &KeyRange) -> usize {
     keys.key.len().saturating_add(keys.end.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waist::{DeleteRange, Range, Revision, Watch};
+
+    #[test]
+    fn a_request_holds_its_keys_and_values() {
+        let keys = || KeyRange::span("ab", "abc");
+        let range = || Range::of(keys());
+        let put = || Put { key: "k".into(), value: "1234567".into(), ..Put::default() };
+        let delete = || DeleteRange { keys: keys(), prev_kv: false };
+        let compare = |target| {
+            let result = crate::waist::Ordering::Equal;
+            Compare { keys: KeyRange::one("abcd"), result, target }
+        };
+        let nested = Txn { then: vec![Op::Put(put())], ..Txn::default() };
+        let txn = Txn {
+            compares: vec![
+                compare(Target::Value("12".into())),
+                compare(Target::ModRevision(Revision(9))),
+            ],
+            then: vec![Op::Range(range()), Op::Delete(delete())],
+            or_else: vec![Op::Txn(nested)],
+        };
+        let cases = [
+            (Request::Range(range()), 5),
+            (Request::Put(put()), 8),
+            (Request::Delete(delete()), 5),
+            (Request::Watch(Watch::of(keys(), Revision::ZERO)), 5),
+            (Request::Txn(txn), 4 + 2 + 4 + 5 + 5 + 8),
+            (Request::Txn(Txn::default()), 0),
+            (Request::Status, 0),
+        ];
+        for (request, bytes) in cases {
+            assert_eq!(request.payload_bytes(), bytes, "{request}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::engine::harness::Harness;
 use crate::engine::{
-    Command, Conflict, DirectoryId, Engine, Input, OpId, Output, RegistrationId, Setup,
+    Command, Conflict, DirectoryId, Engine, Input, Login, OpId, Output, RegistrationId, Setup,
 };
 use crate::instance::Instance;
 use crate::layout::{Layout, Scope};
@@ -396,6 +396,40 @@ fn what_waited_for_a_login_in_vain_was_not_done() {
     assert!(!h.trace().contains("m0 put"), "{}", h.trace());
 }
 
+/// What stood in the way of the login is told, unless it could be read as a doubt about the call.
+#[test]
+fn why_nobody_was_logged_in_is_told() {
+    let refused = StoreError::Refused { detail: "127.0.0.1:2379".to_owned() };
+    for (error, told) in [(refused, true), (StoreError::TimedOut, false)] {
+        let mut h = harness();
+        h.put(1);
+        while !h.trace().contains("> call 1") {
+            if let Some(login) = h.asked("m0 authenticate") {
+                h.fail(login, error.clone());
+            }
+            h.wait(secs(1));
+        }
+        let end = h.lines.iter().find(|line| line.contains("> call 1")).expect("it ends");
+        let why = if told { error.to_string() } else { "not logged in".to_owned() };
+        assert!(end.contains("> call 1 not done: ") && end.contains(&why), "{end}");
+    }
+}
+
+#[test]
+fn how_the_login_stands() {
+    let login = |h: &Harness| h.engine.standing().login;
+    let mut h = harness();
+    assert_eq!(login(&h), Login::Pending);
+    h.get(1).fail(2, StoreError::AuthFailed);
+    assert_eq!(login(&h), Login::Refused);
+    h.reply(0, Reply::CredentialsChanged);
+    assert_eq!(login(&h), Login::Pending);
+    h.reply(3, Reply::Authenticated);
+    assert_eq!(login(&h), Login::Done);
+    let none = Harness::with(Setup { authenticates: false, ..setup() });
+    assert_eq!(login(&none), Login::None);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Done,
@@ -491,4 +525,50 @@ fn a_shutdown_before_the_login_asks_for_nothing() {
     assert_eq!(h.asked("grant"), None, "{}", h.trace());
     assert_eq!(h.asked("txn"), None, "{}", h.trace());
     assert!(h.trace().contains("closed confirmed=true"), "{}", h.trace());
+}
+
+/// Only a refusal of the token says that nothing was done.
+#[test]
+fn a_write_in_doubt_is_not_sent_anew_after_a_login() {
+    for error in [StoreError::TimedOut, StoreError::PermissionDenied] {
+        let mut h = Harness::logged_in();
+        h.wait(secs(300)).put(3).fail(3, error.clone()).wait(secs(60));
+        assert_eq!(h.last("m0 put"), 3, "{}", h.trace());
+        assert_eq!(h.asked("authenticate"), None, "{}", h.trace());
+        assert!(h.trace().contains(&error.to_string()), "{}", h.trace());
+    }
+}
+
+/// A login after one that was refused is news for those that it was refused to. A token that is only
+/// renewed changes nothing for whoever lacks a right: it waits its time.
+#[test]
+fn a_token_that_is_renewed_calls_nobody_back() {
+    let mut h = Harness::logged_in();
+    h.command(Command::Open { id: DirectoryId(1), scope: all() });
+    let listing = "m0 range [/portolan";
+    let mut asked = 0;
+    while h.now < Time::from_secs(600) {
+        let last = h.last(listing);
+        if last > std::mem::replace(&mut asked, last) {
+            h.fail(last, StoreError::PermissionDenied);
+        }
+        h.wait(secs(1));
+    }
+    h.get(3);
+    h.fail(h.last("m0 range k"), StoreError::InvalidToken);
+    h.reply(h.last("authenticate"), Reply::Authenticated).wait(secs(1));
+    assert!(h.end().contains("m0 range k"), "{}", h.end());
+    assert_eq!(h.last(listing), asked);
+}
+
+/// Of all that waits, each is told by itself.
+#[test]
+fn a_shutdown_before_the_login_keeps_nobody_waiting() {
+    let mut h = harness();
+    h.command(register()).get(1).put(2);
+    h.command(Command::Shutdown { within: secs(5) });
+    let trace = h.trace();
+    for told in ["call 1 shut down", "call 2 ", "closed confirmed=true"] {
+        assert!(trace.contains(&format!("0.000s > {told}")), "{trace}");
+    }
 }

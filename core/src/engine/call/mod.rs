@@ -86,8 +86,8 @@ impl Calls {
         }
     }
 
-    pub fn on_reply(&mut self, cx: &mut Cx<'_>, id: OpId, attempt: AttemptId, reply: Reply) {
-        self.step(cx, id, |call, cx, state| call.on_reply(cx, state, attempt, reply));
+    pub fn on_reply(&mut self, cx: &mut Cx<'_>, id: OpId, reply: Reply) {
+        self.step(cx, id, |call, cx, state| call.on_reply(cx, state, reply));
     }
 
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
@@ -147,31 +147,23 @@ impl Calls {
 }
 
 impl Call {
-    fn on_reply(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: State,
-        attempt: AttemptId,
-        reply: Reply,
-    ) -> Flow {
+    /// Of a call one attempt is in flight at most, so an answer is that one's.
+    fn on_reply(&mut self, cx: &mut Cx<'_>, state: State, reply: Reply) -> Flow {
         match (state, reply) {
-            (State::Waiting { attempt: ours }, Reply::Failed(error)) if ours == attempt => {
-                self.on_failed(cx, error)
-            }
-            (State::Waiting { attempt: ours }, reply) if ours == attempt => Break(Ok(reply)),
-            (state, _) => Continue(state),
+            (State::Waiting { .. }, Reply::Failed(error)) => self.on_failed(cx, error),
+            (State::Waiting { .. }, reply) => Break(Ok(reply)),
+            (state @ State::Pausing { .. }, _) => Continue(state),
         }
     }
 
+    /// To be called when it wakes, no sooner.
     fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         match state {
-            State::Pausing { until, error } if until.min(self.deadline) <= cx.now => {
-                if cx.now >= self.deadline {
-                    return Break(Err(CallError::NotDone(error)));
-                }
-                Continue(self.send(cx))
+            State::Pausing { error, .. } if cx.now >= self.deadline => {
+                Break(Err(CallError::NotDone(error)))
             }
-            State::Waiting { .. } | State::Pausing { .. } => Continue(state),
+            State::Pausing { .. } => Continue(self.send(cx)),
+            State::Waiting { .. } => Continue(state),
         }
     }
 

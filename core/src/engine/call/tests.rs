@@ -10,8 +10,8 @@ use crate::layout::Layout;
 use crate::tuning::Tuning;
 use crate::waist::{
     Code, Compact, Compare, DeleteRange, Grant, Header, KeepAlive, Key, KeyRange, LeaseId,
-    LeasesReply, Put, PutReply, Range, RangeReply, Revision, Revoke, Target, TimeToLive, Value,
-    Watch, WatchSay,
+    LeasesReply, MemberId, Put, PutReply, Range, RangeReply, Revision, Revoke, Target, TimeToLive,
+    Value, Watch, WatchSay,
 };
 
 const ID: OpId = OpId(1);
@@ -173,6 +173,7 @@ fn a_read_is_repeated_until_it_is_answered() {
     let mut h = Harness::calling(Request::Range(range()));
     h.reply(1, Reply::Failed(StoreError::NoLeader)).wait(Duration::from_secs(4));
     h.reply(3, Reply::Range(RangeReply::default()));
+    assert_eq!(h.engine.standing().member, MemberId(1), "asked last");
     assert_snapshot!(h.trace(), @"
     0.000s < call 1 range k within 10s
     0.000s > #1 m1 range k
@@ -237,6 +238,16 @@ fn the_deadline_cuts_the_last_attempt_short() {
     10.000s > #4 cancel
     10.000s > call 1 not done: no answer in time
     ");
+}
+
+/// Whoever slept through the pause and the deadline asks no more.
+#[test]
+fn a_pause_that_is_slept_through_is_the_end() {
+    let mut h = Harness::calling(Request::Leases);
+    h.reply(1, Reply::Failed(StoreError::NoLeader));
+    h.now = h.now + 2 * WITHIN;
+    h.handle(Input::Tick);
+    assert_snapshot!(h.end(), @"20.000s > call 1 not done: etcdserver: no leader");
 }
 
 #[test]
@@ -561,4 +572,23 @@ fn headers_pass_through() {
     let mut h = Harness::calling(Request::Put(put()));
     h.reply(1, Reply::Put(PutReply { header, prev: None }));
     assert_eq!(h.end(), "0.000s > call 1 put @7");
+}
+
+/// What an application may have under way is told as it counts, and the limit itself is within.
+#[test]
+fn what_is_in_flight_is_counted() {
+    let mut h = Harness::new();
+    h.engine.tuning.max_in_flight_bytes = 100;
+    let put = |h: &mut Harness, id, size: usize| {
+        let value = Value::from(vec![0; size]);
+        let request = Request::Put(Put { key: key(), value, ..Put::default() });
+        h.command(Command::Call { id: OpId(id), request, within: WITHIN });
+        (h.engine.in_flight(), h.engine.bytes_in_flight())
+    };
+    assert_eq!(put(&mut h, 1, 59), (1, 60));
+    assert_eq!(put(&mut h, 2, 39), (2, 100), "{}", h.trace());
+    assert_eq!(put(&mut h, 3, 0), (2, 100));
+    assert!(h.end().contains("busy: 101 bytes"), "{}", h.trace());
+    h.reply(1, Reply::Put(PutReply::default()));
+    assert_eq!((h.engine.in_flight(), h.engine.bytes_in_flight()), (1, 40));
 }

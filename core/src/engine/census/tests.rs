@@ -167,3 +167,13 @@ fn where_nobody_answers_the_wait_ends_and_attempts_go_on() {
     assert_eq!(h.engine.take_disbelieved(), None);
     assert!(h.end().contains("> call 1 range"), "{}", h.trace());
 }
+
+/// etcd asks nobody for a token there; whoever does all the same has not said where it belongs.
+#[test]
+fn a_member_that_wants_a_token_first_says_nothing() {
+    let mut h = calling(true);
+    for attempt in [2, 3, 4] {
+        h.reply(attempt, Reply::Failed(StoreError::NoToken));
+    }
+    assert!(h.end().contains("authenticate"), "{}", h.trace());
+}

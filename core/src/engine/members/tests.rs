@@ -183,7 +183,8 @@ fn an_outage_makes_no_stranger_the_store() {
         assert!(!members.is_stranger(MemberId(member), ours, ours, secs(1), &tuning()));
     }
     let minutes = |minutes: u64| secs(60 * minutes);
-    for (now, believed) in [(secs(2), false), (minutes(4), false), (minutes(6), true)] {
+    // They were heard a second after the start, which counts for five minutes.
+    for (now, believed) in [(secs(2), false), (minutes(5), false), (secs(301), true)] {
         for member in [0, 1] {
             members.blame(MemberId(member), now, now, &tuning());
         }
@@ -252,4 +253,54 @@ fn listed_members_are_added_once_and_retire() {
     let many: Vec<_> = (10..200).map(|id| info(id, "http://d:1")).collect();
     members.listed(&many);
     assert_eq!(members.members.len(), MOST_MEMBERS);
+}
+
+/// Who was taken from the cluster's list may not have heard yet that the cluster was replaced.
+#[test]
+fn who_is_a_member_no_more_has_no_say() {
+    let (ours, other) = (7, 8);
+    let mut members = members(1, 0);
+    let info =
+        |id| MemberInfo { id, client_urls: vec!["http://b:1".to_owned()], is_learner: false };
+    members.worked(MemberId(0), Some(1), secs(1), secs(1), HEALTHY);
+    assert_eq!(members.listed(&[info(1), info(2)]).len(), 1);
+    assert!(!members.is_stranger(MemberId(1), ours, ours, secs(2), &tuning()));
+    let stays = members.clone();
+    members.listed(&[info(1)]);
+    for (mut members, believed) in [(stays, false), (members, true)] {
+        members.blame(MemberId(1), secs(3), secs(3), &tuning());
+        let strange = members.is_stranger(MemberId(0), other, ours, secs(3), &tuning());
+        assert_eq!(strange, !believed);
+    }
+}
+
+/// A word against whoever says that the store was replaced is one for the store as it was.
+#[test]
+fn a_third_cluster_is_no_argument() {
+    let (ours, other, third) = (7, 8, 9);
+    let mut members = members(2, 0);
+    assert!(members.is_stranger(MemberId(0), third, ours, secs(1), &tuning()));
+    members.blame(MemberId(0), secs(2), secs(2), &tuning());
+    assert!(!members.is_stranger(MemberId(1), other, ours, secs(2), &tuning()));
+}
+
+/// Moving costs a connection, so who failed once and answers again is not left for a better one.
+#[test]
+fn who_is_on_probation_is_kept_while_asked() {
+    let mut members = members(3, 0);
+    let worked = |members: &mut Members, member, at| {
+        members.worked(MemberId(member), None, secs(at), secs(at), HEALTHY);
+    };
+    for at in 1..4 {
+        fail(&mut members, secs(at));
+    }
+    worked(&mut members, 1, 10);
+    assert_eq!(members.choose(secs(10)), MemberId(1));
+    worked(&mut members, 2, 10);
+    worked(&mut members, 2, 20);
+    assert_eq!(members.members[2].health, Health::Trusted);
+    assert_eq!(members.choose(secs(20)), MemberId(1));
+    members.blame(MemberId(1), secs(21), secs(21), &tuning());
+    worked(&mut members, 0, 22);
+    assert_eq!(members.choose(secs(22)), MemberId(2), "trusted before on probation");
 }

@@ -53,8 +53,7 @@ impl Search {
         reply: &WatchReply,
     ) -> Option<Verdict> {
         if reply.created && self.asking == Asking::OnceCreated {
-            self.asking = Asking::Again { at: cx.now };
-            self.on_timer(cx, backoff);
+            self.ask(cx, backoff);
         }
         let swap = &self.doubted.swap;
         reply
@@ -64,14 +63,10 @@ impl Search {
             .or_else(|| self.is_told(reply).then_some(Verdict::Untold))
     }
 
-    pub fn on_timer(&mut self, cx: &mut Cx<'_>, backoff: &mut Backoff) {
-        match &mut self.asking {
-            Asking::Again { at } if *at <= cx.now => {
-                cx.say(self.stream, WatchSay::Progress);
-                *at = cx.wire.retry_at(cx.now, cx.tuning, backoff);
-            }
-            Asking::Again { .. } | Asking::No | Asking::OnceCreated => {}
-        }
+    /// Asks how far the watch is. Also when it wakes, which it does before `until` for this alone.
+    pub fn ask(&mut self, cx: &mut Cx<'_>, backoff: &mut Backoff) {
+        cx.say(self.stream, WatchSay::Progress);
+        self.asking = Asking::Again { at: cx.wire.retry_at(cx.now, cx.tuning, backoff) };
     }
 
     pub fn wakes_at(&self) -> Time {

@@ -160,13 +160,14 @@ impl Task {
         }
     }
 
+    /// To be called when it wakes, no sooner.
     pub fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         if cx.now >= self.deadline {
             state.cancel(cx);
             return Break(self.out_of_time(state));
         }
         match state {
-            State::Pausing { until, next } if until <= cx.now => Continue(match next {
+            State::Pausing { next, .. } => Continue(match next {
                 Next::Read => self.read(cx),
                 Next::Swap(swap) => self.swap(cx, swap, None),
                 Next::Look(doubted) => self.look(cx, doubted),
@@ -177,14 +178,13 @@ impl Task {
                 self.look_later(cx, search.doubted.swap, StoreError::GaveUp)
             }
             State::Searching(mut search) => {
-                search.on_timer(cx, &mut self.backoff);
+                search.ask(cx, &mut self.backoff);
                 Continue(State::Searching(search))
             }
             State::Reading { .. }
             | State::Proposing { .. }
             | State::Swapping { .. }
-            | State::Looking { .. }
-            | State::Pausing { .. } => Continue(state),
+            | State::Looking { .. } => Continue(state),
         }
     }
 

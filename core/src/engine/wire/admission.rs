@@ -26,8 +26,8 @@ impl Wire {
     pub fn log_in(&mut self, tuning: &Tuning) {
         if self.census.is_over() && self.auth.wants_to_ask(self.now, !self.parked.is_empty()) {
             let give_up_at = Some(self.now + tuning.attempt_timeout);
-            let attempt = self.send(Owner::Login, Request::Authenticate, give_up_at);
-            self.auth.asked(attempt);
+            self.send(Owner::Login, Request::Authenticate, give_up_at);
+            self.auth.asked();
         }
     }
 
@@ -98,13 +98,13 @@ impl Wire {
         None
     }
 
-    pub(super) fn logged_in(&mut self, attempt: AttemptId, reply: Reply, tuning: &Tuning) {
+    pub(super) fn logged_in(&mut self, reply: Reply, tuning: &Tuning) {
         if let Reply::Failed(error) = reply
             && error != StoreError::AuthNotEnabled
         {
-            self.auth.failed(attempt, error, self.now, tuning);
+            self.auth.failed(error, self.now, tuning);
         } else {
-            self.let_in |= self.auth.succeeded(attempt, self.now);
+            self.let_in |= self.auth.succeeded(self.now);
         }
         self.admit_waiting();
     }

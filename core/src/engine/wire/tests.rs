@@ -1,12 +1,15 @@
 use std::time::Duration;
 
+use super::{Owner, Wire};
 use crate::engine::harness::Harness;
-use crate::engine::{Command, DirectoryId, OpId, Setup};
+use crate::engine::{Command, DirectoryId, OpId, Output, Setup};
 use crate::layout::{Layout, Scope};
+use crate::rng::Rng;
+use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    Code, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StatusReply, StoreError,
-    WatchReply,
+    AttemptId, Code, DeleteRange, Header, KeyRange, LeaseId, Op, Put, Range, RangeReply, Reply,
+    Request, Revision, StatusReply, StoreError, Txn, Watch, WatchReply, WatchSay,
 };
 
 fn lost() -> Reply {
@@ -128,4 +131,117 @@ fn a_store_that_refuses_is_not_away() {
 fn sent_last(h: &Harness) -> u64 {
     let sent = h.lines.iter().rev().find_map(|line| line.split_once("> #")).expect("it is sent");
     sent.1.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn lease(id: i64) -> LeaseId {
+    LeaseId::new(id).expect("not 0")
+}
+
+fn put_on(id: i64) -> Op {
+    Op::Put(Put { key: "k".into(), lease: Some(lease(id)), ..Put::default() })
+}
+
+/// A wire with credentials, at a member of its own.
+fn wire(tuning: &Tuning) -> Wire {
+    Wire::new(1, true, tuning, &Rng::new(1))
+}
+
+/// The login that waits for nobody is answered.
+fn log_in(wire: &mut Wire, tuning: &Tuning) {
+    wire.log_in(tuning);
+    let login = AttemptId(wire.last);
+    assert_eq!(wire.answered(login, Reply::Authenticated, tuning), None);
+}
+
+fn outputs(wire: &mut Wire) -> Vec<String> {
+    std::iter::from_fn(|| wire.pop_output()).map(|output: Output| output.to_string()).collect()
+}
+
+/// The puts on a lease that is dead are answered to their owner: those that wait for a token at once,
+/// those under way when their token turns out to be old. All else is sent, or sent anew.
+#[test]
+fn puts_on_a_dead_lease_are_not_sent() {
+    let tuning = Tuning::default();
+    let txn = |ops: Vec<Op>| Txn { then: ops, ..Txn::default() };
+    let nested = Txn { or_else: vec![put_on(7)], ..Txn::default() };
+    let delete = Op::Delete(DeleteRange { keys: KeyRange::one("k"), prev_kv: false });
+    let cases = [
+        (Owner::Holds, txn(vec![put_on(7)]), true),
+        (Owner::Holds, txn(vec![put_on(8), Op::Txn(nested)]), true),
+        (Owner::Holds, txn(vec![put_on(8)]), false),
+        (Owner::Holds, txn(vec![delete, Op::Range(Range::of(KeyRange::one("k")))]), false),
+        // What an application puts there is its own affair.
+        (Owner::Call(OpId(1)), txn(vec![put_on(7)]), false),
+    ];
+    for sent in [false, true] {
+        let mut wire = wire(&tuning);
+        let mut attempts = Vec::new();
+        for (owner, txn, dead) in &cases {
+            let give_up_at = Some(Time::from_secs(3));
+            let attempt = wire.send(*owner, Request::Txn(txn.clone()), give_up_at);
+            attempts.push((attempt, *owner, *dead));
+        }
+        if sent {
+            log_in(&mut wire, &tuning);
+            wire.refuse_puts_on(lease(7));
+            assert_eq!(wire.pop_refused(), None, "they are under way");
+            for &(attempt, owner, dead) in &attempts {
+                let refused = Reply::Failed(StoreError::InvalidToken);
+                let told = wire.answered(attempt, refused.clone(), &tuning);
+                assert_eq!(told, dead.then_some((owner, attempt, refused)));
+            }
+            assert_eq!(wire.parked.len(), 3, "to be sent anew");
+        } else {
+            wire.refuse_puts_on(lease(7));
+            for &(attempt, owner, _) in attempts.iter().filter(|(.., dead)| *dead) {
+                let detail = "its lease is gone".to_owned();
+                let told = (attempt, owner, StoreError::CannotConnect { detail });
+                assert_eq!(wire.pop_refused(), Some(told));
+            }
+            assert_eq!(wire.pop_refused(), None);
+            log_in(&mut wire, &tuning);
+            assert_eq!(outputs(&mut wire).len(), 4, "the login, and what is left");
+        }
+    }
+}
+
+/// A stream that is refused for its token before it spoke is opened anew with what was said on it;
+/// what asks for an answer now is not said again, and what a stream that speaks was told is not kept.
+#[test]
+fn a_stream_opened_anew_is_told_what_was_said() {
+    let tuning = Tuning::default();
+    let mut wire = wire(&tuning);
+    let watch = |key: &str| Watch::of(KeyRange::one(key), Revision(5));
+    let create = |key| WatchSay::Create(watch(key));
+    let stream = wire.send(Owner::Holds, Request::Watch(watch("a")), None);
+    wire.say(stream, create("b"));
+    log_in(&mut wire, &tuning);
+    for say in [create("c"), WatchSay::Progress, WatchSay::Cancel { id: 1 }] {
+        wire.say(stream, say);
+    }
+    insta::assert_snapshot!(outputs(&mut wire).join("\n"), @"
+    #2 m0 authenticate
+    #1 m0 watch a from 5
+    #3 m0 on #1 watch b from 5
+    #4 m0 on #1 watch c from 5
+    #5 m0 on #1 progress
+    #6 m0 on #1 cancel id=1
+    ");
+    wire.set_now(Time::from_secs(100));
+    assert_eq!(wire.answered(stream, Reply::Failed(StoreError::NoToken), &tuning), None);
+    log_in(&mut wire, &tuning);
+    insta::assert_snapshot!(outputs(&mut wire).join("\n"), @"
+    #8 m0 authenticate
+    #7 m0 watch a from 5
+    #9 m0 on #7 watch b from 5
+    #10 m0 on #7 watch c from 5
+    #11 m0 on #7 cancel id=1
+    ");
+
+    let anew = wire.renamed[&stream];
+    let told = wire.answered(anew, said(true), &tuning);
+    assert_eq!(told, Some((Owner::Holds, stream, said(true))));
+    wire.say(stream, create("d"));
+    assert_eq!(wire.flights[&anew].said, []);
+    insta::assert_snapshot!(outputs(&mut wire).join("\n"), @"#12 m0 on #7 watch d from 5");
 }

@@ -304,7 +304,7 @@ pub(super) fn from_hex(text: &str) -> Option<u64> {
         return None;
     }
     text.bytes()
-        .try_fold(0, |sum, digit| Some(sum << 4 | u64::from(char::from(digit).to_digit(16)?)))
+        .try_fold(0, |sum, digit| Some(sum * 16 + u64::from(char::from(digit).to_digit(16)?)))
 }
 
 /// Bytes of a value that an error shows.

@@ -124,6 +124,9 @@ fn statuses_are_read_by_their_words() {
             Unknown,
         ),
         (Code::Unknown, "transport error", lost("transport error"), Unknown),
+        // A connection's end has that code only.
+        (Code::Unknown, "new", other(Code::Unknown, "new"), Unknown),
+        (Code::Aborted, "transport error", other(Code::Aborted, "transport error"), Unknown),
         // Nothing that we know: the code decides.
         (Code::InvalidArgument, "new", other(Code::InvalidArgument, "new"), NotDone),
         (Code::Unavailable, "new", other(Code::Unavailable, "new"), Unknown),

@@ -160,3 +160,13 @@ fn creation_unanswered_and_compacted() {
     0.100s > update 1 unknown: etcdserver: mvcc: required revision has been compacted
     ");
 }
+
+/// A watch that is cancelled for another reason than a compaction says so.
+#[test]
+fn creation_unanswered_and_the_search_refused() {
+    let mut h = Harness::swapping(None, 9);
+    h.fail(2, lost_connection()).millis(100).reply(3, range(13, None));
+    let status = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+    h.reply(4, created(13)).reply(4, cancelled(status));
+    assert_snapshot!(h.end(), @"0.100s > update 1 unknown: etcdserver: permission denied");
+}

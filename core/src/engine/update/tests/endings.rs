@@ -249,10 +249,17 @@ fn busy() {
         let id = OpId(id);
         h.command(Command::Update { id, group: group(), within: WITHIN });
     }
+    // One that asks nothing of the store counts too: the application holds it up.
+    h.reply(1, range(9, None));
+    h.command(Command::Update { id: OpId(3), group: group(), within: WITHIN });
     assert_snapshot!(h.trace(), @"
     0.000s < update 1 cart within 10s
     0.000s > #1 m1 range K
     0.000s < update 2 cart within 10s
     0.000s > update 2 failed: busy: 1 requests in flight, the limit is 1
+    0.000s < #1 range @9
+    0.000s > update 1 propose on nothing
+    0.000s < update 3 cart within 10s
+    0.000s > update 3 failed: busy: 1 requests in flight, the limit is 1
     ");
 }

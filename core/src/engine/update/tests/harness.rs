@@ -208,6 +208,11 @@ pub fn compacted(at: i64) -> Reply {
     Reply::Watch(WatchReply { canceled: true, compact_revision, ..WatchReply::default() })
 }
 
+pub fn cancelled(why: &str) -> Reply {
+    let cancel_reason = why.to_owned();
+    Reply::Watch(WatchReply { canceled: true, cancel_reason, ..WatchReply::default() })
+}
+
 pub fn put(kv: KeyValue) -> KeyEvent {
     KeyEvent { kind: EventKind::Put, kv, prev: None }
 }

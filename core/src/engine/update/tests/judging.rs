@@ -1,10 +1,10 @@
 //! What each present and each event proves: one row a case.
 
-use super::harness::{base, delete, found, key, put, record, theirs};
-use crate::engine::update::swap::{Present, Swap, Verdict};
+use super::harness::{applied, base, delete, found, key, lost, put, record, theirs};
+use crate::engine::update::swap::{Answer, Present, Swap, Verdict};
 use crate::instance::GroupConfig;
 use crate::layout::Layout;
-use crate::waist::{KeyValue, Revision, Value};
+use crate::waist::{KeyValue, Reply, Revision, TxnReply, Value};
 
 const OURS: u64 = 4711;
 
@@ -120,5 +120,36 @@ fn what_no_store_would_answer_is_not_believed() {
     for (revision, reply, believed) in cases {
         let read = Present::read(&key(), Revision(revision), reply.clone());
         assert_eq!(read.is_some(), believed, "{revision} {reply:?}");
+    }
+}
+
+/// A swap is applied after what it was guarded by, and lost to something else than that.
+#[test]
+fn what_an_answer_to_a_swap_says() {
+    let winner = || Some(record(theirs("2"), 3, 10, 3));
+    let done = |revision| Answer::Applied(Revision(revision));
+    let gave_way = |revision, kv| Answer::Lost(Present { revision: Revision(revision), kv });
+    let cases = [
+        (base(), applied(6), done(6)),
+        (base(), applied(5), Answer::Garbled),
+        (None, applied(10), done(10)),
+        (None, applied(9), Answer::Garbled),
+        (base(), lost(12, winner()), gave_way(12, winner())),
+        (base(), lost(12, None), gave_way(12, None)),
+        (base(), lost(12, base()), Answer::Garbled),
+        (None, lost(12, None), Answer::Garbled),
+    ];
+    for (base, reply, expected) in cases {
+        let Reply::Txn(answer) = reply else { panic!("a transaction's answer") };
+        assert_eq!(swap(base.clone()).answer(answer.clone()), expected, "{base:?}, then {answer}");
+        // A put where a read belongs, or the other way round; too much, or nothing.
+        let twice = [answer.responses.clone(), answer.responses.clone()].concat();
+        for wrong in [
+            TxnReply { succeeded: !answer.succeeded, ..answer.clone() },
+            TxnReply { responses: twice, ..answer.clone() },
+            TxnReply { responses: Vec::new(), ..answer.clone() },
+        ] {
+            assert_eq!(swap(base.clone()).answer(wrong.clone()), Answer::Garbled, "{wrong}");
+        }
     }
 }
