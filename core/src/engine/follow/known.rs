@@ -1,8 +1,8 @@
 use crate::engine::stream::newest;
 use crate::rng::hash;
 use crate::waist::{
-    EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Request,
-    Revision, Txn, TxnReply,
+    EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Reply, Request,
+    Revision, Txn,
 };
 
 /// What is known of a key range at the cursor, without a copy of it: enough to notice that a store
@@ -105,9 +105,13 @@ impl Known {
         Request::Txn(Txn { then, ..Txn::default() })
     }
 
-    /// The answer to a question that took more than a range: what that range shows; `None`: the
-    /// store does not have what is known.
-    pub fn answered(&self, reply: TxnReply, cursor: Revision) -> Option<RangeReply> {
+    /// The answer to such a question: what its range shows; `None`: the store does not have what is
+    /// known.
+    pub fn answered(&self, answer: Reply, cursor: Revision) -> Option<RangeReply> {
+        if let Reply::Range(range) = answer {
+            return Some(range);
+        }
+        let Reply::Txn(reply) = answer else { return None };
         let mut answers = reply.responses.into_iter().filter_map(|answer| match answer {
             OpReply::Range(range) => Some(range),
             OpReply::Put(_) | OpReply::Delete(_) | OpReply::Txn(_) => None,
