@@ -55,11 +55,7 @@ impl Follow {
             let (mut size, mut count) = (Size::default(), 0);
             for kv in &list.rest {
                 let record = Size::of_record(kv);
-                let room = match count {
-                    0 => self.window.takes(cx.tuning, record),
-                    _ => self.window.takes_both(cx.tuning, size, record),
-                };
-                if !room {
+                if !self.window.takes(cx.tuning, size, record) {
                     break;
                 }
                 size = size.and(record);

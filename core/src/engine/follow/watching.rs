@@ -71,10 +71,7 @@ impl Watcher for Follow {
             let rest = &events[told..];
             let count = rest.partition_point(|event| event.kv.mod_revision == revision);
             let whole = rest[..count].iter().map(Size::of_event).fold(Size::default(), Size::and);
-            room = match told {
-                0 => self.window.takes(cx.tuning, whole),
-                _ => self.window.takes_both(cx.tuning, size, whole),
-            };
+            room = self.window.takes(cx.tuning, size, whole);
             if room {
                 self.known.apply(&rest[..count]);
                 self.cursor = revision;

@@ -68,7 +68,7 @@ pub(crate) struct Mirror {
     /// When the store last confirmed a revision at or above the cursor, and until when that makes
     /// the copy live.
     confirmed_at: Time,
-    live_until: Time,
+    live_until: Option<Time>,
     /// When a copy that follows the store is to be held against a list of it.
     audit_at: Time,
     audit_rng: Rng,
@@ -110,7 +110,7 @@ impl Mirror {
             guard: Guard::new(cx, Owner::Mirror(id)),
             told: Freshness::Unsynced,
             confirmed_at: cx.now,
-            live_until: Time::NEVER,
+            live_until: None,
             audit_at: Time::NEVER,
             audit_rng,
             audit: None,
@@ -171,7 +171,7 @@ impl Mirror {
             }
             State::Idle | State::Waiting { .. } | State::Listing { .. } => state,
         };
-        if self.live_until <= cx.now {
+        if self.live_until.is_some_and(|until| until <= cx.now) {
             self.doubt();
         }
         self.tell(cx);
@@ -206,8 +206,7 @@ impl Mirror {
             State::Watching(watching) => (watching.until(), self.next_audit(watching)),
             State::Idle | State::Listing { .. } => (None, None),
         };
-        let fresh = (self.live_until < Time::NEVER).then_some(self.live_until);
-        [until, fresh, audit, self.guard.next_timeout()].into_iter().flatten().min()
+        [until, self.live_until, audit, self.guard.next_timeout()].into_iter().flatten().min()
     }
 
     pub fn snapshot(&self) -> &Snapshot {
@@ -276,13 +275,13 @@ impl Mirror {
     /// The store confirmed a revision at or above the cursor just now.
     fn confirm(&mut self, cx: &Cx<'_>) {
         self.confirmed_at = cx.now;
-        self.live_until = cx.now + cx.tuning.probe_after + cx.tuning.probe_timeout;
+        self.live_until = Some(cx.now + cx.tuning.probe_after + cx.tuning.probe_timeout);
         self.replica.shown.freshness = Freshness::Live;
     }
 
     /// The copy may be old.
     fn doubt(&mut self) {
-        self.live_until = Time::NEVER;
+        self.live_until = None;
         if self.replica.shown.freshness == Freshness::Live {
             self.replica.shown.freshness = Freshness::Stale { since: self.confirmed_at };
         }
@@ -318,7 +317,7 @@ impl Mirror {
     fn tell(&mut self, cx: &mut Cx<'_>) {
         let snapshot = &self.replica.shown;
         debug_assert!(
-            self.live_until == Time::NEVER || snapshot.freshness == Freshness::Live,
+            self.live_until.is_none() || snapshot.freshness == Freshness::Live,
             "only what is live can become stale"
         );
         if self.told != snapshot.freshness {

@@ -125,3 +125,53 @@ impl Source {
 
 /// How much of the time before a probe is drawn by chance.
 const PROBE_JITTER_PERCENT: u32 = 25;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::{DirectoryId, wire::Wire};
+    use crate::layout::Layout;
+    use crate::tuning::Tuning;
+
+    const NOW: Time = Time::from_secs(9);
+
+    /// When it may be tried again, after many failures.
+    fn after_many_failures(next: fn(&mut Source, &mut Cx<'_>) -> Time) -> Duration {
+        let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
+        let (layout, mut wire) = (Layout::default(), Wire::new(1, false, &tuning, &Rng::new(1)));
+        let mut cx = Cx { now: NOW, tuning: &tuning, layout: &layout, wire: &mut wire };
+        let keys = KeyRange::prefix("k");
+        let mut source = Source::new(Owner::Mirror(DirectoryId(1)), keys, 2, Rng::new(1));
+        for _ in 0..20 {
+            source.again_at(&mut cx);
+        }
+        next(&mut source, &mut cx).since(NOW)
+    }
+
+    /// At once would be a loop where a login succeeds and what follows is refused.
+    #[test]
+    fn soon_is_after_the_first_pause_however_much_had_failed() {
+        let soon = after_many_failures(|_, cx| Source::soon(cx));
+        assert_eq!(soon, Tuning::default().backoff_base);
+    }
+
+    /// Only what an operator has to mend is tried again late.
+    #[test]
+    fn a_list_begins_anew_soon_where_that_helps() {
+        const LARGE: StoreError = StoreError::AnswerTooLarge { size: 9, limit: 4 };
+        let Tuning { backoff_cap: soon, backoff_slow_cap: late, .. } = Tuning::default();
+        let pause = after_many_failures;
+        assert_eq!(pause(|source, cx| source.relist_at(cx, &StoreError::Compacted)), soon);
+        assert_eq!(pause(|source, cx| source.relist_at(cx, &StoreError::FutureRevision)), soon);
+        assert_eq!(pause(|source, cx| source.relist_at(cx, &StoreError::NoLeader)), soon);
+        assert_eq!(pause(|source, cx| source.relist_at(cx, &StoreError::PermissionDenied)), late);
+        assert_eq!(pause(|source, cx| source.relist_at(cx, &LARGE)), soon, "smaller pages help");
+        let again = pause(|source, cx| {
+            source.relist_at(cx, &LARGE);
+            source.relist_at(cx, &LARGE)
+        });
+        assert_eq!(again, late, "there is no smaller page than of one record");
+    }
+}
