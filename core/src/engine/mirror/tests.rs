@@ -18,6 +18,7 @@ use crate::engine::{Command, Freshness};
 use crate::layout::Scope;
 use crate::name::GroupName;
 use crate::time::Time;
+use crate::tuning::Tuning;
 use crate::waist::{Key, Reply, StoreError};
 
 #[test]
@@ -401,4 +402,122 @@ fn nothing_but_its_confirmation_opens_a_watch() {
     h.reply(1, range(7, [])).reply(2, progress(7)).reply(2, created(7)).reply(3, range(7, []));
     h.reply(2, events(8, [put(kv("a", 8, 8))]));
     assert_eq!((h.snapshot().revision.0, h.snapshot().records.len()), (8, 1));
+}
+
+#[test]
+fn a_refusal_is_tried_again_slowly() {
+    let mut h = Harness::open();
+    for attempt in 1..14 {
+        let pause = ms(100 << (attempt - 1)).min(Tuning::default().backoff_slow_cap);
+        h.fail(attempt, StoreError::PermissionDenied);
+        assert_eq!(h.trace().lines().filter(|line| line.contains("limit=2")).count(), 1);
+        h.wait(pause - ms(1));
+        assert_eq!(h.trace(), "", "attempt {attempt} is followed too soon");
+        h.wait(ms(1));
+    }
+    assert!(h.trace().contains("#14 "));
+}
+
+#[test]
+fn a_lagging_member_is_waited_for_and_then_left() {
+    let mut h = Harness::followed();
+    h.fail(2, lost()).wait(ms(100));
+    h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
+    h.wait(ms(8_000)).reply(9, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
+    assert_snapshot!(h.trace(), @"
+    0.000s > #2 failed: connection lost: reset
+    0.000s < m1 redial
+    0.100s < #5 m0 watch shop from 7 progress fragment
+    0.100s > #5 watch @6 created
+    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s > #6 range @9 b@4/5 of 2
+    0.100s < #7 m0 status
+    0.100s > #7 status 3.5.30 @1
+    5.100s < #8 m0 on #5 progress
+    8.100s < #9 m0 range shop limit=1 sort=Mod/Descending keys-only
+    8.100s < directory 1 0@7 stale since 0.100s 2 records
+    8.100s > #9 range @9 b@4/5 of 2
+    8.100s < m0 redial
+    8.100s < #5 cancel
+    8.100s < directory 1 0@7 live 2 records
+    8.300s < #10 m1 watch shop from 7 progress fragment
+    ");
+}
+
+#[test]
+fn a_list_below_the_cursor_is_a_new_epoch() {
+    let mut h = Harness::followed();
+    h.reply(2, compacted(8)).wait(ms(100)).reply(5, range(2, [kv("a", 2, 2)]));
+    assert_snapshot!(h.trace(), @"
+    0.000s > #2 watch @0 canceled compacted=8
+    0.000s < #2 cancel
+    0.000s < directory 1 0@7 stale since 0.000s 2 records
+    0.100s < #5 m1 range shop limit=2
+    0.100s > #5 range @2 a@2/2
+    0.100s < directory 1 1@2 live 1 records Relisted(NewEpoch): ~a@2, -b@5
+    0.100s < #6 m1 watch shop from 2 progress fragment
+    ");
+}
+
+#[test]
+fn progress_is_taken_for_a_cursor_only_from_versions_that_keep_it() {
+    let cases = [
+        ("3.4.24", 7),
+        ("3.4.25", 30),
+        ("3.5.7", 7),
+        ("3.5.8", 30),
+        ("3.6.0-rc.1", 30),
+        ("3.3.27", 7),
+        ("4.0.0", 30),
+        ("", 7),
+        ("three", 7),
+    ];
+    for (version, cursor) in cases {
+        let mut h = Harness::open();
+        h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
+        h.reply(4, status(version)).reply(2, progress(30));
+        assert_eq!(h.snapshot().revision.0, cursor, "{version:?}");
+    }
+    let mut h = Harness::open();
+    h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
+    let Reply::Status(mut other) = status("3.5.30") else { unreachable!("a status") };
+    other.header.member_id += 1;
+    h.reply(4, Reply::Status(other)).reply(2, progress(30));
+    assert_eq!(h.snapshot().revision.0, 7, "another member's version");
+}
+
+#[test]
+fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
+    let mut h = Harness::followed();
+    h.wait(ms(8_000)).reply(6, counted(30, 3, kv("c", 30, 30))).wait(ms(100));
+    h.reply(7, created(30)).reply(8, counted(30, 2, kv("b", 4, 5))).fail(9, lost());
+    h.trace();
+    h.wait(ms(8_000)).reply(11, counted(30, 3, kv("c", 30, 30))).wait(ms(200));
+    h.reply(12, range(30, [kv("a", 3, 3), kv("b", 4, 5), kv("c", 30, 30)]));
+    assert_snapshot!(h.trace(), @"
+    13.100s < #10 m0 on #7 progress
+    16.100s < #11 m0 range shop limit=1 sort=Mod/Descending keys-only
+    16.100s < directory 1 0@7 stale since 8.100s 2 records
+    16.100s > #11 range @30 c@30/30 of 3
+    16.100s < #7 cancel
+    16.300s < #12 m0 range shop limit=2
+    16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
+    16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
+    16.300s < #13 m0 watch shop from 30 progress fragment
+    ");
+}
+
+#[test]
+fn a_store_that_does_not_answer_at_all_makes_the_copy_stale() {
+    let mut h = Harness::followed();
+    h.wait(ms(12_000));
+    assert_snapshot!(h.trace(), @"
+    5.000s < #5 m1 on #2 progress
+    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
+    8.000s < directory 1 0@7 stale since 0.000s 2 records
+    11.000s < #6 cancel
+    11.000s < m1 redial
+    11.000s < #2 cancel
+    11.100s < #7 m0 watch shop from 7 progress fragment
+    ");
 }

@@ -3,7 +3,6 @@
 use insta::assert_snapshot;
 
 use super::harness::*;
-use crate::tuning::Tuning;
 use crate::waist::{RangeReply, Reply, Revision, StoreError};
 
 #[test]
@@ -114,33 +113,4 @@ fn a_list_that_finds_nothing_new_is_no_step() {
     0.100s < directory 1 0@40 live 2 records
     ");
     assert_eq!(h.snapshot().revision.0, 40);
-}
-
-#[test]
-fn a_list_below_the_cursor_is_a_new_epoch() {
-    let mut h = Harness::followed();
-    h.reply(2, compacted(8)).wait(ms(100)).reply(5, range(2, [kv("a", 2, 2)]));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 watch @0 canceled compacted=8
-    0.000s < #2 cancel
-    0.000s < directory 1 0@7 stale since 0.000s 2 records
-    0.100s < #5 m1 range shop limit=2
-    0.100s > #5 range @2 a@2/2
-    0.100s < directory 1 1@2 live 1 records Relisted(NewEpoch): ~a@2, -b@5
-    0.100s < #6 m1 watch shop from 2 progress fragment
-    ");
-}
-
-#[test]
-fn a_refusal_is_tried_again_slowly() {
-    let mut h = Harness::open();
-    for attempt in 1..14 {
-        let pause = ms(100 << (attempt - 1)).min(Tuning::default().backoff_slow_cap);
-        h.fail(attempt, StoreError::PermissionDenied);
-        assert_eq!(h.trace().lines().filter(|line| line.contains("limit=2")).count(), 1);
-        h.wait(pause - ms(1));
-        assert_eq!(h.trace(), "", "attempt {attempt} is followed too soon");
-        h.wait(ms(1));
-    }
-    assert!(h.trace().contains("#14 "));
 }

@@ -5,33 +5,6 @@ use insta::assert_snapshot;
 use super::harness::*;
 use crate::engine::Freshness;
 use crate::time::Time;
-use crate::waist::Reply;
-
-#[test]
-fn a_lagging_member_is_waited_for_and_then_left() {
-    let mut h = Harness::followed();
-    h.fail(2, lost()).wait(ms(100));
-    h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
-    h.wait(ms(8_000)).reply(9, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 failed: connection lost: reset
-    0.000s < m1 redial
-    0.100s < #5 m0 watch shop from 7 progress fragment
-    0.100s > #5 watch @6 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
-    0.100s > #6 range @9 b@4/5 of 2
-    0.100s < #7 m0 status
-    0.100s > #7 status 3.5.30 @1
-    5.100s < #8 m0 on #5 progress
-    8.100s < #9 m0 range shop limit=1 sort=Mod/Descending keys-only
-    8.100s < directory 1 0@7 stale since 0.100s 2 records
-    8.100s > #9 range @9 b@4/5 of 2
-    8.100s < m0 redial
-    8.100s < #5 cancel
-    8.100s < directory 1 0@7 live 2 records
-    8.300s < #10 m1 watch shop from 7 progress fragment
-    ");
-}
 
 #[test]
 fn a_lagging_member_that_catches_up_is_followed() {
@@ -67,33 +40,6 @@ fn an_answered_probe_proves_life_and_moves_the_cursor_of_a_vouched_stream() {
     5.000s < m1 redial
     5.100s < #6 m0 watch shop from 30 progress fragment
     ");
-}
-
-#[test]
-fn progress_is_taken_for_a_cursor_only_from_versions_that_keep_it() {
-    let cases = [
-        ("3.4.24", 7),
-        ("3.4.25", 30),
-        ("3.5.7", 7),
-        ("3.5.8", 30),
-        ("3.6.0-rc.1", 30),
-        ("3.3.27", 7),
-        ("4.0.0", 30),
-        ("", 7),
-        ("three", 7),
-    ];
-    for (version, cursor) in cases {
-        let mut h = Harness::open();
-        h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
-        h.reply(4, status(version)).reply(2, progress(30));
-        assert_eq!(h.snapshot().revision.0, cursor, "{version:?}");
-    }
-    let mut h = Harness::open();
-    h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
-    let Reply::Status(mut other) = status("3.5.30") else { unreachable!("a status") };
-    other.header.member_id += 1;
-    h.reply(4, Reply::Status(other)).reply(2, progress(30));
-    assert_eq!(h.snapshot().revision.0, 7, "another member's version");
 }
 
 #[test]
@@ -148,42 +94,6 @@ fn an_unanswered_probe_that_finds_a_difference_opens_another_watch() {
     8.100s < directory 1 0@7 live 2 records
     8.100s > #7 watch @30 c@30/30
     8.100s < directory 1 0@30 live 3 records Watched: +c@30
-    ");
-}
-
-#[test]
-fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
-    let mut h = Harness::followed();
-    h.wait(ms(8_000)).reply(6, counted(30, 3, kv("c", 30, 30))).wait(ms(100));
-    h.reply(7, created(30)).reply(8, counted(30, 2, kv("b", 4, 5))).fail(9, lost());
-    h.trace();
-    h.wait(ms(8_000)).reply(11, counted(30, 3, kv("c", 30, 30))).wait(ms(200));
-    h.reply(12, range(30, [kv("a", 3, 3), kv("b", 4, 5), kv("c", 30, 30)]));
-    assert_snapshot!(h.trace(), @"
-    13.100s < #10 m0 on #7 progress
-    16.100s < #11 m0 range shop limit=1 sort=Mod/Descending keys-only
-    16.100s < directory 1 0@7 stale since 8.100s 2 records
-    16.100s > #11 range @30 c@30/30 of 3
-    16.100s < #7 cancel
-    16.300s < #12 m0 range shop limit=2
-    16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
-    16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
-    16.300s < #13 m0 watch shop from 30 progress fragment
-    ");
-}
-
-#[test]
-fn a_store_that_does_not_answer_at_all_makes_the_copy_stale() {
-    let mut h = Harness::followed();
-    h.wait(ms(12_000));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
-    8.000s < directory 1 0@7 stale since 0.000s 2 records
-    11.000s < #6 cancel
-    11.000s < m1 redial
-    11.000s < #2 cancel
-    11.100s < #7 m0 watch shop from 7 progress fragment
     ");
 }
 
