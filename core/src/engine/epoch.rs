@@ -31,7 +31,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    fn of(header: &Header) -> Self {
+    pub fn of(header: &Header) -> Self {
         let &Header { cluster_id, raft_term, revision, member_id: _ } = header;
         Self { cluster_id, raft_term, revision }
     }
@@ -167,6 +167,7 @@ impl Detector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waist::{DeleteRange, Txn};
     use proptest::collection::vec;
     use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
 
@@ -230,15 +231,43 @@ mod tests {
     #[test]
     fn answers_to_requests_of_a_former_epoch_prove_nothing() {
         let header = |revision| Header { revision: Revision(revision), ..Header::default() };
-        let mut witness = Witness::default();
-        let then = witness.now();
-        witness.see(then, true, &header(9));
-        let before = witness.now();
-        witness.begin_epoch(&header(2));
-        let after = witness.now();
-        for answer in [header(12), header(1)] {
-            witness.see(before, true, &answer);
-            assert_eq!(witness, Witness { now: after, suspicious: false });
+        let ends: [fn(&mut Witness, &Header); 2] =
+            [Witness::begin_epoch, |witness, _| witness.forget()];
+        for end in ends {
+            let mut witness = Witness::default();
+            let then = witness.now();
+            witness.see(then, true, &header(9));
+            let before = witness.now();
+            end(&mut witness, &header(2));
+            let after = witness.now();
+            for answer in [header(12), header(1)] {
+                witness.see(before, true, &answer);
+                assert_eq!(witness, Witness { now: after, suspicious: false });
+            }
+        }
+    }
+
+    /// A read that any member answers from its own data proves nothing of the others.
+    #[test]
+    fn what_needs_no_leader_proves_nothing() {
+        let range = |serializable| Range { serializable, ..Range::of(KeyRange::one("k")) };
+        let one = |op| Txn { then: vec![op], ..Txn::default() };
+        let delete = || DeleteRange { keys: KeyRange::one("k"), prev_kv: false };
+        let cases = [
+            (Request::Range(range(false)), true),
+            (Request::Range(range(true)), false),
+            (Request::Txn(one(Op::Range(range(false)))), true),
+            (Request::Txn(one(Op::Range(range(true)))), false),
+            (Request::Txn(one(Op::Delete(delete()))), true),
+            (Request::Txn(one(Op::Txn(Txn::default()))), true),
+            (Request::Txn(Txn { or_else: vec![Op::Delete(delete())], ..Txn::default() }), true),
+            (Request::Txn(Txn::default()), false),
+            (Request::Delete(delete()), true),
+            (Request::Leases, false),
+            (Request::Status, false),
+        ];
+        for (request, needs) in cases {
+            assert_eq!(needs_leader(&request), needs, "{request}");
         }
     }
 }

@@ -1,9 +1,14 @@
-//! What following a watch needs, whoever does it: a confirmed stream, its health, and the read that
-//! it is held against.
+//! What following a watch needs, whoever does it: the machine that keeps one open, its confirmed
+//! stream, its health, and the read that it is held against.
 
+mod source;
+mod watching;
+
+pub(crate) use self::source::Source;
+pub(crate) use self::watching::{End, Watcher, Watching, of_read};
 use super::cx::Cx;
+use super::pages::Garbled;
 use super::retry::jittered;
-use crate::rng::Rng;
 use crate::time::Time;
 use crate::waist::{
     AttemptId, KeyEvent, KeyRange, Range, Revision, Sort, SortTarget, StatusReply, StoreError,
@@ -37,16 +42,14 @@ pub(crate) enum Probe {
     Quiet { probe_at: Time },
     /// Asked for progress; suspected from `until` on.
     Asked { until: Time },
-    /// Suspected: a linearizable read will settle it.
-    Settling { attempt: AttemptId },
+    /// Suspected: a linearizable read will settle it. Or, when `learning`, not suspected: that read
+    /// is wanted for what it tells.
+    Settling { attempt: AttemptId, learning: bool },
 }
-
-/// An answer that cannot be.
-pub(crate) struct Garbled;
 
 impl Feed {
     /// The store confirmed a watch that begins at `cursor`.
-    pub fn created(attempt: AttemptId, reply: &WatchReply, cursor: Revision) -> Self {
+    fn created(attempt: AttemptId, reply: &WatchReply, cursor: Revision) -> Self {
         Self {
             attempt,
             watch_id: reply.watch_id,
@@ -61,7 +64,7 @@ impl Feed {
     }
 
     /// The member said its version.
-    pub fn versioned(&mut self, reply: &StatusReply) {
+    fn versioned(&mut self, reply: &StatusReply) {
         self.status = None;
         // Behind one address there may be several servers: only the very one counts.
         self.vouched = reply.header.member_id == self.member_id && keeps_progress(&reply.version);
@@ -76,7 +79,7 @@ impl Feed {
     }
 
     /// Adds a part to what is still incomplete and returns the revisions that are whole now.
-    pub fn join(&mut self, events: Vec<KeyEvent>, more: bool) -> Result<Vec<KeyEvent>, Garbled> {
+    fn join(&mut self, events: Vec<KeyEvent>, more: bool) -> Result<Vec<KeyEvent>, Garbled> {
         let mut whole = events;
         if !self.partial.is_empty() {
             let parts = std::mem::take(&mut self.partial);
@@ -96,17 +99,13 @@ impl Feed {
 
 /// Why the store ended a watch, though not its stream. Unless its start was compacted, its member is
 /// blamed where another one might not do so.
-pub(crate) fn cancellation(
-    cx: &mut Cx<'_>,
-    stream: Option<AttemptId>,
-    reply: &WatchReply,
-) -> StoreError {
+fn cancellation(cx: &mut Cx<'_>, stream: AttemptId, reply: &WatchReply) -> StoreError {
     let error = reply.refusal();
     if reply.compact_revision > Revision::ZERO || error == StoreError::Compacted {
         return StoreError::Compacted;
     }
     let unclear = matches!(error, StoreError::Other { .. });
-    if let Some(stream) = stream.filter(|_| unclear || error.blames_member()) {
+    if unclear || error.blames_member() {
         cx.blame_stream(stream);
     }
     error
@@ -117,18 +116,8 @@ pub(crate) fn newest(keys: &KeyRange) -> Range {
     Range { limit: 1, sort: Some((SortTarget::Mod, Sort::Descending)), ..Range::of(keys.clone()) }
 }
 
-/// Until when a stream that spoke just now is trusted. Drawn, so that the streams of a process do
-/// not all ask in the same moment.
-pub(crate) fn trusted(cx: &Cx<'_>, rng: &mut Rng) -> Time {
-    let jitter = cx.tuning.jitter_percent.min(PROBE_JITTER_PERCENT);
-    cx.now + jittered(cx.tuning.probe_after, jitter, rng)
-}
-
 /// The watch id of answers that speak of the whole stream.
-pub(crate) const NO_WATCH: i64 = -1;
-
-/// How much of the time before a probe is drawn by chance.
-const PROBE_JITTER_PERCENT: u32 = 25;
+const NO_WATCH: i64 = -1;
 
 /// Whether a server of this version answers progress only with what it has delivered (fixed in
 /// 3.4.25 and 3.5.8).
@@ -137,6 +126,46 @@ fn keeps_progress(version: &str) -> bool {
     match (version.major, version.minor) {
         (3, 4) => version.patch >= 25,
         (3, 5) => version.patch >= 8,
-        (major, minor) => (major, minor) > (3, 5),
+        later => later >= (3, 6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waist::Header;
+
+    #[test]
+    fn only_servers_that_mean_their_progress_are_believed() {
+        let cases = [
+            ("3.3.27", false),
+            ("3.4.24", false),
+            ("3.4.25", true),
+            ("3.5.7", false),
+            ("3.5.8", true),
+            ("3.6.0", true),
+            ("4.0.0", true),
+            ("3.5", false),
+            ("", false),
+        ];
+        for (version, keeps) in cases {
+            assert_eq!(keeps_progress(version), keeps, "{version:?}");
+        }
+    }
+
+    /// Behind one address there may be several servers.
+    #[test]
+    fn only_the_version_of_the_member_that_serves_it_counts() {
+        for (member_id, vouched) in [(1, true), (2, false)] {
+            let created = WatchReply {
+                header: Header { member_id: 1, ..Header::default() },
+                ..WatchReply::default()
+            };
+            let mut feed = Feed::created(AttemptId(1), &created, Revision(1));
+            let header = Header { member_id, ..Header::default() };
+            let version = "3.5.30".to_owned();
+            feed.versioned(&StatusReply { header, version, ..StatusReply::default() });
+            assert_eq!(feed.vouched, vouched);
+        }
     }
 }

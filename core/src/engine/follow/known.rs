@@ -1,8 +1,8 @@
 use crate::engine::stream::newest;
 use crate::rng::hash;
 use crate::waist::{
-    EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Request,
-    Revision, Txn, TxnReply,
+    EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Reply, Request,
+    Revision, Txn,
 };
 
 /// What is known of a key range at the cursor, without a copy of it: enough to notice that a store
@@ -78,11 +78,8 @@ impl Known {
     /// Learns from an answer that fits.
     pub fn learn(&mut self, reply: &RangeReply) {
         self.count = u64::try_from(reply.count).unwrap_or_default();
-        let Some(first) = reply.kvs.first() else {
-            *self = Self { gone: self.gone.take(), ..Self::default() };
-            return;
-        };
-        if first.mod_revision == self.newest && !self.some.is_empty() {
+        if !self.some.is_empty() {
+            // Of the newest revision more may be known than an answer shows.
             return;
         }
         self.newest = Revision::ZERO;
@@ -105,15 +102,18 @@ impl Known {
         Request::Txn(Txn { then, ..Txn::default() })
     }
 
-    /// The answer to a question that took more than a range: what that range shows; `None`: the
-    /// store does not have what is known.
-    pub fn answered(&self, reply: TxnReply, cursor: Revision) -> Option<RangeReply> {
+    /// The answer to such a question: what its range shows; `None`: the store does not have what is
+    /// known.
+    pub fn answered(&self, answer: Reply, cursor: Revision) -> Option<RangeReply> {
+        if let Reply::Range(range) = answer {
+            return Some(range);
+        }
+        let Reply::Txn(reply) = answer else { return None };
         let mut answers = reply.responses.into_iter().filter_map(|answer| match answer {
             OpReply::Range(range) => Some(range),
             OpReply::Put(_) | OpReply::Delete(_) | OpReply::Txn(_) => None,
         });
-        // Within a transaction a header tells the revision alone (row R7).
-        let range = RangeReply { header: reply.header, ..answers.next()? };
+        let range = answers.next()?;
         let facts = self.facts(cursor);
         let fit = facts.iter().filter(|fact| answers.next().is_some_and(|read| fact.fits(&read)));
         (fit.count() == facts.len()).then_some(range)
@@ -198,4 +198,95 @@ fn version(kv: &KeyValue) -> Version {
 /// A read of the newest record, and of the next one, which says whether it came alone.
 pub(super) fn newest_two(keys: &KeyRange) -> Range {
     Range { limit: 2, ..newest(keys) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waist::Header;
+
+    fn kv(key: &str, mod_revision: i64) -> KeyValue {
+        let mod_revision = Revision(mod_revision);
+        KeyValue { key: key.into(), mod_revision, ..KeyValue::default() }
+    }
+
+    /// The newest two of `count` records.
+    fn newest(count: i64, kvs: &[KeyValue]) -> RangeReply {
+        let more = count > 2;
+        RangeReply { header: Header::default(), kvs: kvs.to_vec(), more, count }
+    }
+
+    fn asks(known: &Known) -> usize {
+        let question = known.question(&KeyRange::prefix("k"), Revision(9));
+        if let Request::Txn(txn) = question { txn.then.len() } else { 1 }
+    }
+
+    /// Of the newest records only those that nothing tells apart by number cost a question more.
+    #[test]
+    fn what_was_read_is_asked_for_again_only_where_it_may_be_one_of_many() {
+        let cases = [
+            ("none", newest(0, &[]), 1),
+            ("one", newest(1, &[kv("k1", 7)]), 1),
+            ("two of one revision", newest(2, &[kv("k1", 7), kv("k2", 7)]), 1),
+            ("the newest came alone", newest(3, &[kv("k1", 7), kv("k2", 6)]), 1),
+            ("two, and perhaps more", newest(3, &[kv("k1", 7), kv("k2", 7)]), 2),
+        ];
+        for (what, reply, questions) in cases {
+            let mut known = Known::default();
+            known.learn(&reply);
+            assert!(known.is_as(&reply), "{what}");
+            assert_eq!(asks(&known), questions, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_the_newest_is_not_forgotten_for_an_answer_that_shows_less() {
+        let mut known = Known::default();
+        ["k1", "k2", "k3"].iter().for_each(|key| known.listed(&kv(key, 7)));
+        known.learn(&newest(3, &[kv("k1", 7), kv("k2", 7)]));
+        assert_eq!(asks(&known), 1);
+        let other = newest(3, &[kv("k4", 7), kv("k2", 7)]);
+        assert!(!known.is_as(&other));
+    }
+
+    fn deleted(kv: &KeyValue, at: i64) -> KeyEvent {
+        let gone = KeyValue { mod_revision: Revision(at), value: "".into(), ..kv.clone() };
+        KeyEvent { kind: EventKind::Delete, kv: gone, prev: Some(kv.clone()) }
+    }
+
+    /// An empty range has nothing else that tells it from any other.
+    #[test]
+    fn the_deletion_of_the_newest_is_asked_for_until_another_one_comes() {
+        let mut known = Known::default();
+        ["k0", "k1"].iter().zip([6, 7]).for_each(|(key, at)| known.listed(&kv(key, at)));
+        known.apply(&[deleted(&kv("k1", 7), 8)]);
+        assert_eq!(asks(&known), 3);
+        let untold = KeyEvent { prev: None, ..deleted(&kv("k0", 6), 9) };
+        known.apply(&[untold]);
+        assert_eq!(asks(&known), 3, "an older one went, and what was before is compacted");
+        known.learn(&newest(0, &[]));
+        assert_eq!(asks(&known), 3, "learning that there is nothing changes nothing");
+        let put = |kv| KeyEvent { kind: EventKind::Put, kv, prev: None };
+        known.apply(&[put(kv("k2", 10)), put(kv("k3", 11))]);
+        assert_eq!(asks(&known), 1, "there is another newest one");
+        known.apply(&[deleted(&kv("k2", 10), 12)]);
+        assert_eq!(asks(&known), 1, "an older one went");
+    }
+
+    /// After the newest went, whatever is left is older, if all of the newest were known.
+    #[test]
+    fn a_record_as_new_as_what_was_deleted_was_not_there() {
+        for (more_of_it, at, fits) in [(false, 6, true), (false, 7, false), (true, 7, true)] {
+            let mut known = Known::default();
+            let more = if more_of_it { 7 } else { 6 };
+            known.learn(&newest(3, &[kv("k1", 7), kv("k2", more)]));
+            known.apply(&[deleted(&kv("k1", 7), 8)]);
+            if more_of_it {
+                known.apply(&[deleted(&kv("k2", 7), 9)]);
+            }
+            let count = if more_of_it { 1 } else { 2 };
+            let left = newest(count, &[kv("k3", at)]);
+            assert_eq!(known.is_as_new_as(&left), fits, "{more_of_it} {at}");
+        }
+    }
 }

@@ -3,20 +3,17 @@
 //! ```text
 //!  follow
 //!   ▼
-//! Anchoring ── found ──▶ Opening ── created ──▶ Checking ── the same ──▶ Following
-//!   │ gap                  ▲  ▲                                            │ gap, lagged
-//!   ▼                      │  └── Waiting ◀── whatever else goes wrong     │
-//! Waiting ──▶ Listing ── whole list told                                   │
-//!   ▲  └────▶ Draining (until the reader has taken all) ──▶ Listing        │
-//!   └──────────────────────────────────────────────────────────────────────┘
+//! Anchoring ── found ──▶ Watching ── gap, lagged ───────────────┐
+//!   │ gap                  ▲  ▲                                 │
+//!   ▼                      │  └── Waiting ◀── whatever else     │
+//! Waiting ──▶ Listing ── whole list told          goes wrong    │
+//!   ▲  └────▶ Draining (until the reader has taken all) ──▶ Listing
+//!   └───────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! **Anchor.** It begins now, or at a revision that the reader names: a read of the range's newest
 //! record there says where the *cursor* is, and whether the store has that revision. All up to the
-//! cursor was told. It moves with whole revisions that are told, and with progress answers of
-//! servers known to keep their promise, never by the header of an answer with events (row W8 of
-//! `docs/etcd.md`). A watch begins at the cursor itself and what it repeats is left out, for the
-//! reasons that the mirror gives.
+//! cursor was told; a watch goes on from there (see [`Watching`]).
 //!
 //! **Window.** What was told and not acknowledged is bounded, in events and in bytes. When the
 //! next whole revision has no room, the watch ends, and after what is told already the reader is
@@ -27,8 +24,8 @@
 //! **Gaps.** History that is compacted, another store, a store that has something else than was
 //! told, and answers without sense are declared likewise and end in a whole list.
 //!
-//! **Check and probe** are the mirror's, without a copy: the number of records and the newest one
-//! are known at the cursor ([`Known`]). What came and went again while a watch told nothing leaves
+//! **Check and probe** of the watch do without a copy: the number of records and the newest one are
+//! known at the cursor ([`Known`]). What came and went again while a watch told nothing leaves
 //! no trace in them; but the cursor stays before it, so the next watch tells it, or its loss is
 //! declared.
 //!
@@ -56,41 +53,24 @@ use self::known::{Known, newest_two};
 use self::listing::List;
 use self::window::{Size, Window};
 use super::cx::Cx;
-use super::epoch::Stand;
 use super::output::Event;
-use super::retry::Backoff;
-use super::stream::{Feed, Probe};
+use super::stream::{End, Source, Watching, of_read};
 use super::view::{Followed, Gap};
 use super::wire::Owner;
 use super::{FollowId, FollowSeq};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::waist::{
-    AttemptId, Header, KeyRange, Range, RangeReply, Reply, Request, Revision, StoreError, TxnReply,
-    WatchReply,
-};
+use crate::waist::{AttemptId, KeyRange, Range, RangeReply, Reply, Revision};
 
 /// One follower of a key range.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Follow {
     id: FollowId,
-    keys: KeyRange,
-    rng: Rng,
+    source: Source,
     /// All changes up to here were told, or declared missing; 0: not known yet.
     cursor: Revision,
     known: Known,
     window: Window,
-    /// The store's cluster and term, from answers that needed a leader.
-    cluster_id: u64,
-    raft_term: u64,
-    backoff: Backoff,
-    /// Records in a page; it shrinks when answers are too large.
-    page_limit: u32,
-    /// The cursor at which the store was last found to have more; 0: none.
-    differed_at: Revision,
-    /// Whether the read that settles a probe was made without a suspicion, only to learn which
-    /// record is the newest.
-    learning: bool,
     state: State,
 }
 
@@ -109,12 +89,8 @@ enum State {
     Listing { attempt: AttemptId, list: List },
     /// A page is here, and the reader takes it as it can: again without a time limit.
     Telling { list: List },
-    /// A watch is asked for; another member is tried if it is not confirmed by `until`.
-    Opening { attempt: AttemptId, until: Time },
-    /// The watch is confirmed; its answers are held back until `check` is answered.
-    Checking { feed: Feed, check: AttemptId, held: Vec<WatchReply> },
     /// Changes are told as they come.
-    Following { feed: Feed, probe: Probe },
+    Watching(Watching),
 }
 
 /// What comes after a pause.
@@ -134,20 +110,14 @@ impl Follow {
         from: Option<Revision>,
         rng: Rng,
     ) -> Self {
+        let page_limit = cx.tuning.page_limit.min(cx.tuning.follow_events);
         let mut follow = Self {
             id,
-            keys,
-            rng,
+            source: Source::new(Owner::Follow(id), keys, page_limit, rng),
             // Nothing was ever written at the first revision, and 0 would mean now.
             cursor: from.map_or(Revision::ZERO, |from| Revision(from.0.saturating_sub(1).max(1))),
             known: Known::default(),
             window: Window::default(),
-            cluster_id: 0,
-            raft_term: 0,
-            backoff: Backoff::default(),
-            page_limit: cx.tuning.page_limit.min(cx.tuning.follow_events).max(1),
-            differed_at: Revision::ZERO,
-            learning: false,
             state: State::Idle,
         };
         follow.state = follow.anchor(cx);
@@ -166,36 +136,26 @@ impl Follow {
             | State::Draining
             | State::Anchoring { .. }
             | State::Listing { .. }
-            | State::Opening { .. }
-            | State::Checking { .. }
-            | State::Following { .. } => state,
+            | State::Watching(_) => state,
         };
     }
 
     /// An attempt of this follower was answered, or its stream said something.
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, attempt: AttemptId, reply: Reply) {
         let state = std::mem::replace(&mut self.state, State::Idle);
-        self.state = match reply {
-            Reply::Range(reply) => self.on_range(cx, state, attempt, reply),
-            Reply::Txn(reply) => self.on_txn(cx, state, attempt, reply),
-            Reply::Watch(reply) if state.stream() == Some(attempt) => {
-                self.watched(cx, state, reply)
+        self.state = match (state, reply) {
+            (State::Anchoring { .. }, Reply::Range(reply)) => self.anchored(cx, &reply),
+            (State::Anchoring { .. }, Reply::Failed(error)) => {
+                self.ended(cx, of_read(error), Next::Anchor)
             }
-            Reply::Status(reply) => watching::on_status(state, attempt, &reply),
-            Reply::Failed(error) => self.on_failure(cx, state, attempt, &error),
+            (State::Listing { list, .. }, Reply::Range(page)) => self.listed(cx, list, page),
+            (State::Listing { .. }, Reply::Failed(error)) => self.list_failed(cx, &error),
+            (State::Watching(watching), reply) => {
+                let watching = watching.on_reply(cx, self, attempt, reply);
+                self.watched(cx, watching)
+            }
             // Nothing else is asked for, and no other answers get through.
-            Reply::Watch(_)
-            | Reply::Put(_)
-            | Reply::Delete(_)
-            | Reply::Compact(_)
-            | Reply::Grant(_)
-            | Reply::Revoke(_)
-            | Reply::KeepAlive(_)
-            | Reply::TimeToLive(_)
-            | Reply::Leases(_)
-            | Reply::Members(_)
-            | Reply::Authenticated
-            | Reply::CredentialsChanged => state,
+            (state, _) => state,
         };
     }
 
@@ -209,17 +169,9 @@ impl Follow {
                 Next::List => State::Draining,
                 Next::Watch => self.watch(cx),
             },
-            State::Opening { attempt, until } if until <= cx.now => {
-                cx.blame_stream(attempt);
-                state.leave(cx);
-                self.again(cx, Next::Watch)
-            }
-            State::Following { feed, probe: Probe::Quiet { probe_at } } if probe_at <= cx.now => {
-                self.probe(cx, feed)
-            }
-            State::Following { feed, probe: Probe::Asked { until } } if until <= cx.now => {
-                self.learning = false;
-                self.settle(cx, feed)
+            State::Watching(watching) if watching.is_due(cx.now) => {
+                let watching = watching.on_timer(cx, self);
+                self.watched(cx, watching)
             }
             State::Idle
             | State::Waiting { .. }
@@ -227,35 +179,44 @@ impl Follow {
             | State::Anchoring { .. }
             | State::Listing { .. }
             | State::Telling { .. }
-            | State::Opening { .. }
-            | State::Checking { .. }
-            | State::Following { .. } => state,
+            | State::Watching(_) => state,
         };
     }
 
     /// A login succeeded after one was refused: a long pause need not be sat out.
     pub fn let_in(&mut self, cx: &mut Cx<'_>) {
         if let State::Waiting { retry_at, .. } = &mut self.state {
-            *retry_at =
-                cx.wire.backoff_at(cx.now, cx.tuning, &mut Backoff::default()).min(*retry_at);
+            *retry_at = Source::soon(cx).min(*retry_at);
         }
     }
 
     /// Ends all that is under way; nothing follows.
     pub fn close(&mut self, cx: &mut Cx<'_>) {
-        let state = std::mem::replace(&mut self.state, State::Idle);
-        state.leave(cx);
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle | State::Waiting { .. } | State::Draining | State::Telling { .. } => {}
+            State::Anchoring { attempt } | State::Listing { attempt, .. } => cx.cancel(attempt),
+            State::Watching(watching) => watching.leave(cx),
+        }
     }
 
-    /// When to call [`on_timer`](Self::on_timer) if nothing else happens first.
+    /// When to call [`on_timer`](Self::on_timer) if nothing else happens first. Where there is no
+    /// such time, it is the reader's turn, or an attempt is under way that ends by itself.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.state.until()
+        match &self.state {
+            State::Waiting { retry_at, .. } => Some(*retry_at),
+            State::Watching(watching) => watching.until(),
+            State::Idle
+            | State::Draining
+            | State::Anchoring { .. }
+            | State::Listing { .. }
+            | State::Telling { .. } => None,
+        }
     }
 
     /// Asks what there is where it begins.
     fn anchor(&self, cx: &mut Cx<'_>) -> State {
-        let range = Range { revision: self.cursor, ..newest_two(&self.keys) };
-        State::Anchoring { attempt: cx.send(self.owner(), Request::Range(range)) }
+        let range = Range { revision: self.cursor, ..newest_two(&self.source.keys) };
+        State::Anchoring { attempt: self.source.ask(cx, range) }
     }
 
     fn anchored(&mut self, cx: &mut Cx<'_>, reply: &RangeReply) -> State {
@@ -265,222 +226,52 @@ impl Follow {
         if self.cursor == Revision::ZERO {
             self.cursor = reply.header.revision;
         }
-        self.known = Known::default();
         self.known.learn(reply);
-        self.adopt(&reply.header);
+        self.source.adopt(&reply.header);
         self.tell(cx, Size::default(), Followed::Begun { revision: self.cursor });
         self.watch(cx)
     }
 
-    /// A read at the cursor failed.
-    fn read_failed(&mut self, cx: &mut Cx<'_>, error: &StoreError, next: Next) -> State {
-        if *error == StoreError::Compacted {
-            self.gap(cx, Gap::Compacted)
-        } else if *error == StoreError::FutureRevision {
-            // Linearizable, so no member lags: the store never had that revision, or has lost it.
-            self.gap(cx, Gap::NewEpoch)
-        } else {
-            self.retry(cx, error, next)
+    /// Opens a watch at the cursor.
+    fn watch(&mut self, cx: &mut Cx<'_>) -> State {
+        State::Watching(Watching::open(cx, self))
+    }
+
+    fn watched(&mut self, cx: &mut Cx<'_>, watching: Result<Watching, End>) -> State {
+        match watching {
+            Ok(watching) => State::Watching(watching),
+            Err(end) => self.ended(cx, end, Next::Watch),
         }
     }
 
-    fn on_range(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: State,
-        attempt: AttemptId,
-        reply: RangeReply,
-    ) -> State {
-        match state {
-            State::Anchoring { attempt: asked } if asked == attempt => self.anchored(cx, &reply),
-            State::Listing { attempt: asked, list } if asked == attempt => {
-                self.listed(cx, list, reply)
+    /// A watch, or the read where it begins, has ended. If continuity is not broken, `next` is
+    /// tried again.
+    fn ended(&mut self, cx: &mut Cx<'_>, end: End, next: Next) -> State {
+        let missing = match end {
+            End::Elsewhere => return self.again(cx, next),
+            End::Failed(error) | End::Silent(error) => {
+                return State::Waiting { retry_at: self.source.retry_at(cx, &error), next };
             }
-            State::Checking { feed, check, held } if check == attempt => {
-                self.checked(cx, feed, held, &reply)
-            }
-            State::Following { feed, probe: Probe::Settling { attempt: asked } }
-                if asked == attempt =>
-            {
-                self.settled(cx, feed, &reply)
-            }
-            State::Idle
-            | State::Waiting { .. }
-            | State::Draining
-            | State::Anchoring { .. }
-            | State::Listing { .. }
-            | State::Telling { .. }
-            | State::Opening { .. }
-            | State::Checking { .. }
-            | State::Following { .. } => state,
-        }
-    }
-
-    fn on_txn(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: State,
-        attempt: AttemptId,
-        reply: TxnReply,
-    ) -> State {
-        match state {
-            State::Checking { feed, check, held } if check == attempt => {
-                match self.known.answered(reply, self.cursor) {
-                    Some(range) => self.checked(cx, feed, held, &range),
-                    None => self.is_another(cx, &feed),
+            End::Gap(why) => {
+                if why == Gap::NewEpoch {
+                    // Told once: whatever answers the list is the store from now on.
+                    self.source.forget();
                 }
+                Followed::Gap { after: self.cursor, why }
             }
-            State::Idle
-            | State::Waiting { .. }
-            | State::Draining
-            | State::Anchoring { .. }
-            | State::Listing { .. }
-            | State::Telling { .. }
-            | State::Opening { .. }
-            | State::Checking { .. }
-            | State::Following { .. } => state,
-        }
-    }
-
-    fn on_failure(
-        &mut self,
-        cx: &mut Cx<'_>,
-        state: State,
-        attempt: AttemptId,
-        error: &StoreError,
-    ) -> State {
-        match state {
-            State::Anchoring { attempt: asked } if asked == attempt => {
-                self.read_failed(cx, error, Next::Anchor)
-            }
-            State::Listing { attempt: asked, .. } if asked == attempt => {
-                self.list_failed(cx, error)
-            }
-            State::Checking { feed, check, held } if check == attempt => {
-                self.check_failed(cx, feed, held, error)
-            }
-            State::Following { probe: Probe::Settling { attempt: asked }, .. }
-                if asked == attempt =>
-            {
-                state.leave(cx);
-                self.retry(cx, error, Next::Watch)
-            }
-            State::Following { mut feed, probe } if feed.status == Some(attempt) => {
-                feed.status = None;
-                State::Following { feed, probe }
-            }
-            state if state.stream() == Some(attempt) => {
-                state.leave(cx);
-                self.stream_failed(cx, error)
-            }
-            State::Idle
-            | State::Waiting { .. }
-            | State::Draining
-            | State::Anchoring { .. }
-            | State::Listing { .. }
-            | State::Telling { .. }
-            | State::Opening { .. }
-            | State::Checking { .. }
-            | State::Following { .. } => state,
-        }
-    }
-
-    /// Tries `next` again, after a pause that grows with each failure. All that goes wrong ends
-    /// here, so nothing spins.
-    fn again(&mut self, cx: &mut Cx<'_>, next: Next) -> State {
-        let retry_at = cx.wire.backoff_at(cx.now, cx.tuning, &mut self.backoff);
-        State::Waiting { retry_at, next }
-    }
-
-    /// As [`again`](Self::again), and slowly where only an operator can help.
-    fn retry(&mut self, cx: &mut Cx<'_>, error: &StoreError, next: Next) -> State {
-        let retry_at = cx.wire.backoff_after(error, cx.now, cx.tuning, &mut self.backoff);
-        State::Waiting { retry_at, next }
-    }
-
-    /// Continuity is broken, which the reader is told: a whole list comes next.
-    fn gap(&mut self, cx: &mut Cx<'_>, why: Gap) -> State {
-        self.tell(cx, Size::default(), Followed::Gap { after: self.cursor, why });
-        if why == Gap::NewEpoch {
-            // Told once: whatever answers the list is the store from now on.
-            self.cluster_id = 0;
-        }
+            End::Full => Followed::Lagged { after: self.cursor },
+        };
+        self.tell(cx, Size::default(), missing);
         self.again(cx, Next::List)
+    }
+
+    /// Tries `next` after a pause that grows with each failure.
+    fn again(&mut self, cx: &mut Cx<'_>, next: Next) -> State {
+        State::Waiting { retry_at: self.source.again_at(cx), next }
     }
 
     fn tell(&mut self, cx: &mut Cx<'_>, size: Size, what: Followed) {
         let seq = self.window.put(size);
         cx.event(Event::Followed { id: self.id, seq, what });
-    }
-
-    /// Whether an answer shows that the store is another one, or has lost what it had.
-    fn is_other_store(&self, header: &Header) -> bool {
-        let &Self { cluster_id, raft_term, cursor, .. } = self;
-        // Before the first anchor nothing is known of it.
-        cluster_id != 0 && !Stand { cluster_id, raft_term, revision: cursor }.allows(header)
-    }
-
-    /// Remembers the store by an answer that needed a leader.
-    fn adopt(&mut self, header: &Header) {
-        self.cluster_id = header.cluster_id;
-        self.raft_term = header.raft_term;
-    }
-
-    fn owner(&self) -> Owner {
-        Owner::Follow(self.id)
-    }
-}
-
-impl State {
-    /// The open stream.
-    fn stream(&self) -> Option<AttemptId> {
-        match self {
-            Self::Opening { attempt, .. } => Some(*attempt),
-            Self::Checking { feed, .. } | Self::Following { feed, .. } => Some(feed.attempt),
-            Self::Idle
-            | Self::Waiting { .. }
-            | Self::Draining
-            | Self::Anchoring { .. }
-            | Self::Listing { .. }
-            | Self::Telling { .. } => None,
-        }
-    }
-
-    /// When its time is over. Where there is none, it is the reader's turn, or an attempt is under
-    /// way that ends by itself.
-    fn until(&self) -> Option<Time> {
-        match self {
-            Self::Waiting { retry_at, .. } => Some(*retry_at),
-            Self::Opening { until, .. } => Some(*until),
-            Self::Following { probe: Probe::Quiet { probe_at }, .. } => Some(*probe_at),
-            Self::Following { probe: Probe::Asked { until }, .. } => Some(*until),
-            Self::Idle
-            | Self::Draining
-            | Self::Anchoring { .. }
-            | Self::Listing { .. }
-            | Self::Telling { .. }
-            | Self::Checking { .. }
-            | Self::Following { probe: Probe::Settling { .. }, .. } => None,
-        }
-    }
-
-    /// Ends all that is under way.
-    fn leave(self, cx: &mut Cx<'_>) {
-        match self {
-            Self::Idle | Self::Waiting { .. } | Self::Draining | Self::Telling { .. } => {}
-            Self::Anchoring { attempt }
-            | Self::Listing { attempt, .. }
-            | Self::Opening { attempt, .. } => cx.cancel(attempt),
-            Self::Checking { feed, check, .. } => {
-                cx.cancel(check);
-                feed.end(cx);
-            }
-            Self::Following { feed, probe } => {
-                if let Probe::Settling { attempt } = probe {
-                    cx.cancel(attempt);
-                }
-                feed.end(cx);
-            }
-        }
     }
 }

@@ -6,9 +6,11 @@ mod world;
 use insta::assert_snapshot;
 
 use self::harness::*;
-use crate::engine::{Command, FollowSeq};
+use crate::engine::harness::Harness;
+use crate::engine::{Command, FollowId, FollowSeq, Setup};
+use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{KeyRange, Revision, StoreError};
+use crate::waist::{KeyRange, Reply, Revision, StoreError};
 
 #[test]
 fn changes_are_told_once_in_whole_revisions_with_what_was_before() {
@@ -71,6 +73,35 @@ fn a_beginning_that_is_compacted_or_was_never_there_is_a_gap() {
         assert!(said[1].ends_with(&format!("follow 1 1 gap after @4: {why}")), "{}", said[1]);
         assert!(said[2].contains("follow 1 2 listed @9 ") && !said[2].ends_with("more"));
     }
+}
+
+#[test]
+fn an_answer_from_before_its_beginning_is_asked_for_again() {
+    let cases = [
+        (None, 0, false),
+        (None, 1, true),
+        (Some(5), 3, false),
+        (Some(5), 4, true),
+        (Some(5), 5, true),
+    ];
+    for (from, revision, begins) in cases {
+        let mut h = start(Tuning::default(), from);
+        h.reply(1, range(revision, [])).wait(ms(100));
+        assert_eq!(h.trace().contains("begun"), begins, "{}", h.trace());
+        let next = if begins { "#2 m0 watch" } else { "#2 m0 range" };
+        assert!(h.end().contains(next), "{}", h.trace());
+    }
+}
+
+#[test]
+fn each_waits_until_its_own_time() {
+    let mut h = start(Tuning::default(), None);
+    let keys = KeyRange::prefix("k");
+    h.command(Command::Follow { id: FollowId(2), keys, from: None });
+    h.reply(1, failed(lost())).wait(ms(50)).reply(2, failed(lost())).wait(ms(100));
+    let asked = h.lines.iter().filter(|line| line.contains("> #")).skip(2);
+    let times: Vec<_> = asked.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(times, ["0.100s", "0.150s"], "{}", h.trace());
 }
 
 #[test]
@@ -150,6 +181,16 @@ fn what_cannot_be_divided_has_the_window_to_itself() {
 }
 
 #[test]
+fn a_record_that_is_larger_than_the_window_is_listed_all_the_same() {
+    let mut h = start(Tuning { follow_bytes: 3, ..Tuning::default() }, Some(5));
+    h.reply(1, failed(StoreError::Compacted)).acknowledge(1).wait(ms(100));
+    h.reply(2, range(9, [put("a", 3, 3), put("b", 4, 4)]));
+    assert!(h.end().contains("follow 1 2 listed @9 k/a"), "{}", h.trace());
+    h.acknowledge(2);
+    assert!(h.trace().contains("follow 1 3 listed on @9 k/b"), "{}", h.trace());
+}
+
+#[test]
 fn compaction_while_cut_off_is_a_gap() {
     let mut h = followed(Tuning::default());
     h.acknowledge(1).reply(2, failed(lost())).wait(ms(100));
@@ -203,6 +244,23 @@ fn another_store_behind_a_lost_connection_is_a_gap() {
         h.reply(5, created(12)).reply(6, check);
         let told = h.end().ends_with("gap after @9: NewEpoch");
         assert_eq!(told, other, "{what}: {}", h.trace());
+    }
+}
+
+/// Found by the check, or by the list that follows another gap.
+#[test]
+fn another_store_is_declared_once() {
+    let checked = counted(9, 1, put("c", 6, 6));
+    for (check, gaps) in [
+        (checked, vec!["NewEpoch"]),
+        (failed(StoreError::Compacted), vec!["Compacted", "NewEpoch"]),
+    ] {
+        let mut h = followed(Tuning::default());
+        h.reply(2, failed(lost())).wait(ms(100)).reply(5, created(9)).reply(6, check);
+        h.acknowledge(2).wait(ms(200)).reply(7, range(3, [put("c", 3, 3)]));
+        let gap = |line: &String| Some(line.split_once("gap after @7: ")?.1.to_owned());
+        assert_eq!(h.lines.iter().filter_map(gap).collect::<Vec<_>>(), gaps, "{}", h.trace());
+        assert!(h.trace().contains("listed @3"), "{}", h.trace());
     }
 }
 
@@ -261,6 +319,30 @@ fn a_watch_that_tells_nothing_is_left_and_then_declared() {
     17.200s > #7 cancel
     17.200s > follow 1 2 gap after @7: Differs
     ");
+}
+
+/// A follower that was refused waits up to a minute, but not once the password is right.
+#[test]
+fn whoever_was_refused_is_let_in_soon() {
+    let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
+    let mut h = Harness::with(Setup { authenticates: true, ..setup(tuning) });
+    h.command(Command::Follow { id: FOLLOW, keys: KeyRange::prefix("k"), from: None });
+    let login = |h: &Harness| -> u64 {
+        let line = h.lines.iter().rev().find(|line| line.ends_with(" m0 authenticate"));
+        line.and_then(|line| line.split(['#', ' ']).nth(3)?.parse().ok()).expect("a login")
+    };
+    let mut refused = 0;
+    while refused == login(&h) || h.now < Time::from_secs(600) {
+        if refused != login(&h) {
+            refused = login(&h);
+            h.reply(refused, failed(StoreError::AuthFailed));
+        }
+        h.wait(ms(1_000));
+    }
+    let attempt = login(&h);
+    h.lines.clear();
+    h.reply(attempt, Reply::Authenticated).wait(ms(1_000));
+    assert!(h.end().contains("range [k, l)"), "{}", h.trace());
 }
 
 #[test]

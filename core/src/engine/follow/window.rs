@@ -48,14 +48,11 @@ impl Size {
 }
 
 impl Window {
-    /// Whether there is room for `more`, which cannot be divided.
-    pub fn takes(&self, tuning: &Tuning, more: Size) -> bool {
-        self.held.events == 0 || self.held.and(more).fits(tuning)
-    }
-
-    /// Whether something may still be added to `some`, for which there is room, before it is told.
-    pub fn takes_both(&self, tuning: &Tuning, some: Size, more: Size) -> bool {
-        self.held.and(some).and(more).fits(tuning)
+    /// Whether there is room for `more`, which cannot be divided, after `some` that is about to be
+    /// told.
+    pub fn takes(&self, tuning: &Tuning, some: Size, more: Size) -> bool {
+        let before = self.held.and(some);
+        before.events == 0 || before.and(more).fits(tuning)
     }
 
     /// Takes something in, under the number that is returned.

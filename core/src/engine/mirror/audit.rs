@@ -1,14 +1,13 @@
+use super::Mirror;
 use super::replica::Replica;
-use super::watching::Stream;
-use super::{Mirror, State};
 use crate::engine::cx::Cx;
 use crate::engine::epoch::Stand;
-use crate::engine::pages::successor;
+use crate::engine::pages::{continues, rest};
 use crate::engine::retry::jittered;
-use crate::engine::stream::Probe;
+use crate::engine::stream::Watching;
 use crate::engine::view::Gap;
 use crate::time::Time;
-use crate::waist::{AttemptId, Key, KeyRange, Range, RangeReply, Request, Revision, StoreError};
+use crate::waist::{AttemptId, Key, KeyRange, Range, RangeReply, Reply, StoreError};
 
 /// A whole list at the cursor, held against the copy as it was there, page by page.
 ///
@@ -18,16 +17,16 @@ use crate::waist::{AttemptId, Key, KeyRange, Range, RangeReply, Request, Revisio
 pub(super) struct Audit {
     /// The page that is asked for.
     pub attempt: AttemptId,
-    pages: Pages,
+    pub seen: Seen,
 }
 
 /// What an audit has seen so far.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
-struct Pages {
+pub(super) struct Seen {
     /// The copy when the audit began; it shares its content with the present one.
     copy: Replica,
     /// How far the store was by then.
-    stand: Stand,
+    stand: Option<Stand>,
     /// Records seen to be the same, and the last one's key.
     same: usize,
     last: Option<Key>,
@@ -35,116 +34,86 @@ struct Pages {
 
 /// What a page of an audit shows.
 enum Found {
-    /// All is the same, and there is more.
+    /// All is the same so far, and there is more.
     More,
-    /// All is the same.
-    Same,
-    Differs,
-    /// An answer that cannot be.
-    Garbled,
+    /// All is the same. Or nothing: what did not come, or cannot be, tells nothing of the copy, and
+    /// the next audit may fare better.
+    Nothing,
+    Gap(Gap),
 }
 
-impl Pages {
-    fn at(&self) -> Revision {
-        self.copy.shown.revision
-    }
-
-    fn request(&self, keys: &KeyRange, page_limit: u32) -> Range {
-        let rest = match &self.last {
-            Some(last) => KeyRange { key: successor(last), end: keys.end.clone() },
-            None => keys.clone(),
-        };
-        Range { limit: i64::from(page_limit), revision: self.at(), ..Range::of(rest) }
+impl Seen {
+    fn next(&self, keys: &KeyRange) -> Range {
+        Range { revision: self.copy.cursor(), ..Range::of(rest(keys, self.last.as_ref())) }
     }
 
     /// Takes a page.
     fn take(&mut self, keys: &KeyRange, page: &RangeReply) -> Found {
-        if page.more && (page.kvs.is_empty() || keys.end.is_empty()) {
-            return Found::Garbled;
+        if !continues(keys, self.last.as_ref(), self.copy.cursor(), page) {
+            return Found::Nothing;
         }
-        for kv in &page.kvs {
-            let ascends = self.last.as_ref().is_none_or(|last| *last < kv.key);
-            if !ascends || !keys.contains(&kv.key) || kv.mod_revision > self.at() {
-                return Found::Garbled;
-            }
-            if !self.copy.has(kv) {
-                return Found::Differs;
-            }
-            self.same += 1;
-            self.last = Some(kv.key.clone());
+        if !page.kvs.iter().all(|kv| self.copy.has(kv)) {
+            return Found::Gap(Gap::Audited);
         }
+        self.same += page.kvs.len();
+        self.last = page.kvs.last().map(|kv| kv.key.clone());
         match page.more {
             true => Found::More,
-            false if self.same == self.copy.len() => Found::Same,
-            false => Found::Differs,
+            false if self.same == self.copy.len() => Found::Nothing,
+            false => Found::Gap(Gap::Audited),
         }
     }
 }
 
 impl Mirror {
     /// Begins an audit of the copy.
-    pub(super) fn audit(&self, cx: &mut Cx<'_>, mut stream: Stream, probe: Probe) -> State {
-        let &Self { cluster_id, raft_term, .. } = self;
-        let pages = Pages {
-            copy: self.replica.clone(),
-            stand: Stand { cluster_id, raft_term, revision: self.cursor() },
-            same: 0,
-            last: None,
-        };
-        stream.audit = Some(self.ask_audit(cx, pages));
-        State::Following { stream, probe }
+    pub(super) fn audit(&mut self, cx: &mut Cx<'_>) {
+        let copy = self.replica.clone();
+        let stand = self.source.stand(copy.cursor());
+        self.ask_audit(cx, Seen { copy, stand, same: 0, last: None });
     }
 
-    /// A page came.
-    pub(super) fn audited(
-        &mut self,
-        cx: &mut Cx<'_>,
-        mut stream: Stream,
-        probe: Probe,
-        page: &RangeReply,
-    ) -> State {
-        let Some(Audit { mut pages, .. }) = stream.audit.take() else {
-            return State::Following { stream, probe };
-        };
-        let gap = if pages.stand.allows(&page.header) {
-            match pages.take(&self.keys, page) {
-                Found::More => {
-                    stream.audit = Some(self.ask_audit(cx, pages));
-                    return State::Following { stream, probe };
-                }
-                // A strange answer tells nothing of the copy.
-                Found::Same | Found::Garbled => {
-                    self.audit_at = self.audit_after(cx);
-                    return State::Following { stream, probe };
-                }
-                Found::Differs => Gap::Audited,
+    /// When an audit may begin beside a watch.
+    pub(super) fn next_audit(&self, watching: &Watching) -> Option<Time> {
+        (watching.is_following() && self.audit.is_none()).then_some(self.audit_at)
+    }
+
+    /// A page came, or did not.
+    pub(super) fn audited(&mut self, cx: &mut Cx<'_>, mut seen: Seen, reply: &Reply) {
+        let found = if let Reply::Range(page) = reply {
+            match seen.stand.is_none_or(|stand| stand.allows(&page.header)) {
+                true => seen.take(&self.source.keys, page),
+                false => Found::Gap(Gap::NewEpoch),
             }
+        } else if *reply == Reply::Failed(StoreError::Compacted) {
+            // So old is the cursor: a list brings it forward, and shows what an audit would.
+            Found::Gap(Gap::Compacted)
         } else {
-            Gap::NewEpoch
+            if let Reply::Failed(error) = reply {
+                self.source.shrinks_pages(error);
+            }
+            Found::Nothing
         };
-        // This watch has kept something from us: whatever else it did not tell, a list does.
-        cx.wire.blame_stream(stream.feed.attempt, cx.tuning);
-        State::Following { stream, probe }.leave(cx);
-        self.relist(cx, gap)
+        match found {
+            Found::More => self.ask_audit(cx, seen),
+            Found::Nothing => self.audit_at = self.audit_after(cx),
+            Found::Gap(gap) => {
+                if gap != Gap::Compacted {
+                    // This watch has kept something from us: whatever else it did not tell, a list
+                    // does.
+                    self.blame(cx);
+                }
+                self.leave(cx);
+                self.state = self.relist(cx, gap);
+            }
+        }
     }
 
-    /// A page did not come. The next audit may fare better; the copy is no worse for it.
-    pub(super) fn audit_failed(
-        &mut self,
-        cx: &mut Cx<'_>,
-        mut stream: Stream,
-        probe: Probe,
-        error: &StoreError,
-    ) -> State {
-        stream.audit = None;
-        if *error == StoreError::Compacted {
-            // So old is the cursor: a list brings it forward, and shows what an audit would.
-            State::Following { stream, probe }.leave(cx);
-            return self.relist(cx, Gap::Compacted);
+    /// Ends the one that is under way.
+    pub(super) fn leave_audit(&mut self, cx: &mut Cx<'_>) {
+        if let Some(audit) = self.audit.take() {
+            cx.cancel(audit.attempt);
         }
-        self.smaller_pages(error);
-        self.audit_at = self.audit_after(cx);
-        State::Following { stream, probe }
     }
 
     /// When the next audit is due, drawn so that the processes of a fleet do not all list at once.
@@ -153,9 +122,9 @@ impl Mirror {
         cx.now + jittered(cx.tuning.audit_every, jitter, &mut self.audit_rng)
     }
 
-    fn ask_audit(&self, cx: &mut Cx<'_>, pages: Pages) -> Audit {
-        let request = Request::Range(pages.request(&self.keys, self.page_limit));
-        Audit { attempt: cx.send(self.owner(), request), pages }
+    fn ask_audit(&mut self, cx: &mut Cx<'_>, seen: Seen) {
+        let attempt = self.source.ask_page(cx, seen.next(&self.source.keys));
+        self.audit = Some(Audit { attempt, seen });
     }
 }
 

@@ -70,6 +70,11 @@ impl Replica {
         }
     }
 
+    /// The store's content at this revision is what it is.
+    pub fn cursor(&self) -> Revision {
+        self.shown.revision
+    }
+
     /// Goes on to the revision of the last event. The events are whole revisions, all of them
     /// after the copy's, in order.
     pub fn apply(&mut self, layout: &Layout, events: Vec<KeyEvent>) -> Delta {

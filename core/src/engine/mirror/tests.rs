@@ -2,10 +2,13 @@ mod audits;
 mod harness;
 mod kept;
 mod laws;
+mod lists;
+mod probes;
 mod strange;
 mod viewer;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use insta::assert_snapshot;
@@ -16,100 +19,7 @@ use crate::layout::Scope;
 use crate::name::GroupName;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{RangeReply, Reply, Revision, StoreError};
-
-#[test]
-fn lists_in_pages_of_one_revision_and_watches_from_there() {
-    let mut h = Harness::open();
-    h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3)).reply(2, range(9, [kv("c", 6, 6)]));
-    h.reply(3, created(9)).reply(4, counted(9, 3, kv("c", 6, 6))).reply(5, status("3.5.30"));
-    h.reply(3, events(10, [put(kv("b", 4, 10)), delete("c", 10)]));
-    assert_snapshot!(h.trace(), @r"
-    0.000s < #1 m1 range shop limit=2
-    0.000s > #1 range @7 a@3/3, b@4/5 of 3
-    0.000s < #2 m1 range [b\x00, shop0) at7 limit=2
-    0.000s > #2 range @9 c@6/6
-    0.000s < directory 1 0@7 live 3 records Listed: +a@3, +b@5, +c@6
-    0.000s < #3 m1 watch shop from 7 progress fragment
-    0.000s > #3 watch @9 created
-    0.000s < #4 m1 range shop at7 limit=1 sort=Mod/Descending
-    0.000s > #4 range @9 c@6/6 of 3
-    0.000s < #5 m1 status
-    0.000s > #5 status 3.5.30 @1
-    0.000s > #3 watch @10 b@4/10, -c@10
-    0.000s < directory 1 0@10 live 2 records Watched: ~b@10, -c@6
-    ");
-}
-
-#[test]
-fn a_compaction_between_two_pages_starts_over() {
-    let mut h = Harness::open();
-    h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3));
-    h.fail(2, StoreError::Compacted).wait(ms(100));
-    h.reply(3, range(12, [kv("a", 3, 3)]));
-    assert_snapshot!(h.trace(), @r"
-    0.000s < #1 m1 range shop limit=2
-    0.000s > #1 range @7 a@3/3, b@4/5 of 3
-    0.000s < #2 m1 range [b\x00, shop0) at7 limit=2
-    0.000s > #2 failed: etcdserver: mvcc: required revision has been compacted
-    0.100s < #3 m1 range shop limit=2
-    0.100s > #3 range @12 a@3/3
-    0.100s < directory 1 0@12 live 1 records Listed: +a@3
-    0.100s < #4 m1 watch shop from 12 progress fragment
-    ");
-}
-
-#[test]
-fn a_page_that_cannot_be_starts_over() {
-    let with = |change: fn(&mut RangeReply)| {
-        let Reply::Range(mut reply) = range(9, [kv("c", 6, 6)]) else {
-            unreachable!("a range's answer")
-        };
-        change(&mut reply);
-        Reply::Range(reply)
-    };
-    let cases = [
-        ("as it should be", with(|_| {}), true),
-        ("another cluster", with(|page| page.header.cluster_id += 1), false),
-        ("another term", with(|page| page.header.raft_term += 1), false),
-        ("an earlier revision", with(|page| page.header.revision = Revision(6)), false),
-        ("a record changed since", with(|page| page.kvs[0].mod_revision = Revision(8)), false),
-        ("a record of the page before", with(|page| page.kvs[0] = kv("b", 4, 5)), false),
-        ("a record from elsewhere", with(|page| page.kvs[0].key = "z".into()), false),
-        ("more, but nothing", with(|page| (page.more, page.kvs) = (true, Vec::new())), false),
-    ];
-    for (what, second, fits) in cases {
-        let mut h = Harness::open();
-        h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3)).reply(2, second).wait(ms(100));
-        let last = h.trace();
-        let next = if fits { "watch shop from 7" } else { "range shop limit=2" };
-        // Whoever answers for another cluster is not asked again.
-        let member = if what == "another cluster" { "m0" } else { "m1" };
-        assert!(last.contains(&format!("#3 {member} {next}")), "{what}: {last}");
-    }
-}
-
-#[test]
-fn a_lost_page_starts_over_and_a_large_one_is_made_smaller() {
-    let mut h = Harness::open();
-    h.reply(1, page(7, [kv("a", 3, 3), kv("b", 4, 5)], 3));
-    h.fail(2, lost()).wait(ms(100));
-    h.fail(3, StoreError::AnswerTooLarge { size: 5 << 20, limit: 4 << 20 }).wait(ms(200));
-    h.reply(4, range(9, [kv("c", 6, 6)]));
-    assert_snapshot!(h.trace(), @r"
-    0.000s < #1 m1 range shop limit=2
-    0.000s > #1 range @7 a@3/3, b@4/5 of 3
-    0.000s < #2 m1 range [b\x00, shop0) at7 limit=2
-    0.000s > #2 failed: connection lost: reset
-    0.000s < m1 redial
-    0.100s < #3 m0 range shop limit=2
-    0.100s > #3 failed: answer of 5242880 bytes exceeds the decode limit of 4194304
-    0.300s < #4 m0 range shop limit=1
-    0.300s > #4 range @9 c@6/6
-    0.300s < directory 1 0@9 live 1 records Listed: +c@6
-    0.300s < #5 m0 watch shop from 9 progress fragment
-    ");
-}
+use crate::waist::{Key, Reply, StoreError};
 
 #[test]
 fn a_compacted_watch_is_listed_anew_and_removals_are_told() {
@@ -135,69 +45,18 @@ fn a_compacted_watch_is_listed_anew_and_removals_are_told() {
 }
 
 #[test]
-fn a_list_that_finds_nothing_new_is_no_step() {
+fn a_check_whose_history_is_compacted_is_a_gap() {
     let mut h = Harness::followed();
-    h.reply(2, compacted(8)).wait(ms(100));
-    h.reply(5, range(40, [kv("a", 3, 3), kv("b", 4, 5)]));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 watch @0 canceled compacted=8
-    0.000s < #2 cancel
-    0.000s < directory 1 0@7 stale since 0.000s 2 records
-    0.100s < #5 m1 range shop limit=2
-    0.100s > #5 range @40 a@3/3, b@4/5
-    0.100s < #6 m1 watch shop from 40 progress fragment
-    0.100s < directory 1 0@40 live 2 records
-    ");
-    assert_eq!(h.snapshot().revision.0, 40);
-}
-
-#[test]
-fn a_lagging_member_is_waited_for_and_then_left() {
-    let mut h = Harness::followed();
-    h.fail(2, lost()).wait(ms(100));
-    h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
-    h.wait(ms(8_000)).reply(9, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 failed: connection lost: reset
-    0.000s < m1 redial
-    0.100s < #5 m0 watch shop from 7 progress fragment
-    0.100s > #5 watch @6 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
-    0.100s > #6 range @9 b@4/5 of 2
-    0.100s < #7 m0 status
-    0.100s > #7 status 3.5.30 @1
-    5.100s < #8 m0 on #5 progress
-    8.100s < #9 m0 range shop limit=1 sort=Mod/Descending keys-only
-    8.100s < directory 1 0@7 stale since 0.100s 2 records
-    8.100s > #9 range @9 b@4/5 of 2
-    8.100s < m0 redial
-    8.100s < #5 cancel
-    8.100s < directory 1 0@7 live 2 records
-    8.300s < #10 m1 watch shop from 7 progress fragment
-    ");
-}
-
-#[test]
-fn a_lagging_member_that_catches_up_is_followed() {
-    let mut h = Harness::followed();
-    h.fail(2, lost()).wait(ms(100));
-    h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
-    h.wait(ms(5_000)).reply(5, progress(6)).wait(ms(1_000));
-    h.reply(5, events(8, [delete("a", 8)])).wait(ms(4_000));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 failed: connection lost: reset
-    0.000s < m1 redial
-    0.100s < #5 m0 watch shop from 7 progress fragment
-    0.100s > #5 watch @6 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
-    0.100s > #6 range @9 b@4/5 of 2
-    0.100s < #7 m0 status
-    0.100s > #7 status 3.5.30 @1
-    5.100s < #8 m0 on #5 progress
-    5.100s > #5 watch @6 id=-1
-    6.100s > #5 watch @8 -a@8
-    6.100s < directory 1 0@8 live 1 records Watched: -a@3
-    ");
+    h.fail(2, lost()).wait(ms(100)).reply(5, created(40)).fail(6, StoreError::Compacted);
+    let before = h.snapshot().records.clone();
+    h.wait(ms(200)).reply(7, range(40, [kv("a", 3, 3), kv("b", 4, 40)]));
+    assert!(h.trace().contains("Relisted(Compacted): ~b@40"));
+    let after = &h.snapshot().records;
+    let shared = |id: &str| {
+        let key = Key::from(format!("shop/cart/{id}").as_str());
+        before.get(&key).zip(after.get(&key)).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+    };
+    assert!(shared("a") && !shared("b"), "a list costs memory only for what is new");
 }
 
 #[test]
@@ -283,21 +142,6 @@ fn what_tells_another_store() {
         h.reply(7, range(3, [kv("z", 2, 2)]));
         assert_eq!(h.snapshot().epoch, u32::from(new_epoch), "{what}");
     }
-}
-
-#[test]
-fn a_list_below_the_cursor_is_a_new_epoch() {
-    let mut h = Harness::followed();
-    h.reply(2, compacted(8)).wait(ms(100)).reply(5, range(2, [kv("a", 2, 2)]));
-    assert_snapshot!(h.trace(), @"
-    0.000s > #2 watch @0 canceled compacted=8
-    0.000s < #2 cancel
-    0.000s < directory 1 0@7 stale since 0.000s 2 records
-    0.100s < #5 m1 range shop limit=2
-    0.100s > #5 range @2 a@2/2
-    0.100s < directory 1 1@2 live 1 records Relisted(NewEpoch): ~a@2, -b@5
-    0.100s < #6 m1 watch shop from 2 progress fragment
-    ");
 }
 
 #[test]
@@ -414,137 +258,6 @@ fn events_out_of_order_are_listed_anew() {
 }
 
 #[test]
-fn an_answered_probe_proves_life_and_moves_the_cursor_of_a_vouched_stream() {
-    let mut h = Harness::followed();
-    h.wait(ms(5_000)).reply(2, progress(30)).fail(2, lost()).wait(ms(100));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    5.000s > #2 watch @30 id=-1
-    5.000s > #2 failed: connection lost: reset
-    5.000s < m1 redial
-    5.100s < #6 m0 watch shop from 30 progress fragment
-    ");
-}
-
-#[test]
-fn progress_is_taken_for_a_cursor_only_from_versions_that_keep_it() {
-    let cases = [
-        ("3.4.24", 7),
-        ("3.4.25", 30),
-        ("3.5.7", 7),
-        ("3.5.8", 30),
-        ("3.6.0-rc.1", 30),
-        ("3.3.27", 7),
-        ("4.0.0", 30),
-        ("", 7),
-        ("three", 7),
-    ];
-    for (version, cursor) in cases {
-        let mut h = Harness::open();
-        h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
-        h.reply(4, status(version)).reply(2, progress(30));
-        assert_eq!(h.snapshot().revision.0, cursor, "{version:?}");
-    }
-    let mut h = Harness::open();
-    h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
-    let Reply::Status(mut other) = status("3.5.30") else { unreachable!("a status") };
-    other.header.member_id += 1;
-    h.reply(4, Reply::Status(other)).reply(2, progress(30));
-    assert_eq!(h.snapshot().revision.0, 7, "another member's version");
-}
-
-#[test]
-fn an_unanswered_probe_is_settled_by_a_read_and_not_asked_again() {
-    let mut h = Harness::followed();
-    h.wait(ms(8_000)).reply(6, counted(30, 2, kv("b", 4, 5)));
-    h.wait(ms(5_000)).reply(7, counted(30, 2, kv("b", 4, 5)));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
-    8.000s < directory 1 0@7 stale since 0.000s 2 records
-    8.000s > #6 range @30 b@4/5 of 2
-    8.000s < directory 1 0@7 live 2 records
-    13.000s < #7 m1 range shop limit=1 sort=Mod/Descending keys-only
-    13.000s > #7 range @30 b@4/5 of 2
-    ");
-}
-
-#[test]
-fn a_stream_that_speaks_again_needs_no_settling() {
-    let mut h = Harness::followed();
-    h.wait(ms(8_000)).reply(2, events(8, [delete("a", 8)])).wait(ms(5_000));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
-    8.000s < directory 1 0@7 stale since 0.000s 2 records
-    8.000s > #2 watch @8 -a@8
-    8.000s < #6 cancel
-    8.000s < directory 1 0@8 live 1 records Watched: -a@3
-    13.000s < #7 m1 on #2 progress
-    ");
-}
-
-#[test]
-fn an_unanswered_probe_that_finds_a_difference_opens_another_watch() {
-    let mut h = Harness::followed();
-    h.wait(ms(8_000)).reply(6, counted(30, 3, kv("c", 30, 30))).wait(ms(100));
-    h.reply(7, created(30)).reply(8, counted(30, 2, kv("b", 4, 5)));
-    h.reply(7, events(30, [put(kv("c", 30, 30))]));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
-    8.000s < directory 1 0@7 stale since 0.000s 2 records
-    8.000s > #6 range @30 c@30/30 of 3
-    8.000s < m1 redial
-    8.000s < #2 cancel
-    8.100s < #7 m0 watch shop from 7 progress fragment
-    8.100s > #7 watch @30 created
-    8.100s < #8 m0 range shop at7 limit=1 sort=Mod/Descending
-    8.100s > #8 range @30 b@4/5 of 2
-    8.100s < #9 m0 status
-    8.100s < directory 1 0@7 live 2 records
-    8.100s > #7 watch @30 c@30/30
-    8.100s < directory 1 0@30 live 3 records Watched: +c@30
-    ");
-}
-
-#[test]
-fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
-    let mut h = Harness::followed();
-    h.wait(ms(8_000)).reply(6, counted(30, 3, kv("c", 30, 30))).wait(ms(100));
-    h.reply(7, created(30)).reply(8, counted(30, 2, kv("b", 4, 5))).fail(9, lost());
-    h.trace();
-    h.wait(ms(8_000)).reply(11, counted(30, 3, kv("c", 30, 30))).wait(ms(200));
-    h.reply(12, range(30, [kv("a", 3, 3), kv("b", 4, 5), kv("c", 30, 30)]));
-    assert_snapshot!(h.trace(), @"
-    13.100s < #10 m0 on #7 progress
-    16.100s < #11 m0 range shop limit=1 sort=Mod/Descending keys-only
-    16.100s < directory 1 0@7 stale since 8.100s 2 records
-    16.100s > #11 range @30 c@30/30 of 3
-    16.100s < #7 cancel
-    16.300s < #12 m0 range shop limit=2
-    16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
-    16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
-    16.300s < #13 m0 watch shop from 30 progress fragment
-    ");
-}
-
-#[test]
-fn a_store_that_does_not_answer_at_all_makes_the_copy_stale() {
-    let mut h = Harness::followed();
-    h.wait(ms(12_000));
-    assert_snapshot!(h.trace(), @"
-    5.000s < #5 m1 on #2 progress
-    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
-    8.000s < directory 1 0@7 stale since 0.000s 2 records
-    11.000s < #6 cancel
-    11.000s < m1 redial
-    11.000s < #2 cancel
-    11.100s < #7 m0 watch shop from 7 progress fragment
-    ");
-}
-
-#[test]
 fn a_watch_that_is_not_confirmed_is_opened_elsewhere() {
     let mut h = Harness::open();
     h.reply(1, range(7, [])).wait(ms(3_100));
@@ -597,20 +310,6 @@ fn unreadable_and_foreign_records_count_but_are_not_shown() {
     0.100s > #5 watch @13 bad@4/13
     0.100s < directory 1 0@13 live 0 records 1 unreadable Watched
     ");
-}
-
-#[test]
-fn a_refusal_is_tried_again_slowly() {
-    let mut h = Harness::open();
-    for attempt in 1..14 {
-        let pause = ms(100 << (attempt - 1)).min(Tuning::default().backoff_slow_cap);
-        h.fail(attempt, StoreError::PermissionDenied);
-        assert_eq!(h.trace().lines().filter(|line| line.contains("limit=2")).count(), 1);
-        h.wait(pause - ms(1));
-        assert_eq!(h.trace(), "", "attempt {attempt} is followed too soon");
-        h.wait(ms(1));
-    }
-    assert!(h.trace().contains("#14 "));
 }
 
 #[test]
@@ -695,4 +394,130 @@ fn events_from_outside_the_range_are_left_out() {
     let mut h = Harness::followed();
     h.reply(2, events(8, [put(record("zoo/cart/a", r#"{"Addr":"h:1"}"#, 8, 8))]));
     assert_eq!((h.snapshot().revision.0, h.snapshot().records.len()), (7, 2));
+}
+
+#[test]
+fn nothing_but_its_confirmation_opens_a_watch() {
+    let mut h = Harness::open();
+    h.reply(1, range(7, [])).reply(2, progress(7)).reply(2, created(7)).reply(3, range(7, []));
+    h.reply(2, events(8, [put(kv("a", 8, 8))]));
+    assert_eq!((h.snapshot().revision.0, h.snapshot().records.len()), (8, 1));
+}
+
+#[test]
+fn a_refusal_is_tried_again_slowly() {
+    let mut h = Harness::open();
+    for attempt in 1..14 {
+        let pause = ms(100 << (attempt - 1)).min(Tuning::default().backoff_slow_cap);
+        h.fail(attempt, StoreError::PermissionDenied);
+        assert_eq!(h.trace().lines().filter(|line| line.contains("limit=2")).count(), 1);
+        h.wait(pause - ms(1));
+        assert_eq!(h.trace(), "", "attempt {attempt} is followed too soon");
+        h.wait(ms(1));
+    }
+    assert!(h.trace().contains("#14 "));
+}
+
+#[test]
+fn a_lagging_member_is_waited_for_and_then_left() {
+    let mut h = Harness::followed();
+    h.fail(2, lost()).wait(ms(100));
+    h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
+    h.wait(ms(8_000)).reply(9, counted(9, 2, kv("b", 4, 5))).wait(ms(200));
+    assert_snapshot!(h.trace(), @"
+    0.000s > #2 failed: connection lost: reset
+    0.000s < m1 redial
+    0.100s < #5 m0 watch shop from 7 progress fragment
+    0.100s > #5 watch @6 created
+    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s > #6 range @9 b@4/5 of 2
+    0.100s < #7 m0 status
+    0.100s > #7 status 3.5.30 @1
+    5.100s < #8 m0 on #5 progress
+    8.100s < #9 m0 range shop limit=1 sort=Mod/Descending keys-only
+    8.100s < directory 1 0@7 stale since 0.100s 2 records
+    8.100s > #9 range @9 b@4/5 of 2
+    8.100s < m0 redial
+    8.100s < #5 cancel
+    8.100s < directory 1 0@7 live 2 records
+    8.300s < #10 m1 watch shop from 7 progress fragment
+    ");
+}
+
+#[test]
+fn a_list_below_the_cursor_is_a_new_epoch() {
+    let mut h = Harness::followed();
+    h.reply(2, compacted(8)).wait(ms(100)).reply(5, range(2, [kv("a", 2, 2)]));
+    assert_snapshot!(h.trace(), @"
+    0.000s > #2 watch @0 canceled compacted=8
+    0.000s < #2 cancel
+    0.000s < directory 1 0@7 stale since 0.000s 2 records
+    0.100s < #5 m1 range shop limit=2
+    0.100s > #5 range @2 a@2/2
+    0.100s < directory 1 1@2 live 1 records Relisted(NewEpoch): ~a@2, -b@5
+    0.100s < #6 m1 watch shop from 2 progress fragment
+    ");
+}
+
+#[test]
+fn progress_is_taken_for_a_cursor_only_from_versions_that_keep_it() {
+    let cases = [
+        ("3.4.24", 7),
+        ("3.4.25", 30),
+        ("3.5.7", 7),
+        ("3.5.8", 30),
+        ("3.6.0-rc.1", 30),
+        ("3.3.27", 7),
+        ("4.0.0", 30),
+        ("", 7),
+        ("three", 7),
+    ];
+    for (version, cursor) in cases {
+        let mut h = Harness::open();
+        h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
+        h.reply(4, status(version)).reply(2, progress(30));
+        assert_eq!(h.snapshot().revision.0, cursor, "{version:?}");
+    }
+    let mut h = Harness::open();
+    h.reply(1, range(7, [])).reply(2, created(7)).reply(3, range(7, []));
+    let Reply::Status(mut other) = status("3.5.30") else { unreachable!("a status") };
+    other.header.member_id += 1;
+    h.reply(4, Reply::Status(other)).reply(2, progress(30));
+    assert_eq!(h.snapshot().revision.0, 7, "another member's version");
+}
+
+#[test]
+fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
+    let mut h = Harness::followed();
+    h.wait(ms(8_000)).reply(6, counted(30, 3, kv("c", 30, 30))).wait(ms(100));
+    h.reply(7, created(30)).reply(8, counted(30, 2, kv("b", 4, 5))).fail(9, lost());
+    h.trace();
+    h.wait(ms(8_000)).reply(11, counted(30, 3, kv("c", 30, 30))).wait(ms(200));
+    h.reply(12, range(30, [kv("a", 3, 3), kv("b", 4, 5), kv("c", 30, 30)]));
+    assert_snapshot!(h.trace(), @"
+    13.100s < #10 m0 on #7 progress
+    16.100s < #11 m0 range shop limit=1 sort=Mod/Descending keys-only
+    16.100s < directory 1 0@7 stale since 8.100s 2 records
+    16.100s > #11 range @30 c@30/30 of 3
+    16.100s < #7 cancel
+    16.300s < #12 m0 range shop limit=2
+    16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
+    16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
+    16.300s < #13 m0 watch shop from 30 progress fragment
+    ");
+}
+
+#[test]
+fn a_store_that_does_not_answer_at_all_makes_the_copy_stale() {
+    let mut h = Harness::followed();
+    h.wait(ms(12_000));
+    assert_snapshot!(h.trace(), @"
+    5.000s < #5 m1 on #2 progress
+    8.000s < #6 m1 range shop limit=1 sort=Mod/Descending keys-only
+    8.000s < directory 1 0@7 stale since 0.000s 2 records
+    11.000s < #6 cancel
+    11.000s < m1 redial
+    11.000s < #2 cancel
+    11.100s < #7 m0 watch shop from 7 progress fragment
+    ");
 }

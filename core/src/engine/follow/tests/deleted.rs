@@ -81,6 +81,14 @@ fn a_deletion_whose_history_is_compacted_proves_nothing() {
     }
 }
 
+/// Else a store that failed once would be believed more easily.
+#[test]
+fn a_check_that_failed_for_another_reason_asks_for_the_deletion_again() {
+    let mut h = reopened();
+    h.reply(6, failed(lost())).wait(ms(200)).reply(7, created(20));
+    assert!(h.end().ends_with("range k/c at8, range k/c at9"), "{}", h.trace());
+}
+
 #[test]
 fn while_the_watch_is_quiet_the_newest_record_is_learned() {
     let mut h = deleted();

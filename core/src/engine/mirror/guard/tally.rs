@@ -64,7 +64,7 @@ impl Question {
 
     /// Whether all that were asked for live on, so that the others may be taken to do so too.
     pub fn all_live(self) -> bool {
-        self.asked > 0 && self.lived == self.asked
+        self.lived == self.asked
     }
 
     /// The rule, by what is known of the leases.
@@ -210,8 +210,10 @@ impl Tally {
         self.gone.values().any(|gone| gone.kept && !gone.records.is_empty())
     }
 
+    /// Whether nothing is to be remembered of it. Without a lease that ended nothing is kept, so it
+    /// is not tripped either.
     pub fn is_empty(&self) -> bool {
-        self.living.is_empty() && self.gone.is_empty() && !self.tripped && !self.question.is_open()
+        self.living.is_empty() && self.gone.is_empty() && !self.question.is_open()
     }
 }
 

@@ -1,3 +1,5 @@
+mod leases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -107,6 +109,9 @@ fn what_is_asked_is_bounded_and_stands_for_the_rest() {
         world.turn(Turn::Answer);
         assert_eq!(world.guard.suspects().len(), kept);
         assert_eq!(world.guard.is_tripped(), expired);
+        let rule = GuardRule { leases_gone: 100, of: 100, within: TTL };
+        let tripped = GuardNews::Tripped { group: "cart".to_owned(), rule };
+        assert_eq!(world.news.contains(&tripped), expired);
         world.turn(Turn::Answer);
         assert!(world.asked.is_empty());
     }
@@ -257,6 +262,8 @@ struct World {
     store: BTreeMap<u8, Standing>,
     leases: BTreeSet<LeaseId>,
     granted: i64,
+    /// Of a lease that lives, in seconds.
+    left: i64,
     asked: BTreeMap<AttemptId, LeaseId>,
     news: Vec<GuardNews>,
     /// What leases took along when they expired, and is not back.
@@ -290,6 +297,7 @@ impl World {
             store: BTreeMap::new(),
             leases: BTreeSet::new(),
             granted: 15,
+            left: 9,
             asked: BTreeMap::new(),
             news: Vec::new(),
             expired: BTreeMap::new(),
@@ -351,7 +359,7 @@ impl World {
             let reply = Reply::TimeToLive(TimeToLiveReply {
                 header: Header::default(),
                 lease,
-                ttl_secs: if lives { 9 } else { -1 },
+                ttl_secs: if lives { self.left } else { -1 },
                 granted_secs: if lives { self.granted } else { 0 },
                 keys: Vec::new(),
             });
