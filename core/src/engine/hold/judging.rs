@@ -36,10 +36,7 @@ impl Holds {
                 slot.strikes = 0;
                 slot.backoff.worked(cx.now);
                 let record = item.lease().map(|lease| Standing {
-                    created: match slot.standing() {
-                        Some(old) if item.guard.0 > 0 => old.created,
-                        Some(_) | None => at,
-                    },
+                    created: item.created.unwrap_or(at),
                     modified: at,
                     lease: Some(lease),
                     value_hash: item.value_hash,

@@ -57,6 +57,20 @@ fn a_record_put_over_ours_is_a_takeover() {
     ");
 }
 
+/// It is the record that ours was an update of, and no other one.
+#[test]
+fn a_record_put_over_our_update_is_a_takeover() {
+    let mut h = Harness::registered();
+    for (attempt, state, answer) in [
+        (3, State::OutOfService, put(6)),
+        (4, State::Ready, found(7, Some(record(5, 7, Some(stranger()))))),
+    ] {
+        let instance = instance("a").with_state(state);
+        h.command(Command::Publish { id: RegistrationId(1), instance }).reply(attempt, answer);
+    }
+    assert!(h.trace.contains("registration 1 gone: superseded"), "{}", h.trace);
+}
+
 #[test]
 fn a_record_created_after_ours_vanished_is_disputed() {
     let mut h = Harness::registered();
