@@ -71,7 +71,9 @@ impl Holds {
     /// and which leases it has left.
     pub(super) fn learnt(&mut self, id: SlotId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        for lease in slot.lift_taints() {
+        let leases: Vec<_> = slot.taints.iter().map(|taint| taint.lease).collect();
+        slot.lift_taints();
+        for lease in leases {
             self.untainted(id, lease);
         }
         self.see_left(id);
