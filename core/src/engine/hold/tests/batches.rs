@@ -234,6 +234,26 @@ fn only_retries_draw_on_the_budget() {
     assert_snapshot!(times.join(" "), @"10.000s 10.000s 10.100s 11.100s 12.100s 13.100s 14.100s");
 }
 
+/// After a failure one batch is under way; a retry whose time has come waits for its answer.
+#[test]
+fn a_retry_waits_for_the_batch_that_feels_its_way() {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.retry_burst, tuning.retries_per_sec, tuning.batch_keys) = (1, 1, 1);
+    });
+    for id in 1..=3 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    let denied = || Reply::Failed(StoreError::PermissionDenied);
+    h.grant(1).reply(2, denied()).reply(3, denied()).reply(4, gave_up()).wait(1);
+    assert_eq!(h.asked.len(), 5, "one retry");
+    h.reply(5, denied());
+    assert_eq!(h.asked.len(), 6, "one batch");
+    h.wait(1);
+    assert_eq!(h.asked.len(), 6, "one batch");
+    h.reply(6, put(5));
+    assert_eq!(h.asked.len(), 7, "one retry");
+}
+
 /// Somebody else's record at a key.
 fn strangers(keys: &KeyRange) -> KeyValue {
     KeyValue { key: keys.key.clone(), ..record(3, 4, Some(stranger())) }

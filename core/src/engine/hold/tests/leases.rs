@@ -276,7 +276,11 @@ fn nothing_moves_while_batches_fail() {
     });
     let batches: Vec<_> =
         asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_))).collect();
-    assert!(batches.len() > 2 && batches.iter().all(|(_, request)| is_it(request)), "{batches:?}");
+    let alone = |request: &Request| {
+        let Request::Txn(txn) = request else { return false };
+        matches!(&txn.compares[..], [compare] if compare.keys.key == out)
+    };
+    assert!(batches.len() > 2 && batches.iter().all(|(_, request)| alone(request)), "{batches:?}");
 }
 
 /// The one to spare stays, also while the revoke of another is under way: what is left does not move
@@ -331,6 +335,30 @@ fn a_record_that_moved_twice_leaves_no_lease_behind() {
     h.sleep(TTL + 1).input(Input::Tick).grant(3);
     h.reply(4, Reply::Failed(StoreError::LeaseNotFound)).grant(5).reply(6, put(9));
     assert!(h.trace.ends_with("> #7 m0 revoke lease=L1\n"), "{}", h.trace);
+}
+
+/// What has lived for `healthy_after` has proven it.
+#[test]
+fn a_lease_that_lived_long_enough_is_replaced_at_once() {
+    let mut h = Harness::tuned(|tuning| tuning.healthy_after = Duration::from_secs(3));
+    let mut store = Store { revision: 1, ..Store::default() };
+    h.register(1, "a", Conflict::Replace);
+    let asked = h.play(15, |request| {
+        let Request::KeepAlive(keep) = request else { return store.answer(request) };
+        Some(kept(keep.lease, 0))
+    });
+    let grants = asked.iter().filter(|(_, request)| matches!(request, Request::Grant(_)));
+    let times: Vec<_> = grants.map(|&(at, _)| at).collect();
+    assert_eq!(times, [0, 3, 6, 9, 12, 15].map(Time::from_secs));
+}
+
+#[test]
+fn nobody_waits_for_the_renewal_of_a_lease_that_is_revoked() {
+    let mut h = Harness::registered();
+    h.wait(3).deregister(1).reply(4, put(6));
+    let trace = h.trace();
+    let (_, after) = trace.split_once("#4 then put @6").expect("it was answered");
+    assert!(after.contains("> #3 cancel\n"), "{trace}");
 }
 
 /// Registrations that fill `leases` leases of `max` keys.

@@ -106,6 +106,46 @@ fn a_key_whose_watch_began_before_its_time_is_read() {
     }
 }
 
+/// It is asked to say something, and given up when it does not.
+#[test]
+fn a_silent_own_watch_is_opened_anew() {
+    for answers in [true, false] {
+        let mut h = Harness::tuned(|tuning| {
+            tuning.own_watches = 200;
+            (tuning.probe_after, tuning.probe_timeout) =
+                (Duration::from_secs(2), Duration::from_millis(500));
+        });
+        h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5));
+        h.trace();
+        h.wait(2);
+        assert!(h.trace().starts_with("2.000s > #4 m0 on #3 progress"), "it is asked");
+        if answers {
+            let header = header(5);
+            h.reply(3, Reply::Watch(WatchReply { header, watch_id: -1, ..WatchReply::default() }));
+        }
+        h.trace();
+        h.wait(1);
+        assert_eq!(h.trace().contains("2.500s > #3 cancel"), !answers, "it answers: {answers}");
+    }
+}
+
+/// Its lease has died since, and the record with it: the next publish is of an absent key.
+#[test]
+fn a_late_echo_of_our_own_publish_changes_nothing() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5));
+    let out = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance: out }).reply(4, put(8)).wait(3);
+    let lease = h.leases[0];
+    h.reply(5, kept(lease, 0)).trace();
+    let kv = own(&h, 5, 8, lease);
+    let event = KeyEvent { kind: crate::waist::EventKind::Put, kv, prev: None };
+    let echo = WatchReply { header: header(8), watch_id: 1, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(WatchReply { events: vec![event], ..echo })).grant(6);
+    assert!(h.trace.contains("> #7 m0 txn if mod(/p/instances/web/a)=0 "), "{}", h.trace);
+    assert!(!h.trace.contains("> registration"), "{}", h.trace);
+}
+
 /// The watch tells that the key of registration 1 was deleted.
 fn went(revision: i64) -> Reply {
     let kv = KeyValue {

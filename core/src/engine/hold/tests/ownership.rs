@@ -104,6 +104,22 @@ fn a_record_created_after_ours_vanished_is_disputed() {
     ");
 }
 
+/// Each of them may be a late attempt of a process that has ended.
+#[test]
+fn a_dispute_begins_anew_with_another_lease() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(7, Some(record(7, 7, Some(stranger())))));
+    let (lease, header, keys) = (stranger(), header(7), Vec::new());
+    let left = TimeToLiveReply { header, lease, ttl_secs: 3, granted_secs: 4, keys };
+    h.reply(4, Reply::TimeToLive(left)).wait(1);
+    let other = LeaseId::new(0x998).expect("not 0");
+    h.trace();
+    h.reply(6, read(9, Some(record(9, 9, Some(other)))));
+    assert!(h.trace.contains("time-to-live lease=0000000000000998\n"), "{}", h.trace);
+}
+
 /// As long as the lease of a disputed record may live by the slowest clock; where that can not be
 /// known, as long as a lease of ours would. What is not answered is asked again.
 #[test]

@@ -252,3 +252,29 @@ fn a_record_that_moves_is_not_lost() {
     2.000s > #11 m0 revoke lease=L1
     ");
 }
+
+/// On each lease one of them may land, whenever the key is absent.
+#[test]
+fn a_removal_waits_for_all_leases_of_its_unanswered_publishes() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, gave_up());
+    h.sleep(TTL + 1).input(Input::Tick).grant(3).reply(4, gave_up());
+    h.deregister(1).wait(1);
+    let revoke_of = |h: &Harness, lease: LeaseId| {
+        let is_it = |(_, request): &&(AttemptId, Request)| matches!(request, Request::Revoke(revoke) if revoke.lease == lease);
+        h.asked.iter().find(is_it).expect("a revoke").0.0
+    };
+    let (read_at, _) = h
+        .asked
+        .iter()
+        .rfind(|(_, request)| matches!(request, Request::Range(_)))
+        .cloned()
+        .expect("a read");
+    h.reply(read_at.0, read(5, None));
+    let revoked = || Reply::Revoke(RevokeReply { header: header(5) });
+    for lease in h.leases.clone() {
+        assert!(!h.trace.contains("gone"), "{}", h.trace);
+        h.reply(revoke_of(&h, lease), revoked());
+    }
+    assert!(h.trace.ends_with("> registration 1 gone: deregistered\n"), "{}", h.trace);
+}

@@ -239,6 +239,18 @@ fn sweeps_end_with_the_last_record_that_is_not_watched() {
     assert_eq!((store.keys.len(), sweeps(&asked).len()), (1, 0), "{}", h.trace);
 }
 
+/// What drains is not looked after any more.
+#[test]
+fn a_shutdown_sweeps_nothing() {
+    let (mut h, mut store) = swept(1, |tuning| tuning.sweeps_per_ttl = 4);
+    h.command(Command::Shutdown { within: Duration::from_secs(20) });
+    let asked = h.play(3, |request| {
+        let is_batch = matches!(request, Request::Txn(_));
+        if is_batch { None } else { store.answer(request) }
+    });
+    assert!(matches!(asked[0].1, Request::Txn(_)) && sweeps(&asked).is_empty(), "{asked:?}");
+}
+
 #[test]
 fn the_audit_finds_what_was_overwritten_in_place() {
     let (mut h, mut store) = swept(3, |tuning| tuning.audit_every = Duration::from_secs(60));
