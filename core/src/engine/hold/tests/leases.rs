@@ -269,10 +269,12 @@ fn nothing_moves_while_batches_fail() {
     assert_eq!(revokes.count(), 1, "one of five leases is left, and others are to follow");
     let busy = || Reply::Failed(StoreError::TooManyRequests);
     h.reply(attempt.0, busy());
-    let asked = h.play(2, |request| match request {
-        Request::Txn(_) => Some(busy()),
-        Request::Revoke(_) => None,
-        _ => store.answer(request),
+    let asked = h.play(2, |request| {
+        if matches!(request, Request::Txn(_)) {
+            return Some(busy());
+        }
+        let is_revoke = matches!(request, Request::Revoke(_));
+        if is_revoke { None } else { store.answer(request) }
     });
     let batches: Vec<_> =
         asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_))).collect();
@@ -313,10 +315,8 @@ fn leases_that_do_not_last_are_asked_for_ever_more_slowly() {
     let mut h = Harness::new();
     let mut store = Store { revision: 1, ..Store::default() };
     h.register(1, "a", Conflict::Replace);
-    let mut lasts = false;
     let mut times = Vec::new();
-    for (secs, last) in [(60, false), (60, true), (10, false)] {
-        lasts = last;
+    for (secs, lasts) in [(60, false), (60, true), (10, false)] {
         let asked = h.play(secs, |request| {
             let Request::KeepAlive(keep) = request else { return store.answer(request) };
             Some(kept(keep.lease, if lasts { TTL as i64 } else { 0 }))

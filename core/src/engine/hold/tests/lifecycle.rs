@@ -185,21 +185,23 @@ fn a_record_on_a_lease_of_long_ago_is_ours() {
     h.played = 5;
     let is_of_a = |request: &Request| request.to_string().contains("/web/a");
     h.play(11_000, |request| {
-        Some(match request {
-            Request::Grant(grant) => granted(grant.lease?),
-            Request::KeepAlive(keep) => kept(keep.lease, TTL as i64),
-            _ if is_of_a(request) => Reply::Failed(StoreError::PermissionDenied),
-            _ => Reply::Failed(StoreError::LeaseNotFound),
+        Some(if let Request::Grant(grant) = request {
+            granted(grant.lease?)
+        } else if let Request::KeepAlive(keep) = request {
+            kept(keep.lease, TTL as i64)
+        } else if is_of_a(request) {
+            Reply::Failed(StoreError::PermissionDenied)
+        } else {
+            Reply::Failed(StoreError::LeaseNotFound)
         })
     });
     assert!(h.leases.len() > 2_100, "{}", h.leases.len());
     h.trace();
     let asked = h.play(61, |request| {
-        Some(match request {
-            Request::KeepAlive(keep) => kept(keep.lease, TTL as i64),
-            _ if is_of_a(request) => found(7, Some(ours.clone())),
-            _ => return None,
-        })
+        if let Request::KeepAlive(keep) = request {
+            return Some(kept(keep.lease, TTL as i64));
+        }
+        is_of_a(request).then(|| found(7, Some(ours.clone())))
     });
     let heals = |request: &Request| request.to_string().contains("mod(/p/instances/web/a)=5");
     assert!(asked.iter().filter(|(_, request)| heals(request)).count() > 1, "{}", h.trace);
@@ -319,10 +321,12 @@ fn compares_that_fail_again_and_again_do_not_make_it_spin() {
     let mut revision = 5;
     let asked = h.play(30, |request| {
         revision += 1;
-        Some(match request {
-            Request::Grant(_) => granted(lease),
-            Request::KeepAlive(_) => kept(lease, TTL as i64),
-            _ => found(revision, None),
+        Some(if matches!(request, Request::Grant(_)) {
+            granted(lease)
+        } else if matches!(request, Request::KeepAlive(_)) {
+            kept(lease, TTL as i64)
+        } else {
+            found(revision, None)
         })
     });
     let publishes = asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_)));
