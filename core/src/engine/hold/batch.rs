@@ -14,6 +14,8 @@ pub(super) struct Item {
     pub key: Key,
     pub action: Action,
     pub guard: Revision,
+    /// The create revision of the record at the guard; `None`: the key is believed to be absent.
+    pub created: Option<Revision>,
     pub value_hash: u64,
     /// The newest revision known of the key when it was asked: an answer below it comes from a
     /// store that lost what it had.
@@ -36,6 +38,7 @@ impl Item {
             key: slot.key.clone(),
             action,
             guard: slot.guard(),
+            created: slot.standing().map(|record| record.created),
             value_hash: slot.value_hash,
             known_to: slot.seen.map_or(Revision::ZERO, |seen| seen.as_of),
         }

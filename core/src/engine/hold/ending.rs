@@ -16,7 +16,7 @@ impl Holds {
     /// Drains and removes a registration.
     pub fn deregister(&mut self, cx: &mut Cx<'_>, id: RegistrationId, within: Duration) {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
-        if registration.removal.is_some() || registration.told == Told::Gone {
+        if registration.removal.is_some() {
             return;
         }
         registration.removal = Some(Removal { next: cx.now, ends_at: cx.now });

@@ -3,9 +3,8 @@
 //! Each lease costs a renewal, so there is at most one more than the keys fill (RG5). That one
 //! makes room for keys that come and go: none of the others moves for them.
 
+use super::Holds;
 use super::lease::{Lease, LeaseState};
-use super::slot::Phase;
-use super::{Holds, Stage};
 use crate::engine::cx::Cx;
 
 impl Holds {
@@ -16,9 +15,7 @@ impl Holds {
         let fits = cx.tuning.max_keys_per_lease.max(1) as usize;
         // What is being removed counts: it may hang on a lease still.
         let enough = self.slots.len().div_ceil(fits) + 1;
-        // A lease of one key is never too empty.
-        let may = fits > 1 && self.closing.is_none() && !self.sending.is_failing();
-        if self.leases.len() <= enough || !may {
+        if self.leases.len() <= enough || self.sending.is_failing() {
             return;
         }
         let (mut open, mut emptiest) = (0, None);
@@ -39,14 +36,9 @@ impl Holds {
         }
     }
 
-    /// Whether all that a lease carries is wanted, and stands.
+    /// Whether all that a lease carries stands as it should: nothing of it is being published, healed
+    /// or drained.
     fn is_at_rest(&self, lease: &Lease) -> bool {
-        let rests = |id| {
-            let slot = &self.slots[id];
-            let wanted = slot.phase == Phase::Wanted
-                && self.registrations.get(&id.0).is_some_and(|it| it.stage == Stage::Wanted);
-            wanted && slot.stands() && slot.flight.is_none() && !slot.recheck
-        };
-        lease.leaving.is_empty() && lease.slots.iter().all(rests)
+        lease.slots.iter().all(|id| self.slots[id].stands())
     }
 }

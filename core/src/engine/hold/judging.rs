@@ -36,10 +36,7 @@ impl Holds {
                 slot.strikes = 0;
                 slot.backoff.worked(cx.now);
                 let record = item.lease().map(|lease| Standing {
-                    created: match slot.standing() {
-                        Some(old) if item.guard.0 > 0 => old.created,
-                        Some(_) | None => at,
-                    },
+                    created: item.created.unwrap_or(at),
                     modified: at,
                     lease: Some(lease),
                     value_hash: item.value_hash,
@@ -74,7 +71,9 @@ impl Holds {
     /// and which leases it has left.
     pub(super) fn learnt(&mut self, id: SlotId) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        for lease in slot.lift_taints() {
+        let leases: Vec<_> = slot.taints.iter().map(|taint| taint.lease).collect();
+        slot.lift_taints();
+        for lease in leases {
             self.untainted(id, lease);
         }
         self.see_left(id);

@@ -37,10 +37,8 @@ impl Holds {
                     break;
                 }
                 lease.slots.insert(slot_id);
-                lease.leaving.remove(&slot_id);
                 let slot = self.slots.get_mut(&slot_id).expect("an unplaced slot is there");
                 slot.lease = Some(id);
-                slot.leaving.retain(|&left| left != id);
                 self.reconsider(slot_id);
             }
         }
@@ -171,11 +169,11 @@ impl Holds {
                 let flight = Flight::KeepAlive { lease: id, asked_at: cx.now };
                 self.flights.insert(attempt, flight);
             }
-            LeaseState::Revoking(Revoking::Due { at }) if at <= cx.now => self.revoke(cx, id),
+            LeaseState::Revoking(Revoking::Due { .. }) => self.revoke(cx, id),
             LeaseState::Held { .. }
             | LeaseState::Granting { .. }
             | LeaseState::Lost
-            | LeaseState::Revoking(_) => {}
+            | LeaseState::Revoking(Revoking::Asked { .. }) => {}
         }
         self.set_lease_timer(id);
     }

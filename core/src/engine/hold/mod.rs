@@ -241,7 +241,7 @@ impl Holds {
         let same = registration.instance.group() == instance.group()
             && registration.instance.id() == instance.id();
         let sequence = registration.sequence + 1;
-        if !same || !matches!(registration.stage, Stage::Blocked | Stage::Wanted) {
+        if !same {
             return;
         }
         let Ok(written) = self.encode(cx, id, &instance, sequence) else { return };

@@ -154,8 +154,7 @@ impl OwnWatch {
             self.watched.remove(&id);
             return vec![Sighting::Blind(slot)];
         }
-        let at = message.header.revision;
-        let early = at > Revision::ZERO && at < watched.seen;
+        let early = message.header.revision < watched.seen;
         if message.created && (std::mem::take(&mut watched.broken) || early) {
             // A watch that goes on in another store, or before its time, is just silent (row W2).
             return vec![Sighting::Blind(slot)];

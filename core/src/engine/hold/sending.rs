@@ -64,7 +64,8 @@ impl Sending {
         if self.queues.is_empty() || !self.has_room() {
             return None;
         }
-        self.pause.or(self.retries_from.filter(|_| self.has_retries()))
+        // Without a pause, what is left are retries.
+        self.pause.or(self.retries_from)
     }
 
     /// Whether the last batch failed.
@@ -218,7 +219,6 @@ impl Holds {
         }
         let lease = items.first().and_then(Item::lease);
         if let (StoreError::LeaseNotFound, Some(lease)) = (error, lease) {
-            self.batch_stranded(cx, items);
             self.grant_was_in_vain(cx, lease);
             self.lease_died(cx, lease);
         } else if is_denied(error) {
@@ -230,19 +230,6 @@ impl Holds {
         }
         for item in items {
             self.reconsider(item.slot);
-        }
-    }
-
-    /// The lease was gone when something was put on it. Once is a loss, healed at once; but where
-    /// each new lease is gone as well, neither grants nor puts may spin.
-    fn batch_stranded(&mut self, cx: &mut Cx<'_>, items: &[Item]) {
-        for item in items {
-            let Some(slot) = self.slots.get_mut(&item.slot) else { continue };
-            slot.strikes += 1;
-            if slot.strikes > 1 {
-                let retry_at = cx.wire.retry_at(cx.now, cx.tuning, &mut slot.backoff);
-                slot.retry_at = Some(retry_at);
-            }
         }
     }
 

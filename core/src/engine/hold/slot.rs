@@ -38,7 +38,7 @@ pub(super) struct Slot {
     pub flight: Option<AttemptId>,
     /// Its publishes that may still land.
     pub taints: Vec<Taint>,
-    /// Failed compares, and puts on a lease that was gone, in a row.
+    /// Failed compares in a row.
     pub strikes: u32,
     pub backoff: Backoff,
     /// Nothing is sent for it before.
@@ -211,10 +211,7 @@ impl Slot {
 
     /// Whether nothing was ever sent for it, so that nothing can come.
     pub fn untouched(&self) -> bool {
-        self.seen.is_none()
-            && self.ours_created.is_none()
-            && self.taints.is_empty()
-            && self.flight.is_none()
+        self.seen.is_none() && self.ours_created.is_none() && self.taints.is_empty()
     }
 
     /// The store has begun another history: what it said of the key counts for nothing, and the
@@ -269,20 +266,10 @@ impl Slot {
         }
     }
 
-    /// Lifts the taints that the key's present revision proves harmless.
-    pub fn lift_taints(&mut self) -> Vec<LeaseId> {
+    /// Lifts the taints that the key's present revision proves harmless: a revision that was left
+    /// never comes again. An absent key does.
+    pub fn lift_taints(&mut self) {
         let now_at = self.guard();
-        let flight = self.flight;
-        let mut lifted = Vec::new();
-        self.taints.retain(|taint| {
-            let may_land = taint.guard == Revision::ZERO
-                || taint.guard == now_at
-                || Some(taint.attempt) == flight;
-            if !may_land {
-                lifted.push(taint.lease);
-            }
-            may_land
-        });
-        lifted
+        self.taints.retain(|taint| taint.guard == Revision::ZERO || taint.guard == now_at);
     }
 }

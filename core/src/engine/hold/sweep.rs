@@ -126,10 +126,10 @@ impl Holds {
             return;
         }
         let after = self.audit.last.map_or(Unbounded, Excluded);
-        let batch = self.slots.range((after, Unbounded)).map(|(&id, _)| id);
-        let batch: Vec<_> = batch.take(batch_keys(cx.tuning)).collect();
-        let over = batch.len() < batch_keys(cx.tuning);
-        self.audit.last = batch.last().copied().filter(|_| !over);
+        let mut rest = self.slots.range((after, Unbounded)).map(|(&id, _)| id);
+        let batch: Vec<_> = rest.by_ref().take(batch_keys(cx.tuning)).collect();
+        // After the last one it begins anew.
+        self.audit.last = rest.next().and(batch.last().copied());
         for id in batch {
             if may_be_read(&self.slots[&id]) {
                 self.read_again(id);

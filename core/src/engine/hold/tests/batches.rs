@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
 
 #[test]
@@ -160,6 +161,97 @@ fn retries_go_round() {
         Some(Reply::Failed(StoreError::PermissionDenied))
     });
     assert!(tried.values().all(|&times| times >= 3), "{tried:?}");
+}
+
+/// Keys and values, each key as often as it is said.
+#[test]
+fn no_batch_is_larger_than_allowed() {
+    const LIMIT: usize = 5_000;
+    let mut h = Harness::tuned(|tuning| tuning.batch_bytes = LIMIT as u32);
+    for id in 1..=40 {
+        h.register(id, &format!("{id:0>60}"), Conflict::Replace);
+    }
+    h.grant(1);
+    let sizes: Vec<_> = h.asked[1..].iter().map(|(_, request)| request.payload_bytes()).collect();
+    assert!(sizes.iter().all(|&size| size <= LIMIT), "{sizes:?}");
+    let (_, full) = sizes.split_last().expect("something was sent");
+    assert!(full.iter().all(|&size| size > LIMIT * 3 / 4), "well filled: {sizes:?}");
+}
+
+/// Eight while they are answered. After a failure it is one, which feels its way.
+#[test]
+fn few_batches_are_under_way_at_once() {
+    let sent = |h: &Harness| {
+        let batch = |(_, request): &&(AttemptId, Request)| matches!(request, Request::Txn(_));
+        h.asked.iter().filter(batch).count()
+    };
+    let mut h = Harness::tuned(|tuning| tuning.batch_keys = 1);
+    for id in 1..=20 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.grant(1);
+    assert_eq!(sent(&h), 8);
+    h.reply(2, put(5));
+    assert_eq!(sent(&h), 9, "one was answered");
+    for attempt in 3..=10 {
+        assert_eq!(sent(&h), 9, "nothing is sent after a failure");
+        h.reply(attempt, gave_up());
+    }
+    h.wait(2);
+    assert_eq!(sent(&h), 9, "nor before a pause");
+    h.played = h.asked.len();
+    let asked = h.play(4, |request| matches!(request, Request::Txn(_)).then(|| put(6)));
+    let (first, _) = asked
+        .iter()
+        .find(|(_, request)| matches!(request, Request::Txn(_)))
+        .expect("it is tried again");
+    assert_eq!(sent(&h), 20 + 8, "each once, and those that failed once more");
+    assert!(*first > Time::from_secs(2));
+}
+
+#[test]
+fn only_retries_draw_on_the_budget() {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.retry_burst, tuning.retries_per_sec, tuning.batch_keys) = (1, 1, 1);
+    });
+    let mut store = Store { revision: 1, ..Store::default() };
+    h.register(1, "a", Conflict::Replace).register(2, "b", Conflict::Replace);
+    h.play(10, |request| store.answer(request));
+    for (id, name) in [(1, "a"), (2, "b")] {
+        let instance = instance(name).with_state(State::OutOfService);
+        h.command(Command::Publish { id: RegistrationId(id), instance });
+    }
+    let asked = h.play(5, |request| {
+        let is_batch = matches!(request, Request::Txn(_));
+        if is_batch {
+            Some(Reply::Failed(StoreError::PermissionDenied))
+        } else {
+            store.answer(request)
+        }
+    });
+    let batches = asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_)));
+    let times: Vec<_> = batches.map(|(at, _)| at.to_string()).collect();
+    assert_snapshot!(times.join(" "), @"10.000s 10.000s 10.100s 11.100s 12.100s 13.100s 14.100s");
+}
+
+/// After a failure one batch is under way; a retry whose time has come waits for its answer.
+#[test]
+fn a_retry_waits_for_the_batch_that_feels_its_way() {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.retry_burst, tuning.retries_per_sec, tuning.batch_keys) = (1, 1, 1);
+    });
+    for id in 1..=3 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    let denied = || Reply::Failed(StoreError::PermissionDenied);
+    h.grant(1).reply(2, denied()).reply(3, denied()).reply(4, gave_up()).wait(1);
+    assert_eq!(h.asked.len(), 5, "one retry");
+    h.reply(5, denied());
+    assert_eq!(h.asked.len(), 6, "one batch");
+    h.wait(1);
+    assert_eq!(h.asked.len(), 6, "one batch");
+    h.reply(6, put(5));
+    assert_eq!(h.asked.len(), 7, "one retry");
 }
 
 /// Somebody else's record at a key.

@@ -164,6 +164,59 @@ fn a_removal_that_waits_for_its_lease_begins_anew_in_another_epoch() {
     ");
 }
 
+/// Who answers now may be another store than the one that took it. It is asked for anew, and what
+/// fails then is tried again.
+#[test]
+fn a_publish_under_way_in_another_epoch_is_not_believed() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    another_epoch(&mut h);
+    h.trace();
+    h.grant(6).reply(7, gave_up()).reply(3, put(6)).wait(1).reply(8, put(3));
+    assert_snapshot!(h.trace(), @"
+    0.000s < #6 granted lease=L2 ttl=9s
+    0.000s > #7 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=155B:a3356908 lease=L2 else range /p/instances/web/a
+    0.000s < #7 failed: connection lost: reset
+    0.000s > m0 redial
+    0.000s < #3 then put @6
+    0.100s > #8 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=155B:a3356908 lease=L2 else range /p/instances/web/a
+    1.000s < #8 then put @3
+    1.000s > registration 1 registered @3 lease=L2 sequence=2
+    1.000s > #9 m0 revoke lease=L1
+    ");
+}
+
+/// What stood there may stand there again, or something else of ours: only a read can tell.
+#[test]
+fn a_removal_in_another_epoch_reads_first() {
+    let mut h = Harness::registered();
+    another_epoch(&mut h);
+    h.trace();
+    h.deregister(1);
+    assert!(!h.trace.contains("gone"), "{}", h.trace);
+    h.reply(6, read(2, None));
+    assert_snapshot!(h.trace(), @"
+    0.000s < deregister 1 within 20s
+    0.000s > #6 m0 range /p/instances/web/a
+    0.000s > #7 m0 revoke lease=L1
+    0.000s < #6 range @2
+    0.000s > registration 1 gone: deregistered
+    ");
+}
+
+/// An answer tells of a lower revision than the one that is known, and a read confirms it.
+fn another_epoch(h: &mut Harness) {
+    let next = h.asked.last().expect("something was asked").0.0 + 1;
+    h.command(Command::Call {
+        id: crate::engine::OpId(9),
+        request: Request::Range(crate::waist::Range::of(KeyRange::one(Key::from("x")))),
+        within: Duration::from_secs(5),
+    });
+    h.reply(next, read(2, None)).reply(next + 1, read(2, None));
+    h.revision = Revision(2);
+}
+
 #[test]
 fn an_update_in_doubt_stays_so_in_another_epoch() {
     let mut h = Harness::registered();

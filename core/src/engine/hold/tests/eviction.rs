@@ -142,6 +142,23 @@ fn a_mark_changes_nothing_for_a_removal_under_way() {
     ");
 }
 
+/// The record stands still: nobody may rely on its being gone.
+#[test]
+fn an_eviction_whose_removal_is_not_confirmed_is_not_told_as_one() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5));
+    let mark = marked(&h, 6, stamp(&h));
+    h.reply(3, watched(mark)).trace();
+    h.command(Command::Shutdown { within: Duration::from_secs(2) }).wait(2);
+    assert_snapshot!(h.trace(), @"
+    0.000s < shutdown within 2s
+    1.000s > registration 1 gone: removal not confirmed in time
+    2.000s > #4 cancel
+    2.000s > #5 cancel
+    2.000s > closed confirmed=false
+    ");
+}
+
 /// What is read from a directory may be registered again: others' marks are not.
 #[test]
 fn nobody_registers_a_mark() {

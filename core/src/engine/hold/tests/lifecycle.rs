@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
 
 #[test]
@@ -144,14 +145,67 @@ fn what_is_remembered_does_not_grow() {
     let mut h = Harness::new();
     h.register(1, "a", Conflict::Replace);
     // Each lease is found dead when it is first used.
-    h.played = 0;
-    h.play(15_000, |request| {
-        let lost = Reply::Failed(StoreError::LeaseNotFound);
-        let Request::Grant(grant) = request else { return Some(lost) };
-        grant.lease.map(granted)
-    });
+    let mut most = 0;
+    for _ in 0..15_000 {
+        h.play(1, |request| {
+            let lost = Reply::Failed(StoreError::LeaseNotFound);
+            let Request::Grant(grant) = request else { return Some(lost) };
+            grant.lease.map(granted)
+        });
+        most = most.max(h.engine.holds.ours.len());
+    }
     assert!(h.leases.len() > 2_900, "{}", h.leases.len());
-    assert!(h.engine.holds.ours.len() < 2_500, "{}", h.engine.holds.ours.len());
+    assert_eq!(most, 1_999, "a thousand at least, and twice as many at most");
+    let (_, dead) = h.leases.split_last().expect("leases were asked for");
+    let ours = &h.engine.holds.ours;
+    assert!(dead.iter().rev().take(1_000).all(|lease| ours.contains(lease)), "the last ones");
+
+    let mut h = Harness::new();
+    let mut store = Store { revision: 1, ..Store::default() };
+    h.register(1, "a", Conflict::Replace);
+    for id in 2..100 {
+        h.register(id, "b", Conflict::Replace).play(0, |request| store.answer(request));
+        h.deregister(id).play(0, |request| store.answer(request));
+    }
+    let tainting: Vec<_> =
+        h.engine.holds.leases.values().map(|lease| lease.tainting.len()).collect();
+    assert_eq!(tainting, [0], "those that came and went");
+}
+
+/// Somebody may have kept it alive, or a store may have brought it back: it is ours however many
+/// leases have come and gone since.
+#[test]
+fn a_record_on_a_lease_of_long_ago_is_ours() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 1);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).wait(3);
+    let first = h.leases[0];
+    let ours = own(&h, 5, 5, first);
+    h.reply(3, kept(first, 0)).grant(4).reply(5, found(6, Some(ours.clone())));
+    h.register(2, "b", Conflict::Replace);
+    h.played = 5;
+    let is_of_a = |request: &Request| request.to_string().contains("/web/a");
+    h.play(11_000, |request| {
+        Some(if let Request::Grant(grant) = request {
+            granted(grant.lease?)
+        } else if let Request::KeepAlive(keep) = request {
+            kept(keep.lease, TTL as i64)
+        } else if is_of_a(request) {
+            Reply::Failed(StoreError::PermissionDenied)
+        } else {
+            Reply::Failed(StoreError::LeaseNotFound)
+        })
+    });
+    assert!(h.leases.len() > 2_100, "{}", h.leases.len());
+    h.trace();
+    let asked = h.play(61, |request| {
+        if let Request::KeepAlive(keep) = request {
+            return Some(kept(keep.lease, TTL as i64));
+        }
+        is_of_a(request).then(|| found(7, Some(ours.clone())))
+    });
+    let heals = |request: &Request| request.to_string().contains("mod(/p/instances/web/a)=5");
+    assert!(asked.iter().filter(|(_, request)| heals(request)).count() > 1, "{}", h.trace);
+    assert!(!h.trace.contains("registration 1 "), "{}", h.trace);
 }
 
 /// That it is superseded is known, and that nothing of it can come: it is told, though the last
@@ -162,7 +216,8 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     for seen in [true, false] {
         let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
         h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).trace();
-        let created = WatchReply { watch_id: 1, created: true, ..WatchReply::default() };
+        let created =
+            WatchReply { header: header(5), watch_id: 1, created: true, ..WatchReply::default() };
         h.reply(3, Reply::Watch(created.clone()));
         if seen {
             let kv = record(5, 6, Some(stranger()));
@@ -173,8 +228,8 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
         outcome += &h.trace();
     }
     assert_snapshot!(outcome, @"
-    0.000s < #3 watch @0 id=1 created
-    0.000s < #3 watch @0 id=1 /p/instances/web/a=2B:51503ab8@5/6~0000000000000999
+    0.000s < #3 watch @5 id=1 created
+    0.000s < #3 watch @5 id=1 /p/instances/web/a=2B:51503ab8@5/6~0000000000000999
     0.000s > registration 1 lost Disturbed
     0.000s > #3 cancel
     0.000s > #4 m0 range /p/instances/web/a
@@ -184,7 +239,7 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     2.000s > #4 cancel
     2.000s > #5 cancel
     2.000s > closed confirmed=true
-    0.000s < #3 watch @0 id=1 created
+    0.000s < #3 watch @5 id=1 created
     0.000s < shutdown within 2s
     0.000s > #3 cancel
     0.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
@@ -194,4 +249,87 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     2.000s > #5 cancel
     2.000s > closed confirmed=false
     ");
+}
+
+/// One that waits for its key counts too.
+#[test]
+fn a_key_is_waited_for_by_one_registration() {
+    let mut h = Harness::registered();
+    h.deregister(1).register(2, "a", Conflict::Replace).trace();
+    h.register(3, "a", Conflict::Replace).register(4, "b", Conflict::Replace);
+    let trace = h.trace();
+    let ended: Vec<_> = trace.lines().filter(|line| line.contains("gone")).collect();
+    let twice = "refused: key /p/instances/web/a is registered by this process already";
+    assert_eq!(ended, [format!("0.000s > registration 3 gone: {twice}")], "{trace}");
+}
+
+#[test]
+fn nothing_is_published_under_another_name() {
+    for (group, name) in [("web", "b"), ("api", "a")] {
+        let mut h = Harness::registered();
+        let group = GroupName::parse(group).expect("a name");
+        let name = InstanceId::parse(name).expect("a name");
+        let instance = Instance::builder(group, name).build().expect("an instance");
+        h.command(Command::Publish { id: RegistrationId(1), instance });
+        assert_eq!(h.asked.len(), 2, "{}", h.trace);
+        h.trace();
+        h.deregister(1);
+        // Its own record is what drains, as ever.
+        let drains = "then put /p/instances/web/a=149B:89827a71 lease=L1";
+        assert!(h.trace.contains(drains), "{}", h.trace);
+    }
+}
+
+/// A removal ends with the shutdown at the latest, so that its end is told, and no later than it
+/// would without.
+#[test]
+fn a_shutdown_prolongs_no_removal() {
+    let mut outcome = String::new();
+    for within in [60, 19, 10] {
+        let mut h = Harness::registered();
+        let lease = h.leases[0];
+        h.deregister(1);
+        let renewed = |request: &Request| {
+            matches!(request, Request::KeepAlive(_)).then(|| kept(lease, TTL as i64))
+        };
+        h.played = h.asked.len();
+        h.play(4, renewed);
+        h.command(Command::Shutdown { within: Duration::from_secs(within) }).play(70, renewed);
+        let trace = h.trace();
+        let line = |what: &str| trace.lines().find(|line| line.contains(what)).expect("it is told");
+        outcome += &format!("{within} s\n{}\n{}\n", line("revoke"), line("gone"));
+    }
+    assert_snapshot!(outcome, @"
+    60 s
+    5.000s > #6 m0 revoke lease=L1
+    20.000s > registration 1 gone: removal not confirmed in time
+    19 s
+    5.000s > #6 m0 revoke lease=L1
+    20.000s > registration 1 gone: removal not confirmed in time
+    10 s
+    5.750s > #6 m0 revoke lease=L1
+    11.000s > registration 1 gone: removal not confirmed in time
+    ");
+}
+
+/// The first guess may well be wrong, so what follows it is tried at once.
+#[test]
+fn compares_that_fail_again_and_again_do_not_make_it_spin() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace);
+    let lease = h.leases[0];
+    let mut revision = 5;
+    let asked = h.play(30, |request| {
+        revision += 1;
+        Some(if matches!(request, Request::Grant(_)) {
+            granted(lease)
+        } else if matches!(request, Request::KeepAlive(_)) {
+            kept(lease, TTL as i64)
+        } else {
+            found(revision, None)
+        })
+    });
+    let publishes = asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_)));
+    let times: Vec<_> = publishes.map(|(at, _)| at.to_string()).collect();
+    assert_snapshot!(times.join(" "), @"0.000s 0.000s 0.100s 0.300s 0.700s 1.500s 3.100s 6.300s 11.300s 16.300s 21.300s 26.300s");
 }

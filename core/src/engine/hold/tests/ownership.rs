@@ -57,6 +57,20 @@ fn a_record_put_over_ours_is_a_takeover() {
     ");
 }
 
+/// It is the record that ours was an update of, and no other one.
+#[test]
+fn a_record_put_over_our_update_is_a_takeover() {
+    let mut h = Harness::registered();
+    for (attempt, state, answer) in [
+        (3, State::OutOfService, put(6)),
+        (4, State::Ready, found(7, Some(record(5, 7, Some(stranger()))))),
+    ] {
+        let instance = instance("a").with_state(state);
+        h.command(Command::Publish { id: RegistrationId(1), instance }).reply(attempt, answer);
+    }
+    assert!(h.trace.contains("registration 1 gone: superseded"), "{}", h.trace);
+}
+
 #[test]
 fn a_record_created_after_ours_vanished_is_disputed() {
     let mut h = Harness::registered();
@@ -88,6 +102,22 @@ fn a_record_created_after_ours_vanished_is_disputed() {
     1.000s < #6 range @8
     1.000s > #7 m0 grant lease=L2 ttl=9s
     ");
+}
+
+/// Each of them may be a late attempt of a process that has ended.
+#[test]
+fn a_dispute_begins_anew_with_another_lease() {
+    let mut h = Harness::registered();
+    let instance = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance });
+    h.reply(3, found(7, Some(record(7, 7, Some(stranger())))));
+    let (lease, header, keys) = (stranger(), header(7), Vec::new());
+    let left = TimeToLiveReply { header, lease, ttl_secs: 3, granted_secs: 4, keys };
+    h.reply(4, Reply::TimeToLive(left)).wait(1);
+    let other = LeaseId::new(0x998).expect("not 0");
+    h.trace();
+    h.reply(6, read(9, Some(record(9, 9, Some(other)))));
+    assert!(h.trace.contains("time-to-live lease=0000000000000998\n"), "{}", h.trace);
 }
 
 /// As long as the lease of a disputed record may live by the slowest clock; where that can not be

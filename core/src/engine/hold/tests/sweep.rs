@@ -171,6 +171,20 @@ fn a_lease_that_is_unknown_to_a_sweep_is_renewed_at_once() {
     ");
 }
 
+/// Etcd tells whole seconds: the last one is 0.
+#[test]
+fn a_lease_in_its_last_second_still_tells_its_keys() {
+    let (mut h, mut store) = swept(2, |_| {});
+    store.keys.remove(&key(2));
+    store.revision += 1;
+    let asked = h.play(TTL, |request| {
+        let Request::TimeToLive(ask) = request else { return store.answer(request) };
+        Some(Reply::TimeToLive(TimeToLiveReply { ttl_secs: 0, ..store.time_to_live(ask.lease) }))
+    });
+    let reads: Vec<_> = reads(&asked).into_iter().map(|(_, keys)| keys).collect();
+    assert_eq!(reads, [[key(2)]]);
+}
+
 /// With authentication etcd may want rights on all keys of the lease; a store may not answer.
 #[test]
 fn a_sweep_that_is_refused_or_lost_is_made_again_after_a_ttl() {
@@ -225,6 +239,18 @@ fn sweeps_end_with_the_last_record_that_is_not_watched() {
     assert_eq!((store.keys.len(), sweeps(&asked).len()), (1, 0), "{}", h.trace);
 }
 
+/// What drains is not looked after any more.
+#[test]
+fn a_shutdown_sweeps_nothing() {
+    let (mut h, mut store) = swept(1, |tuning| tuning.sweeps_per_ttl = 4);
+    h.command(Command::Shutdown { within: Duration::from_secs(20) });
+    let asked = h.play(3, |request| {
+        let is_batch = matches!(request, Request::Txn(_));
+        if is_batch { None } else { store.answer(request) }
+    });
+    assert!(matches!(asked[0].1, Request::Txn(_)) && sweeps(&asked).is_empty(), "{asked:?}");
+}
+
 #[test]
 fn the_audit_finds_what_was_overwritten_in_place() {
     let (mut h, mut store) = swept(3, |tuning| tuning.audit_every = Duration::from_secs(60));
@@ -269,6 +295,29 @@ fn the_audit_goes_round() {
     let mut moments: Vec<_> = reads.iter().map(|(at, _)| *at).collect();
     moments.dedup();
     assert_eq!(moments.len(), reads.len(), "one batch at a time");
+}
+
+/// However many batches they make, and however full the last one is.
+#[test]
+fn the_audit_reads_each_record_in_its_time() {
+    const EVERY: u64 = 100;
+    for count in [1, 125, 126, 127, 252] {
+        let (mut h, mut store) = swept(count, |tuning| {
+            (tuning.audit_every, tuning.sweeps_per_ttl) = (Duration::from_secs(EVERY), 0);
+        });
+        let asked = h.play(3 * EVERY, |request| store.answer(request));
+        let mut times: BTreeMap<Key, Vec<Time>> = BTreeMap::new();
+        for (at, keys) in reads(&asked) {
+            for key in keys {
+                times.entry(key).or_default().push(at);
+            }
+        }
+        assert_eq!(times.len() as u64, count);
+        for (key, times) in times {
+            let pauses: Vec<_> = times.windows(2).map(|two| two[1].since(two[0])).collect();
+            assert_eq!(pauses, [Duration::from_secs(EVERY); 2], "{count} keys, {key}: {times:?}");
+        }
+    }
 }
 
 /// Nothing is read of what is gone, or going.
