@@ -27,6 +27,7 @@ plans! {
     "one-taint-lifted-of-two",
     "own-watch-before-what-is-compacted",
     "own-watch-in-a-quiet-store",
+    "pages-of-two-stores",
     "second-watch-lost-with-its-token",
     "sent-after-a-pause-and-its-deadline",
     "sent-anew-on-a-dead-lease",

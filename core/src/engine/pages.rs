@@ -1,14 +1,44 @@
 //! Pages of a list: where the next one begins, what cannot be one, and how large it may be.
+//!
+//! Between two pages the store may become another one, and nothing in their headers shows it where
+//! that has come to the list's revision again: a wiped store keeps its cluster id and begins with
+//! the same term (row R8 of `docs/etcd.md`). So each later page begins with the record that the one
+//! before ended with, and has to have it just as it was.
 
-use crate::waist::{Header, Key, KeyRange, Range, RangeReply, Revision};
+use crate::rng::hash;
+use crate::waist::{Header, Key, KeyRange, KeyValue, LeaseId, Range, RangeReply, Revision};
 
 /// A list under way, as far as its pages go: all of one revision, one after the other.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
 pub(crate) struct Pages {
     /// The first page's header. Its revision is the list's: the later pages are read at it.
     head: Option<Header>,
-    /// Of the last record that came.
-    last: Option<Key>,
+    /// The last record that came.
+    last: Option<Last>,
+}
+
+/// A record, as far as it tells two stores apart.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Last {
+    key: Key,
+    created: Revision,
+    modified: Revision,
+    version: i64,
+    lease: Option<LeaseId>,
+    value_hash: u64,
+}
+
+impl Last {
+    fn of(kv: &KeyValue) -> Self {
+        Self {
+            key: kv.key.clone(),
+            created: kv.create_revision,
+            modified: kv.mod_revision,
+            version: kv.version,
+            lease: kv.lease,
+            value_hash: hash(&kv.value),
+        }
+    }
 }
 
 /// A page that cannot be.
@@ -23,26 +53,41 @@ impl Pages {
         self.head.map_or(Revision::ZERO, |head| head.revision)
     }
 
-    /// What to read next.
+    /// What to read next; its limit is what comes on top of a page's.
     pub fn next(&self, keys: &KeyRange) -> Range {
-        Range { revision: self.revision(), ..Range::of(rest(keys, self.last.as_ref())) }
+        let keys = match &self.last {
+            Some(last) => KeyRange { key: last.key.clone(), end: keys.end.clone() },
+            None => keys.clone(),
+        };
+        let limit = i64::from(self.last.is_some());
+        Range { revision: self.revision(), limit, ..Range::of(keys) }
     }
 
-    /// Takes the page that was read.
-    pub fn take(&mut self, keys: &KeyRange, page: &RangeReply) -> Result<(), Garbled> {
+    /// Takes the page that was read: the records that are new.
+    pub fn take<'a>(
+        &mut self,
+        keys: &KeyRange,
+        page: &'a RangeReply,
+    ) -> Result<&'a [KeyValue], Garbled> {
         let head = *self.head.get_or_insert(page.header);
         // Pages of two stores must not be mixed. A new leader changes the term too, but seldom.
         let strayed = page.header.cluster_id != head.cluster_id
             || page.header.raft_term != head.raft_term
             || page.header.revision < head.revision
             || head.revision <= Revision::ZERO;
-        if strayed || !continues(keys, self.last.as_ref(), head.revision, page) {
+        let new = match (&self.last, page.kvs.split_first()) {
+            (None, _) => &page.kvs[..],
+            (Some(last), Some((first, new))) if Last::of(first) == *last => new,
+            (Some(_), _) => return Err(Garbled),
+        };
+        let last = self.last.as_ref().map(|last| &last.key);
+        if strayed || !continues(keys, last, head.revision, new, page.more) {
             return Err(Garbled);
         }
-        if let Some(kv) = page.kvs.last() {
-            self.last = Some(kv.key.clone());
+        if let Some(kv) = new.last() {
+            self.last = Some(Last::of(kv));
         }
-        Ok(())
+        Ok(new)
     }
 }
 
@@ -54,18 +99,18 @@ pub(crate) fn rest(keys: &KeyRange, last: Option<&Key>) -> KeyRange {
     }
 }
 
-/// Whether a page may be the one after `last` of a list of `keys` at a revision.
+/// Whether these may come after `last` in a list of `keys` at a revision, with `more` after them.
 pub(crate) fn continues(
     keys: &KeyRange,
     last: Option<&Key>,
     at: Revision,
-    page: &RangeReply,
+    kvs: &[KeyValue],
+    more: bool,
 ) -> bool {
     // More of nothing would never end.
-    let ends = !page.more || !page.kvs.is_empty();
-    let ascends =
-        last.into_iter().chain(page.kvs.iter().map(|kv| &kv.key)).is_sorted_by(|a, b| a < b);
-    let belongs = page.kvs.iter().all(|kv| keys.contains(&kv.key) && kv.mod_revision <= at);
+    let ends = !more || !kvs.is_empty();
+    let ascends = last.into_iter().chain(kvs.iter().map(|kv| &kv.key)).is_sorted_by(|a, b| a < b);
+    let belongs = kvs.iter().all(|kv| keys.contains(&kv.key) && kv.mod_revision <= at);
     ends && ascends && belongs
 }
 
@@ -103,7 +148,7 @@ mod tests {
     #[test]
     fn a_page_is_taken_only_where_it_belongs() {
         let keys = KeyRange::prefix("k");
-        let (none, next) = (page(&[]), page(&["k3", "k4"]));
+        let (none, next) = (page(&["k2"]), page(&["k2", "k3", "k4"]));
         let with = |change: fn(&mut RangeReply)| {
             let mut page = next.clone();
             change(&mut page);
@@ -113,26 +158,34 @@ mod tests {
             ("the next", next.clone(), true),
             ("with more", with(|page| page.more = true), true),
             ("nothing more", none.clone(), true),
+            ("not even the last one", page(&[]), false),
+            ("without the last one", page(&["k3", "k4"]), false),
+            ("the last one changed", with(|page| page.kvs[0].mod_revision = Revision(6)), false),
+            ("created otherwise", with(|page| page.kvs[0].create_revision = Revision(6)), false),
+            ("in another version", with(|page| page.kvs[0].version = 2), false),
+            ("on a lease", with(|page| page.kvs[0].lease = LeaseId::new(5)), false),
+            ("with another value", with(|page| page.kvs[0].value = "v".into()), false),
             ("more of nothing", RangeReply { more: true, ..none }, false),
             ("of a later revision", with(|page| page.header.revision = Revision(9)), true),
             ("of an earlier revision", with(|page| page.header.revision = Revision(6)), false),
             ("of another cluster", with(|page| page.header.cluster_id = 2), false),
             ("of another term", with(|page| page.header.raft_term = 4), false),
             ("of another member", with(|page| page.header.member_id = 2), true),
-            ("changed since", with(|page| page.kvs[1].mod_revision = Revision(8)), false),
-            ("the last one again", page(&["k2", "k3"]), false),
-            ("one before it", page(&["k1", "k3"]), false),
-            ("a key twice", page(&["k3", "k3"]), false),
-            ("in disorder", page(&["k4", "k3"]), false),
-            ("from elsewhere", page(&["k3", "l"]), false),
+            ("changed since", with(|page| page.kvs[2].mod_revision = Revision(8)), false),
+            ("the last one twice", page(&["k2", "k2", "k3"]), false),
+            ("one before it", page(&["k2", "k1", "k3"]), false),
+            ("a key twice", page(&["k2", "k3", "k3"]), false),
+            ("in disorder", page(&["k2", "k4", "k3"]), false),
+            ("from elsewhere", page(&["k2", "k3", "l"]), false),
         ];
         for (what, second, fits) in cases {
             let mut pages = Pages::default();
             assert!(pages.take(&keys, &page(&["k1", "k2"])).is_ok());
-            let next =
-                Range { revision: Revision(7), ..Range::of(rest(&keys, Some(&"k2".into()))) };
+            let left = KeyRange { key: "k2".into(), end: keys.end.clone() };
+            let next = Range { revision: Revision(7), limit: 1, ..Range::of(left) };
             assert_eq!(pages.next(&keys), next);
-            assert_eq!(pages.take(&keys, &second).is_ok(), fits, "{what}");
+            let taken = pages.take(&keys, &second).ok();
+            assert_eq!(taken, fits.then(|| &second.kvs[1..]), "{what}");
         }
     }
 

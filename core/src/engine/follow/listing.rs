@@ -29,11 +29,11 @@ impl Follow {
     }
 
     /// A page came.
-    pub(super) fn listed(&mut self, cx: &mut Cx<'_>, mut list: List, page: RangeReply) -> State {
+    pub(super) fn listed(&mut self, cx: &mut Cx<'_>, mut list: List, page: &RangeReply) -> State {
         let is_first = list.pages.head().is_none();
-        if list.pages.take(&self.source.keys, &page).is_err() {
+        let Ok(new) = list.pages.take(&self.source.keys, page) else {
             return self.again(cx, Next::List);
-        }
+        };
         if is_first {
             if self.source.is_other(self.cursor, &page.header) {
                 let gap = Followed::Gap { after: self.cursor, why: Gap::NewEpoch };
@@ -43,8 +43,8 @@ impl Follow {
             self.source.adopt(&page.header);
             self.cursor = page.header.revision;
         }
-        page.kvs.iter().for_each(|kv| list.known.listed(kv));
-        list.rest.extend(page.kvs);
+        new.iter().for_each(|kv| list.known.listed(kv));
+        list.rest.extend(new.iter().cloned());
         list.more = page.more;
         self.tell_list(cx, list)
     }

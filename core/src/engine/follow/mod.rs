@@ -148,7 +148,7 @@ impl Follow {
             (State::Anchoring { .. }, Reply::Failed(error)) => {
                 self.ended(cx, of_read(error), Next::Anchor)
             }
-            (State::Listing { list, .. }, Reply::Range(page)) => self.listed(cx, list, page),
+            (State::Listing { list, .. }, Reply::Range(page)) => self.listed(cx, list, &page),
             (State::Listing { .. }, Reply::Failed(error)) => self.list_failed(cx, &error),
             (State::Watching(watching), reply) => {
                 let watching = watching.on_reply(cx, self, attempt, reply);

@@ -110,10 +110,10 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     h.reply(2, events(9, [put("a", 8, 8), put("b", 4, 9), put("a", 8, 10), put("c", 11, 11)]));
     h.wait(ms(60_000)).acknowledge(1).wait(ms(1_000)).acknowledge(3);
     h.reply(5, page(20, [put("a", 8, 10), put("b", 4, 9)], 3)).wait(ms(60_000)).acknowledge(4);
-    h.reply(6, range(22, [put("c", 11, 11)]));
+    h.reply(6, range(22, [put("b", 4, 9), put("c", 11, 11)]));
     h.reply(7, created(22)).reply(8, counted(22, 3, put("c", 11, 11)));
     h.reply(7, events(22, [was(delete("c", 21), put("c", 11, 11))]));
-    assert_snapshot!(h.trace(), @r"
+    assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
     0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
@@ -134,8 +134,8 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     61.000s < #5 range @20 k/a=3B:0368d98d@8/10, k/b=2B:3be75e32@4/9 of 3
     61.000s > follow 1 4 listed @20 k/a=3B:0368d98d@8/10 k/b=2B:3be75e32@4/9, more
     121.000s < acknowledge 1 4
-    121.000s > #6 m0 range [k/b\x00, l) at20 limit=2
-    121.000s < #6 range @22 k/c=3B:4df80213@11/11
+    121.000s > #6 m0 range [k/b, l) at20 limit=3
+    121.000s < #6 range @22 k/b=2B:3be75e32@4/9, k/c=3B:4df80213@11/11
     121.000s > follow 1 5 listed on @20 k/c=3B:4df80213@11/11
     121.000s > #7 m0 watch [k, l) from 20 prev progress fragment
     121.000s < #7 watch @22 created

@@ -49,7 +49,7 @@ impl Seen {
 
     /// Takes a page.
     fn take(&mut self, keys: &KeyRange, page: &RangeReply) -> Found {
-        if !continues(keys, self.last.as_ref(), self.copy.cursor(), page) {
+        if !continues(keys, self.last.as_ref(), self.copy.cursor(), &page.kvs, page.more) {
             return Found::Nothing;
         }
         if !page.kvs.iter().all(|kv| self.copy.has(kv)) {

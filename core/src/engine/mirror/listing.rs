@@ -1,7 +1,7 @@
 use super::replica::Reading;
 use super::{Mirror, Next, State};
 use crate::engine::cx::Cx;
-use crate::engine::pages::{Garbled, Pages};
+use crate::engine::pages::Pages;
 use crate::engine::view::{Gap, StepCause};
 use crate::waist::{Header, Key, RangeReply, Revision, StoreError};
 
@@ -21,10 +21,10 @@ impl Mirror {
 
     /// A page came.
     pub(super) fn listed(&mut self, cx: &mut Cx<'_>, mut list: List, page: &RangeReply) -> State {
-        if let Err(Garbled) = list.pages.take(&self.source.keys, page) {
+        let Ok(new) = list.pages.take(&self.source.keys, page) else {
             return self.again(cx, Next::List(list.cause));
-        }
-        let readings = page.kvs.iter().map(|kv| (kv.key.clone(), self.replica.read(cx.layout, kv)));
+        };
+        let readings = new.iter().map(|kv| (kv.key.clone(), self.replica.read(cx.layout, kv)));
         list.readings.extend(readings);
         match list.pages.head().filter(|_| !page.more) {
             Some(head) => self.show(cx, list, &head),

@@ -46,9 +46,9 @@ impl Source {
         cx.send(self.owner, Request::Range(range))
     }
 
-    /// Asks for a page of what `range` is of.
+    /// Asks for a page of what `range` is of; its own limit comes on top.
     pub fn ask_page(&self, cx: &mut Cx<'_>, range: Range) -> AttemptId {
-        self.ask(cx, Range { limit: i64::from(self.page_limit), ..range })
+        self.ask(cx, Range { limit: i64::from(self.page_limit) + range.limit, ..range })
     }
 
     /// How far the store surely is that has a content up to `cursor`.

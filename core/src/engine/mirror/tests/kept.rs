@@ -14,7 +14,7 @@ fn guarded() -> Harness {
     let mut h = Harness::open_with(Scope::AllInstances, tuning);
     let all = [leased("a", 1, 4), leased("b", 2, 5), leased("c", 3, 6), leased("d", 4, 7)];
     h.reply(1, page(7, [all[0].clone(), all[1].clone()], 4));
-    h.reply(2, range(7, [all[2].clone(), all[3].clone()]));
+    h.reply(2, range(7, [all[1].clone(), all[2].clone(), all[3].clone()]));
     h.reply(3, created(7)).reply(4, counted(7, 4, leased("d", 4, 7))).reply(5, status("3.5.30"));
     h.trace();
     h
