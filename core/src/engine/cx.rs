@@ -47,7 +47,12 @@ impl Cx<'_> {
     /// Stops waiting for an attempt; ends its stream if it is a watch. Nothing of it arrives any
     /// more.
     pub fn cancel(&mut self, attempt: AttemptId) {
-        self.wire.cancel(attempt);
+        self.take_back(attempt);
+    }
+
+    /// As [`cancel`](Self::cancel). False: it had not left yet, so it is surely not done.
+    pub fn take_back(&mut self, attempt: AttemptId) -> bool {
+        self.wire.cancel(attempt)
     }
 
     /// Why the application may begin nothing more for now, if so. `waiting` counts what it has

@@ -107,12 +107,13 @@ impl Wire {
         self.outputs.push_back(Output::Send { attempt, member, request });
     }
 
-    pub fn cancel(&mut self, attempt: AttemptId) {
+    /// Nobody waits for an attempt any more. False: it was not sent, so it is surely not done.
+    pub fn cancel(&mut self, attempt: AttemptId) -> bool {
         self.refused.retain(|(refused, _, _)| *refused != attempt);
         let number = self.number_of(attempt);
-        if let Some(flight) = self.forget(number) {
-            self.leave(number, &flight);
-        }
+        let Some(flight) = self.forget(number) else { return false };
+        self.leave(number, &flight);
+        flight.sent().is_some()
     }
 
     pub fn cancel_all(&mut self) {

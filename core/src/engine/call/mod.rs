@@ -77,10 +77,11 @@ impl Calls {
 
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         for (id, (call, state)) in std::mem::take(&mut self.calls) {
-            state.cancel(cx);
-            let error = match state {
-                State::Waiting { .. } if call.writes => CallError::Unknown(StoreError::GaveUp),
-                State::Waiting { .. } | State::Pausing { .. } => CallError::Closed,
+            let sent = state.cancel(cx);
+            let error = if sent && call.writes {
+                CallError::Unknown(StoreError::GaveUp)
+            } else {
+                CallError::Closed
             };
             cx.event(Event::Called { id, result: Err(error) });
         }
@@ -207,10 +208,11 @@ impl State {
     }
 
     /// Stops waiting; what reached the store stays applied.
-    fn cancel(&self, cx: &mut Cx<'_>) {
+    /// Whether anything had left.
+    fn cancel(&self, cx: &mut Cx<'_>) -> bool {
         match self {
-            Self::Waiting { attempt } => cx.cancel(*attempt),
-            Self::Pausing { .. } => {}
+            Self::Waiting { attempt } => cx.take_back(*attempt),
+            Self::Pausing { .. } => false,
         }
     }
 }

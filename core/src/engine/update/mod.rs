@@ -79,14 +79,13 @@ impl Updates {
 
     pub fn abandon(&mut self, cx: &mut Cx<'_>, id: OpId) {
         if let Some((_, state)) = self.tasks.remove(&id) {
-            state.cancel(cx);
+            state.leave(cx);
         }
     }
 
     pub fn close(&mut self, cx: &mut Cx<'_>) {
         for (id, (task, state)) in std::mem::take(&mut self.tasks) {
-            state.cancel(cx);
-            let outcome = task.closed(state);
+            let outcome = task.closed(state.leave(cx));
             cx.event(Event::Updated { id, outcome });
         }
     }

@@ -163,8 +163,7 @@ impl Task {
     /// To be called when it wakes, no sooner.
     pub fn on_timer(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
         if cx.now >= self.deadline {
-            state.cancel(cx);
-            return Break(self.out_of_time(state));
+            return Break(self.out_of_time(state.leave(cx)));
         }
         match state {
             State::Pausing { next, .. } => Continue(match next {
@@ -191,7 +190,7 @@ impl Task {
     /// The store's history is another one now: guards of before prove nothing in it, and what was
     /// in doubt stays so.
     pub fn new_epoch(&mut self, cx: &mut Cx<'_>, state: State) -> Flow {
-        state.cancel(cx);
+        let doubt = state.leave(cx);
         match state {
             State::Reading { .. } | State::Pausing { next: Next::Read | Next::Swap(_), .. } => {
                 self.pause(cx, Next::Read)
@@ -201,13 +200,13 @@ impl Task {
             State::Swapping { .. }
             | State::Looking { .. }
             | State::Searching(_)
-            | State::Pausing { next: Next::Look(_), .. } => Break(self.out_of_time(state)),
+            | State::Pausing { next: Next::Look(_), .. } => Break(self.out_of_time(doubt)),
         }
     }
 
     /// How it ends when the engine shuts down.
-    pub fn closed(&self, state: State) -> UpdateOutcome {
-        match state.doubt() {
+    pub fn closed(&self, doubt: Option<StoreError>) -> UpdateOutcome {
+        match doubt {
             Some(error) => UpdateOutcome::Unknown { error },
             None => UpdateOutcome::Failed { error: CallError::Closed },
         }
@@ -353,12 +352,12 @@ impl Task {
     fn pause(&mut self, cx: &mut Cx<'_>, next: Next) -> Flow {
         match cx.wire.retry_before(self.deadline, cx.now, cx.tuning, &mut self.backoff) {
             Some(until) => Continue(State::Pausing { until, next }),
-            None => Break(self.out_of_time(State::Pausing { until: self.deadline, next })),
+            None => Break(self.out_of_time(next.doubt())),
         }
     }
 
-    fn out_of_time(&self, state: State) -> UpdateOutcome {
-        match state.doubt() {
+    fn out_of_time(&self, doubt: Option<StoreError>) -> UpdateOutcome {
+        match doubt {
             Some(error) => UpdateOutcome::Unknown { error },
             None => self.so_far.clone(),
         }
@@ -380,9 +379,18 @@ impl Task {
 
 impl State {
     /// Stops waiting; what reached the store stays applied.
-    pub fn cancel(&self, cx: &mut Cx<'_>) {
-        if let Some(attempt) = self.attempt() {
-            cx.cancel(attempt);
+    /// Ends what is under way. Why nobody can say whether an attempt of ours was, or will be,
+    /// applied: what had not left yet surely is not.
+    pub fn leave(&self, cx: &mut Cx<'_>) -> Option<StoreError> {
+        let sent = self.attempt().is_some_and(|attempt| cx.take_back(attempt));
+        match self {
+            Self::Swapping { .. } if sent => Some(StoreError::GaveUp),
+            Self::Swapping { doubt, .. } => doubt.clone(),
+            Self::Looking { doubted, .. } | Self::Searching(Search { doubted, .. }) => {
+                Some(doubted.error.clone())
+            }
+            Self::Pausing { next, .. } => next.doubt(),
+            Self::Reading { .. } | Self::Proposing { .. } => None,
         }
     }
 
@@ -403,17 +411,14 @@ impl State {
             Self::Proposing { .. } | Self::Pausing { .. } => None,
         }
     }
+}
 
-    /// Why nobody could say whether an attempt of ours was, or will be, applied.
-    fn doubt(self) -> Option<StoreError> {
+impl Next {
+    /// What is in doubt meanwhile.
+    fn doubt(&self) -> Option<StoreError> {
         match self {
-            Self::Swapping { .. } => Some(StoreError::GaveUp),
-            Self::Looking { doubted, .. }
-            | Self::Searching(Search { doubted, .. })
-            | Self::Pausing { next: Next::Look(doubted), .. } => Some(doubted.error),
-            Self::Reading { .. }
-            | Self::Proposing { .. }
-            | Self::Pausing { next: Next::Read | Next::Swap(_), .. } => None,
+            Self::Look(doubted) => Some(doubted.error.clone()),
+            Self::Read | Self::Swap(_) => None,
         }
     }
 }
