@@ -45,6 +45,37 @@ async fn counted(group: &Group) -> u32 {
     config.parse::<BTreeMap<String, u32>>().expect("it is ours")["n"]
 }
 
+/// The store loses its data, and its operator sets up the same users again. A token from before names
+/// a place in the log that the new one comes to much later: who brings it is kept waiting, and not
+/// refused.
+#[tokio::test]
+async fn a_token_from_before_the_store_lost_its_data_is_renewed() {
+    let mut etcd = guarded(Etcd::builder(Release::V3_5));
+    let registry = at(&etcd).user("web", "secret".into()).build().expect("an address");
+    let web = registry.group("web").expect("a name");
+    for _ in 0..100 {
+        count(&web).await.expect("it is counted");
+    }
+    // Tokens are forgotten with the process, and asked for anew at the end of so long a log.
+    etcd.kill().expect("it runs");
+    etcd.restart().expect("it starts");
+    let mut registration = register(&web, "a");
+    soon("registered", registration.ready()).await.expect("it stands");
+    let directory = web.directory();
+    settles(&etcd, &directory).await;
+    etcd.wipe().expect("it is stopped and emptied");
+    etcd.restart().expect("it starts");
+    set_up_users(&etcd);
+    // Nobody asks the store anything meanwhile: that would bring its log forward.
+    seen("registered again", &directory, |snapshot| {
+        snapshot.is_live() && snapshot.epoch() > 0 && snapshot.len() == 1
+    })
+    .await;
+    settles(&etcd, &directory).await;
+    count(&web).await.expect("it is counted");
+    assert_eq!(counted(&web).await, 1, "the former count is lost");
+}
+
 /// Over idle time longer than the token lasts, which no call may notice, and over restarts.
 #[tokio::test]
 async fn a_token_that_ends_within_seconds_costs_no_call() {
