@@ -1,6 +1,7 @@
 //! Tokens that are neither refused nor answered: a store that was wiped keeps them waiting (row A8).
 
 use super::*;
+use crate::waist::LeasesReply;
 
 #[test]
 fn an_unanswered_token_is_renewed_beside_all_else() {
@@ -68,4 +69,40 @@ fn a_refusal_meanwhile_waits_for_the_login_that_is_under_way() {
     306.000s < #5 authenticated
     306.000s > #7 m0 put k=1B:8416192e
     ");
+}
+
+/// Old releases look at no token for leases, and who fails may not have come to looking.
+#[test]
+fn only_answers_for_which_the_token_is_looked_at_speak_for_it() {
+    let leases = Reply::Leases(LeasesReply { header: header(), leases: Vec::new() });
+    let failed = Reply::Failed(StoreError::TimedOut);
+    let put = Request::Put(Put { key: "k".into(), value: "v".into(), ..Put::default() });
+    for (request, reply) in [(Request::Leases, leases), (put, failed)] {
+        let mut h = Harness::logged_in();
+        h.wait(secs(300)).get(3).wait(secs(1));
+        h.command(Command::Call { id: OpId(4), request, within: secs(2) });
+        let other = h.last("> #");
+        h.reply(other, reply).wait(Duration::from_millis(2_150));
+        assert!(h.asked("authenticate").is_some(), "{}", h.trace());
+    }
+}
+
+#[test]
+fn a_watch_that_is_never_confirmed_is_a_reason_too() {
+    let mut h = Harness::logged_in();
+    h.wait(secs(300)).command(Command::Open { id: DirectoryId(1), scope: all() });
+    h.reply(h.last("range"), range()).wait(secs(7));
+    assert!(h.trace().contains("watch"), "{}", h.trace());
+    assert!(h.asked("authenticate").is_some(), "{}", h.trace());
+}
+
+/// The pauses that an outage has made long begin anew once the token has served.
+#[test]
+fn pauses_between_logins_begin_anew_after_a_while() {
+    let mut h = Harness::logged_in();
+    h.wait(secs(300)).get(3).wait(secs(60)).put(4);
+    h.reply(h.last("put"), put()).wait(secs(300)).get(5);
+    h.lines.clear();
+    h.wait(Duration::from_millis(3_150));
+    assert!(h.asked("authenticate").is_some(), "{}", h.trace());
 }
