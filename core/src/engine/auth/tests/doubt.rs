@@ -91,8 +91,10 @@ fn only_answers_for_which_the_token_is_looked_at_speak_for_it() {
 fn a_watch_that_is_never_confirmed_is_a_reason_too() {
     let mut h = Harness::logged_in();
     h.wait(secs(300)).command(Command::Open { id: DirectoryId(1), scope: all() });
-    h.reply(h.last("range"), range()).wait(secs(7));
+    h.reply(h.last("range"), range()).wait(secs(4));
     assert!(h.trace().contains("watch"), "{}", h.trace());
+    assert_eq!(h.asked("authenticate"), None, "the list spoke for it in that moment");
+    h.wait(secs(3));
     assert!(h.asked("authenticate").is_some(), "{}", h.trace());
 }
 
