@@ -59,7 +59,7 @@ async fn a_token_from_before_the_store_lost_its_data_is_renewed() {
     // Tokens are forgotten with the process, and asked for anew at the end of so long a log.
     etcd.kill().expect("it runs");
     etcd.restart().expect("it starts");
-    let mut registration = register(&web, "a");
+    let registration = register(&web, "a");
     soon("registered", registration.ready()).await.expect("it stands");
     let directory = web.directory();
     settles(&etcd, &directory).await;
