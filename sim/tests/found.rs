@@ -36,6 +36,7 @@ plans! {
     "superseded-and-silent",
     "token-from-before-the-store-was-replaced",
     "token-lost-while-closing",
+    "token-shorter-lived-than-a-pause",
     "two-wait-for-one-key",
 }
 

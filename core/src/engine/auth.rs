@@ -188,7 +188,9 @@ impl Auth {
         }
         // One that has served is asked for again at once; one that is refused as soon as it is
         // there would be asked for without end.
-        let ask_at = if now.since(self.since) >= tuning.healthy_after {
+        let has_served =
+            self.vouched_at > self.since || now.since(self.since) >= tuning.healthy_after;
+        let ask_at = if has_served {
             self.backoff = Backoff::default();
             now
         } else {
