@@ -27,6 +27,7 @@ mod process;
 mod queue;
 pub mod run;
 pub mod scenario;
+mod subject;
 pub mod trace;
 mod world;
 

@@ -1,13 +1,14 @@
-//! One process: an engine, its application, its clock.
+//! One process: what is tried in it, its application, its clock.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-use portolan_core::engine::{Engine, Input};
-use portolan_core::{Time, engine};
+use portolan_core::Time;
+use portolan_core::engine::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::subject::Subject;
 use crate::trace::Run;
 
 /// A process, running or not.
@@ -22,7 +23,7 @@ pub struct Process {
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Live {
     pub run: Run,
-    pub engine: Engine,
+    pub subject: Subject,
     pub clock: Clock,
     /// While it is held: what has reached it.
     pub held: Option<VecDeque<Input>>,
@@ -45,11 +46,6 @@ impl Process {
         Self { app, starts: 0, live: None }
     }
 
-    /// The engine, if the process runs.
-    pub fn engine(&self) -> Option<&Engine> {
-        self.live.as_ref().map(|live| &live.engine)
-    }
-
     /// The run, if the process runs.
     pub fn run(&self) -> Option<Run> {
         self.live.as_ref().map(|live| live.run)
@@ -57,8 +53,8 @@ impl Process {
 }
 
 impl Live {
-    pub fn new(run: Run, clock: Clock, setup: engine::Setup) -> Self {
-        Self { run, engine: Engine::new(Time::ZERO, setup), clock, held: None, wake: None }
+    pub fn new(run: Run, clock: Clock, subject: Subject) -> Self {
+        Self { run, subject, clock, held: None, wake: None }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::link::{Arrival, Wire};
 use crate::plan::{Do, Plan, Step, WorldSetup};
 use crate::process::{Clock, Live, Process};
 use crate::queue::{Happening, Queue};
+use crate::subject::Subject;
 use crate::trace::{Entry, Run, What};
 use users::Users;
 
@@ -318,8 +319,8 @@ impl World {
             authenticates: self.setup.users,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
-        let live = Live::new(run, clock, setup);
-        let stamp = live.engine.run();
+        let live = Live::new(run, clock, Subject::new(setup));
+        let stamp = live.subject.stamp();
         there.live = Some(live);
         let commands = there.app.restart();
         if self.setup.users {
@@ -381,9 +382,9 @@ impl World {
         }
         let run = live.run;
         let local = live.clock.local(self.now);
-        if input != Input::Tick && live.engine.poll_timeout().is_some_and(|due| due <= local) {
+        if input != Input::Tick && live.subject.poll_timeout().is_some_and(|due| due <= local) {
             // The engine would do so itself; apart, the trace tells what came of what.
-            live.engine.handle(local, Input::Tick);
+            live.subject.handle(local, Input::Tick);
             self.drain(process);
         }
         self.hear(process, run, input);
@@ -399,7 +400,7 @@ impl World {
             Input::Command(command) => Some(What::Wanted { run, command: command.clone() }),
             Input::Tick => None,
         };
-        live.engine.handle(live.clock.local(self.now), input);
+        live.subject.handle(live.clock.local(self.now), input);
         self.entries.extend(heard.map(|what| Entry { at: self.now, what }));
         self.drain(process);
     }
@@ -408,7 +409,7 @@ impl World {
         let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
         let Some(live) = &mut there.live else { return };
         let (now, run) = (self.now, live.run);
-        while let Some(output) = live.engine.poll_output() {
+        while let Some(output) = live.subject.poll_output() {
             match output {
                 Output::Send { attempt, member, request } => {
                     let what = What::Sent { run, attempt, member, request: request.clone() };
@@ -436,7 +437,7 @@ impl World {
                 }
             }
         }
-        let wake = live.engine.poll_timeout().map(|local| live.clock.world(local).max(now));
+        let wake = live.subject.poll_timeout().map(|local| live.clock.world(local).max(now));
         if wake != live.wake {
             if let Some(old) = live.wake {
                 self.wakes.remove(&(old, process));
