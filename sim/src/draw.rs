@@ -4,6 +4,7 @@
 //! what a single fault alone would show.
 
 mod faults;
+mod mix;
 mod world;
 
 use std::collections::BTreeMap;
@@ -14,53 +15,10 @@ use portolan_core::instance::State;
 use portolan_core::layout::Scope;
 use portolan_core::name::{GroupName, InstanceId};
 use portolan_core::waist::{Key, Revision};
-use serde::{Deserialize, Serialize};
 
-use self::faults::Class;
+pub use self::faults::Class;
+pub use self::mix::Mix;
 use crate::plan::{Call, Do, Plan, Step, WorldSetup};
-
-/// What plans are drawn from: ranges, least and most, both included.
-#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Mix {
-    /// Processes.
-    pub processes: (u16, u16),
-    /// Members of the store.
-    pub members: (u16, u16),
-    /// How long steps go on, in seconds.
-    pub seconds: (u64, u64),
-    /// Registrations of each process.
-    pub registrations: (u64, u64),
-    /// Directories of each process.
-    pub directories: (u64, u64),
-    /// Followed key ranges of each process.
-    pub follows: (u64, u64),
-    /// Updates of each process.
-    pub updates: (u64, u64),
-    /// Key-value calls of each process.
-    pub calls: (u64, u64),
-    /// How often, in percent, a class of faults is present.
-    pub fault_percent: u32,
-    /// How often each class of faults that is present strikes.
-    pub strikes: (u64, u64),
-}
-
-impl Default for Mix {
-    fn default() -> Self {
-        Self {
-            processes: (1, 4),
-            members: (1, 3),
-            seconds: (15, 40),
-            registrations: (0, 4),
-            directories: (0, 2),
-            follows: (0, 1),
-            updates: (0, 4),
-            calls: (0, 3),
-            fault_percent: 40,
-            strikes: (1, 3),
-        }
-    }
-}
 
 impl Plan {
     /// The plan of a seed.
@@ -73,6 +31,7 @@ impl Plan {
             end_ms: Drawing::number(&mut rng.fork("length"), mix.seconds) * 1000,
             steps: Vec::new(),
             places: Vec::new(),
+            strikes: 0,
         };
         for process in 0..world.processes {
             work.workload(process, mix);
@@ -81,14 +40,7 @@ impl Plan {
         for process in 0..world.processes {
             work.follows(process, mix);
         }
-        for class in Class::ALL {
-            work.rng = rng.fork(class.name());
-            if work.rng.percent(class.percent(mix.fault_percent)) {
-                for _ in 0..work.between(mix.strikes) {
-                    work.strike(*class);
-                }
-            }
-        }
+        work.faults(&rng, mix);
         let mut steps = work.steps;
         steps.sort_by_key(|step| step.at_ms);
         number(&mut steps);
@@ -125,6 +77,8 @@ struct Drawing<'a> {
     steps: Vec<Step>,
     /// Where instances are registered.
     places: Vec<(GroupName, InstanceId)>,
+    /// How many faults there are.
+    strikes: u64,
 }
 
 impl Drawing<'_> {
@@ -172,6 +126,35 @@ impl Drawing<'_> {
         let at = usize::try_from(self.rng.below(self.places.len() as u64)).ok()?;
         let (group, instance) = self.places.get(at)?.clone();
         self.world.layout.instance_keys(&group, &instance).ok()?.pop()
+    }
+
+    /// Faults of each class that is present, and more until there are enough.
+    fn faults(&mut self, rng: &Rng, mix: &Mix) {
+        for &class in &mix.classes {
+            self.rng = rng.fork(class.name());
+            if self.rng.percent(class.percent(mix.fault_percent)) {
+                for _ in 0..self.between(mix.strikes) {
+                    self.strike(class);
+                }
+            }
+        }
+        self.rng = rng.fork("more faults");
+        // Not every class means something in every world.
+        for _ in 0..mix.least_faults * 4 {
+            let drawn = usize::try_from(self.rng.below(mix.classes.len() as u64)).unwrap_or(0);
+            let Some(&class) = mix.classes.get(drawn) else { return };
+            if self.strikes >= mix.least_faults {
+                return;
+            }
+            self.strike(class);
+        }
+    }
+
+    /// One fault, and its end.
+    fn strike(&mut self, class: Class) {
+        let before = self.steps.len();
+        self.draw_fault(class);
+        self.strikes += u64::from(self.steps.len() > before);
     }
 
     /// What one application does.

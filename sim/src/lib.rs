@@ -33,7 +33,7 @@ mod world;
 
 pub use batch::Batch;
 pub use check::{Checks, Property, Violation};
-pub use draw::Mix;
+pub use draw::{Class, Mix};
 pub use plan::Plan;
 pub use process::{Clock, Process};
 pub use run::Runner;

@@ -91,7 +91,7 @@ fn drawn_plans_hold() {
 #[test]
 fn a_batch_says_what_it_leaves_unproven() {
     let mut batch = Batch::default();
-    batch.run(0, &Mix { fault_percent: 0, follows: (0, 0), ..Mix::default() });
+    batch.run(0, &Mix { classes: Vec::new(), follows: (0, 0), ..Mix::default() });
     let unproven = batch.unproven();
     for expected in ["FO1 had nothing to look at", "there was no Crash", "there was no LeaseLost"] {
         assert!(unproven.iter().any(|text| text == expected), "{expected} in {unproven:?}");

@@ -3,116 +3,103 @@
 use portolan_core::instance::{Instance, Stamp};
 use portolan_core::layout::Layout;
 use portolan_core::waist::Key;
+use serde::{Deserialize, Serialize};
 
 use super::Drawing;
 use crate::plan::{Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
 
-/// The classes of faults.
-#[derive(Clone, Copy)]
-pub(super) enum Class {
-    Cut,
-    Reset,
-    Blackhole,
-    Lose,
-    Slow,
-    Crash,
-    Pause,
-    StoreRestart,
-    StoreStop,
-    StorePause,
-    LeaderLoss,
-    Lead,
-    MemberRestart,
-    MemberStop,
-    MemberPause,
-    MemberCutOff,
-    MemberLag,
-    Fill,
-    Wipe,
-    Restore,
-    Replace,
-    Rights,
-    Password,
-    Compact,
-    Revoke,
-    Delete,
-    Overwrite,
-    Move,
+macro_rules! classes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A class of faults.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Class {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Class {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
 }
 
-impl Class {
-    pub const ALL: &[Self] = &[
-        Self::Cut,
-        Self::Reset,
-        Self::Blackhole,
-        Self::Lose,
-        Self::Slow,
-        Self::Crash,
-        Self::Pause,
-        Self::StoreRestart,
-        Self::StoreStop,
-        Self::StorePause,
-        Self::LeaderLoss,
-        Self::Lead,
-        Self::MemberRestart,
-        Self::MemberStop,
-        Self::MemberPause,
-        Self::MemberCutOff,
-        Self::MemberLag,
-        Self::Fill,
-        Self::Wipe,
-        Self::Restore,
-        Self::Replace,
-        Self::Rights,
-        Self::Password,
-        Self::Compact,
-        Self::Revoke,
-        Self::Delete,
-        Self::Overwrite,
-        Self::Move,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cut => "cut",
-            Self::Reset => "reset",
-            Self::Blackhole => "blackhole",
-            Self::Lose => "lose",
-            Self::Slow => "slow",
-            Self::Crash => "crash",
-            Self::Pause => "pause",
-            Self::StoreRestart => "store restart",
-            Self::StoreStop => "store stop",
-            Self::StorePause => "store pause",
-            Self::LeaderLoss => "leader loss",
-            Self::Lead => "lead",
-            Self::MemberRestart => "member restart",
-            Self::MemberStop => "member stop",
-            Self::MemberPause => "member pause",
-            Self::MemberCutOff => "member cut off",
-            Self::MemberLag => "member lag",
-            Self::Fill => "fill",
-            Self::Wipe => "wipe",
-            Self::Restore => "restore",
-            Self::Replace => "replace",
-            Self::Rights => "rights",
-            Self::Password => "password",
-            Self::Compact => "compact",
-            Self::Revoke => "revoke",
-            Self::Delete => "delete",
-            Self::Overwrite => "overwrite",
-            Self::Move => "move",
-        }
-    }
+classes! {
+    /// A link carries nothing for a while.
+    Cut = "cut",
+    /// Links are cut one by one, and healed in another order.
+    Swizzle = "swizzle",
+    /// A connection breaks.
+    Reset = "reset",
+    /// A connection dies, and nobody notices.
+    Blackhole = "blackhole",
+    /// Single calls or answers are lost.
+    Lose = "lose",
+    /// Messages travel longer.
+    Slow = "slow",
+    /// A process ends, and may come back.
+    Crash = "crash",
+    /// A process is held.
+    Pause = "pause",
+    /// The store restarts.
+    StoreRestart = "store-restart",
+    /// The store is away.
+    StoreStop = "store-stop",
+    /// The store is held.
+    StorePause = "store-pause",
+    /// No leader is known.
+    LeaderLoss = "leader-loss",
+    /// Another member leads.
+    Lead = "lead",
+    /// A member restarts.
+    MemberRestart = "member-restart",
+    /// A member is away.
+    MemberStop = "member-stop",
+    /// A member is held.
+    MemberPause = "member-pause",
+    /// A member does not reach the others.
+    MemberCutOff = "member-cut-off",
+    /// A member is behind.
+    MemberLag = "member-lag",
+    /// The store is full.
+    Fill = "fill",
+    /// The store's data are lost.
+    Wipe = "wipe",
+    /// The store goes back to a backup.
+    Restore = "restore",
+    /// Another cluster stands there.
+    Replace = "replace",
+    /// The user's rights are taken.
+    Rights = "rights",
+    /// The user's password is changed.
+    Password = "password",
+    /// The store forgets its history.
+    Compact = "compact",
+    /// An operator revokes a lease.
+    Revoke = "revoke",
+    /// A stranger deletes a key.
+    Delete = "delete",
+    /// A stranger writes a key.
+    Overwrite = "overwrite",
+    /// A stranger moves a key to another lease, or off its own.
+    Move = "move",
 }
 
 impl Class {
     /// How often, in percent, it is present where a class is so in `percent`. A store that forgets
     /// ends much of what a plan began, so that is rarer.
-    pub const fn percent(self, percent: u32) -> u32 {
+    pub(super) const fn percent(self, percent: u32) -> u32 {
         match self {
             Self::Wipe | Self::Restore | Self::Replace => percent / 5,
             Self::Cut
+            | Self::Swizzle
             | Self::Reset
             | Self::Blackhole
             | Self::Lose
@@ -142,8 +129,8 @@ impl Class {
 }
 
 impl Drawing<'_> {
-    /// One fault, and its end.
-    pub(super) fn strike(&mut self, class: Class) {
+    /// One fault, and its end; nothing, where its class means nothing in this world.
+    pub(super) fn draw_fault(&mut self, class: Class) {
         let (at, process, member) = (self.moment(), self.process(), self.member());
         let end = at + self.span();
         match class {
@@ -153,6 +140,7 @@ impl Drawing<'_> {
                 self.push(at, Do::Cut { process, member, way, reset });
                 self.push(end, Do::Heal { process, member });
             }
+            Class::Swizzle => self.swizzle(at, end),
             Class::Reset => self.push(at, Do::Reset { process, member }),
             Class::Blackhole => self.push(at, Do::Blackhole { process, member }),
             Class::Lose => {
@@ -263,6 +251,35 @@ impl Drawing<'_> {
                     self.push(at, Do::MoveKey { key, lease_secs });
                 }
             }
+        }
+    }
+
+    /// Links cut one by one, and healed one by one in another order.
+    fn swizzle(&mut self, from: u64, to: u64) {
+        let mut links: Vec<_> = (0..self.world.processes)
+            .flat_map(|process| (0..self.world.members).map(move |member| (process, member)))
+            .collect();
+        self.shuffle(&mut links);
+        links.truncate(usize::try_from(self.between((2, 6))).unwrap_or(2));
+        let gap = (to - from) / 12;
+        let mut at = from;
+        for &(process, member) in &links {
+            let way = [Cut::Up, Cut::Down, Cut::Both][self.rng.below(3) as usize];
+            self.push(at, Do::Cut { process, member: Some(member), way, reset: false });
+            at += gap;
+        }
+        self.shuffle(&mut links);
+        at = to;
+        for (process, member) in links {
+            self.push(at, Do::Heal { process, member: Some(member) });
+            at += gap;
+        }
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = usize::try_from(self.rng.below(last as u64 + 1)).unwrap_or(0);
+            items.swap(last, other);
         }
     }
 

@@ -207,8 +207,7 @@ impl State {
         matches!(self, Self::Pausing { .. })
     }
 
-    /// Stops waiting; what reached the store stays applied.
-    /// Whether anything had left.
+    /// Stops waiting; what reached the store stays applied. Whether anything had left.
     fn cancel(&self, cx: &mut Cx<'_>) -> bool {
         match self {
             Self::Waiting { attempt } => cx.take_back(*attempt),

@@ -378,9 +378,8 @@ impl Task {
 }
 
 impl State {
-    /// Stops waiting; what reached the store stays applied.
-    /// Ends what is under way. Why nobody can say whether an attempt of ours was, or will be,
-    /// applied: what had not left yet surely is not.
+    /// Stops waiting; what reached the store stays applied. Returns why nobody can say whether an
+    /// attempt of ours was, or will be, applied; `None` where none had left.
     pub fn leave(&self, cx: &mut Cx<'_>) -> Option<StoreError> {
         let sent = self.attempt().is_some_and(|attempt| cx.take_back(attempt));
         match self {
