@@ -6,10 +6,11 @@ use portolan_core::Time;
 use portolan_core::engine::{Event, OpId, RegistrationEvent};
 use portolan_core::instance::State;
 use portolan_core::layout::Decoded;
-use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request, WatchSay};
+use portolan_core::waist::{AttemptId, Key, LeaseId, Op, Reply, Request};
 
-use super::facts::{Attempt, Facts, OperationKind, RunLife};
+use super::facts::{Attempt, Facts, RunLife};
 use super::ops;
+use super::series::{Series, users};
 use super::{Check, Report};
 use crate::app::Edited;
 use crate::trace::{Entry, Run, What};
@@ -17,10 +18,7 @@ use crate::trace::{Entry, Run, What};
 /// EF1.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoBusyLoop {
-    /// What has been tried since it last worked.
-    series: BTreeMap<(Run, Target), Series>,
-    /// The watches that were opened on each stream, and when.
-    watches: BTreeMap<(Run, AttemptId), BTreeMap<i64, (KeyRange, Time)>>,
+    series: Series<Target>,
     /// The leases that were granted since a record last came to stand on one of them.
     idle: BTreeMap<Run, BTreeSet<LeaseId>>,
 }
@@ -30,7 +28,6 @@ pub(super) struct NoBusyLoop {
 enum Target {
     Read(Key),
     Write(Key),
-    Watch(KeyRange),
     Grant,
     /// A lease on which something comes to stand: a grant that is answered has not brought that yet.
     Footing,
@@ -39,29 +36,18 @@ enum Target {
     TimeToLive(LeaseId),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Series {
-    first: Time,
-    count: u64,
-    failed: bool,
-}
-
 impl Check for NoBusyLoop {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         match &entry.what {
             What::Sent { run, attempt, request, .. } => {
-                if facts.attempts.get(&(*run, *attempt)).is_some_and(|known| known.call.is_none()) {
-                    for target in targets(request) {
-                        self.sent(facts, *run, target, report);
-                    }
+                let known = facts.attempts.get(&(*run, *attempt));
+                if known.is_none_or(|known| known.call.is_some()) {
+                    return;
                 }
-                let (stream, watch) = match request {
-                    Request::Watch(watch) => (*attempt, watch),
-                    Request::OnWatch { stream, say: WatchSay::Create(watch) } => (*stream, watch),
-                    _ => return,
-                };
-                let watches = self.watches.entry((*run, stream)).or_default();
-                watches.insert(watch.id, (watch.keys.clone(), facts.local(*run, entry.at)));
+                for target in targets(request) {
+                    let users = |first| users_of(facts, *run, &target, first);
+                    self.series.tried(facts, (*run, target.clone()), users, report);
+                }
             }
             What::Cancelled { run, attempt } => self.ended(facts, (*run, *attempt), None),
             What::Answered { run, attempt, reply } if facts.fresh => {
@@ -73,46 +59,9 @@ impl Check for NoBusyLoop {
 }
 
 impl NoBusyLoop {
-    fn sent(&mut self, facts: &Facts, run: Run, target: Target, report: &mut Report<'_>) {
-        let now = facts.local(run, facts.now);
-        let series = self
-            .series
-            .entry((run, target.clone()))
-            .and_modify(|series| series.count += u64::from(series.failed))
-            .or_insert(Series { first: now, count: 1, failed: false });
-        let users = users(facts, run, &target, series.first);
-        if series.count < 2 {
-            return;
-        }
-        report.look();
-        let tuning = &facts.setup.tuning;
-        let doublings = tuning
-            .backoff_cap
-            .as_nanos()
-            .div_ceil(tuning.backoff_base.as_nanos().max(1))
-            .next_power_of_two()
-            .trailing_zeros();
-        let kept = 100 - u128::from(tuning.jitter_percent.min(95));
-        let pause = (tuning.backoff_cap.as_nanos() * kept / 100).max(1);
-        let passed = now.since(series.first).as_nanos();
-        let each = 1 + u128::from(doublings) + passed.div_ceil(pause);
-        let bound = each * users + SLACK;
-        report.expect(u128::from(series.count) <= bound, || {
-            let span = now.since(series.first);
-            format!(
-                "{run} tried {target:?} {} times in {span:?} in vain; the bound is {bound}",
-                series.count
-            )
-        });
-    }
-
     /// An attempt ended: with an answer, or by being given up.
     fn ended(&mut self, facts: &Facts, (run, id): (Run, AttemptId), reply: Option<&Reply>) {
         let Some(attempt) = facts.attempts.get(&(run, id)) else { return };
-        if matches!(attempt.request, Request::Watch(_)) {
-            self.watch_ended(facts, (run, id), reply);
-            return;
-        }
         let worked = match reply {
             None | Some(Reply::Failed(_)) => false,
             Some(Reply::KeepAlive(reply)) => reply.ttl_secs > 0,
@@ -129,13 +78,12 @@ impl NoBusyLoop {
                 Target::Write(key) => !written.contains(key) && !is_config(facts, key),
                 Target::Footing => true,
                 Target::Read(_)
-                | Target::Watch(_)
                 | Target::Grant
                 | Target::Revoke(_)
                 | Target::KeepAlive(_)
                 | Target::TimeToLive(_) => false,
             };
-            self.note((run, target), worked && !refused);
+            self.series.ended((run, target), worked && !refused);
         }
     }
 
@@ -156,35 +104,7 @@ impl NoBusyLoop {
             writes.filter(|write| written.contains(write.key)).filter_map(|w| w.lease());
         if stands.any(|lease| idle.contains(&lease)) {
             idle.clear();
-            self.note((run, Target::Footing), true);
-        }
-    }
-
-    /// A watch ended, or a stream with all its watches.
-    fn watch_ended(&mut self, facts: &Facts, place: (Run, AttemptId), reply: Option<&Reply>) {
-        let (run, _) = place;
-        let ended: Vec<_> = match reply {
-            Some(Reply::Watch(reply)) if reply.canceled => self
-                .watches
-                .get_mut(&place)
-                .and_then(|watches| watches.remove(&reply.watch_id))
-                .into_iter()
-                .collect(),
-            Some(Reply::Watch(_)) => return,
-            _ => self.watches.remove(&place).into_iter().flat_map(BTreeMap::into_values).collect(),
-        };
-        for (keys, opened) in ended {
-            let lived = facts.local(run, facts.now).since(opened);
-            let worked = lived >= facts.setup.tuning.healthy_after;
-            self.note((run, Target::Watch(keys)), worked);
-        }
-    }
-
-    fn note(&mut self, place: (Run, Target), worked: bool) {
-        if worked {
-            self.series.remove(&place);
-        } else if let Some(series) = self.series.get_mut(&place) {
-            series.failed = true;
+            self.series.ended((run, Target::Footing), true);
         }
     }
 }
@@ -210,15 +130,13 @@ fn targets(request: &Request) -> Vec<Target> {
             }
             found
         }
-        Request::Watch(watch) | Request::OnWatch { say: WatchSay::Create(watch), .. } => {
-            vec![Target::Watch(watch.keys.clone())]
-        }
         Request::Grant(_) => vec![Target::Grant, Target::Footing],
         Request::Revoke(revoke) => vec![Target::Revoke(revoke.lease)],
         Request::KeepAlive(keep) => vec![Target::KeepAlive(keep.lease)],
         Request::TimeToLive(ask) => vec![Target::TimeToLive(ask.lease)],
         Request::Compact(_)
         | Request::Leases
+        | Request::Watch(_)
         | Request::OnWatch { .. }
         | Request::Status
         | Request::Members
@@ -226,38 +144,18 @@ fn targets(request: &Request) -> Vec<Target> {
     }
 }
 
-/// How many directories, followers, updates and registrations of a run, or leases for these, may
-/// each have tried the same since `first`.
-fn users(facts: &Facts, run: Run, target: &Target, first: Time) -> u128 {
-    if *target == Target::Footing {
-        let wanted = facts.registrations_of(run).filter(|(_, known)| known.gone.is_none());
-        let each = u128::from(facts.setup.tuning.max_keys_per_lease.max(1));
-        return 1 + (wanted.count() as u128).div_ceil(each);
+/// How many parts of a run, or leases for these, may each have tried the same since `first`.
+fn users_of(facts: &Facts, run: Run, target: &Target, first: Time) -> u128 {
+    match target {
+        Target::Footing => {
+            let wanted = facts.registrations_of(run).filter(|(_, known)| known.gone.is_none());
+            let each = u128::from(facts.setup.tuning.max_keys_per_lease.max(1));
+            1 + (wanted.count() as u128).div_ceil(each)
+        }
+        Target::Read(key) | Target::Write(key) => users(facts, run, key, first),
+        Target::Grant | Target::Revoke(_) | Target::KeepAlive(_) | Target::TimeToLive(_) => 1,
     }
-    let (Target::Read(key) | Target::Write(key) | Target::Watch(KeyRange { key, .. })) = target
-    else {
-        return 1;
-    };
-    let of_run = |of: &Run| *of == run;
-    let directories = facts.directories.iter().filter(|((of, _), directory)| {
-        of_run(of) && directory.keys.as_ref().is_some_and(|keys| keys.key == *key)
-    });
-    let followers =
-        facts.follows.iter().filter(|((of, _), follower)| of_run(of) && follower.keys.key == *key);
-    let updates = facts.ops.iter().filter(|((of, _), operation)| {
-        let on = matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key);
-        of_run(of) && on
-    });
-    // One after the other, each anew: the first of them is the one that began.
-    let registrations = facts
-        .registrations_of(run)
-        .filter(|(_, known)| known.wanted > first && known.keys.contains(key));
-    let others = directories.count() + followers.count() + updates.count();
-    1.max(others + registrations.count()) as u128
 }
-
-/// First tries that do not count as repetitions: grants begin with several at once.
-const SLACK: u128 = 4;
 
 /// EF4.
 #[derive(Clone, Debug, Default)]

@@ -31,21 +31,12 @@ impl Check for NoPile {
             self.asked.retain(|asked| grant.lease != Some(*asked));
         }
         let What::Sent { run, request, .. } = &entry.what else { return };
-        match request {
-            Request::Grant(grant) => {
-                let fresh = grant.lease.is_some_and(|lease| self.asked.insert(lease));
-                report.look();
-                report.expect(fresh, || {
-                    format!("{run} asks for a lease without an id, or with one asked for before")
-                });
-            }
-            Request::KeepAlive(keep) => {
-                let confirmed = facts.leases.get(&keep.lease).is_some_and(|lease| lease.confirmed);
-                report.expect(confirmed, || {
-                    format!("{run} keeps lease {} alive, whose grant was not answered", keep.lease)
-                });
-            }
-            _ => {}
+        if let Request::Grant(grant) = request {
+            let fresh = grant.lease.is_some_and(|lease| self.asked.insert(lease));
+            report.look();
+            report.expect(fresh, || {
+                format!("{run} asks for a lease without an id, or with one asked for before")
+            });
         }
     }
 
@@ -88,7 +79,7 @@ impl Check for NoPile {
 
 /// How long it takes to move keys to another lease, if the store can be reached at all: if it
 /// cannot, the leases end meanwhile.
-fn moving_time(facts: &Facts) -> Duration {
+pub(super) fn moving_time(facts: &Facts) -> Duration {
     let tuning = &facts.setup.tuning;
     let ttl = tuning.lease_ttl.max(Duration::from_secs(2));
     ttl + tuning.attempt_timeout * 4 + tuning.backoff_cap * 3

@@ -17,12 +17,19 @@ mod epochs;
 mod facts;
 mod faults;
 mod follow;
+mod health;
 mod history;
+mod late;
 mod leases;
+mod limits;
 mod ops;
+mod recovery;
 mod registrations;
+mod renewals;
 mod rest;
 mod resume;
+mod series;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -73,12 +80,17 @@ properties! {
     VW9 = "a watch resumes where something was delivered",
     VW10 = "no answer from before the view becomes the view",
     VW11 = "a view says live only while the store confirms it",
+    VW12 = "a reader that comes late is told what it takes to catch up",
     RG1 = "a registration whose end was confirmed never comes back",
     RG2 = "an earlier registration never follows a later one",
     RG3 = "what is written hangs on a live lease of the writer",
     RG4 = "other people's keys are left alone",
     RG5 = "leases do not pile up",
     RG6 = "who says registered holds a lease that lives",
+    RG7 = "who wakes up after its lease's time says so first",
+    RG8 = "the answer to a renewal counts for that renewal",
+    RG9 = "a loss is told once",
+    RG10 = "no lease is kept alive that nobody needs",
     RG11 = "a dead lease is replaced, not used again",
     RG12 = "a registration's content never goes back",
     CS1 = "the outcome of an update is true",
@@ -89,16 +101,26 @@ properties! {
     CS6 = "nothing is decided on what may be stale",
     FO1 = "a follower is told every change once, or of a gap",
     FO2 = "what a slow reader leaves is bounded",
+    FO3 = "in the end a follower was told all",
     EF1 = "what fails is not repeated without a pause",
+    EF2 = "what merely opens proves nothing",
+    EF3 = "retries of the many are limited together",
     EF4 = "nothing is begun after its deadline, and all ends by then",
+    EF5 = "what can never help is not tried again",
+    EF6 = "what is waited for is bounded",
     EF7 = "an engine that is shut down is silent",
     EF8 = "the same plan gives the same trace",
     LV1 = "in the end every view is the store, and live",
     LV2 = "in the end what is wanted stands",
     LV3 = "in the end nothing of the dead is left",
     LV4 = "in the end every removal has ended",
-    LV5 = "in the end a follower was told all",
+    LV5 = "in the end every loss is made good",
     LV6 = "in the end every update and call has ended",
+    LV7 = "nobody waits for long on a dead connection",
+    LV9 = "one compaction is run into once",
+    LV10 = "no lease starves",
+    LV11 = "a key goes from hand to hand without a gap",
+    LV12 = "in another history of the store nobody waits for the former one",
 }
 
 /// A property that did not hold.
@@ -200,6 +222,7 @@ checks! {
     cursor: VW9 = resume::Cursor,
     not_behind: VW10 = resume::NotBehind,
     fresh: VW11 = resume::Fresh,
+    late: VW12 = late::CatchUp,
     taken: LV2 = registrations::Taken,
     no_ghost: RG1 = registrations::NoGhost,
     no_return: RG2 = registrations::NoReturn,
@@ -207,6 +230,10 @@ checks! {
     foreign: RG4 = registrations::ForeignSafe,
     pile: RG5 = leases::NoPile,
     belief: RG6 = leases::Belief,
+    waking: RG7 = renewals::Waking,
+    renewed: RG8 = renewals::Renewed,
+    loss_once: RG9 = standing::LossOnce,
+    no_strays: RG10 = renewals::NoStrays,
     lease_gone: RG11 = leases::GoneMeansGrant,
     no_step_back: RG12 = registrations::NoStepBack,
     outcome: CS1 = config::Outcome,
@@ -218,8 +245,16 @@ checks! {
     once: FO1 = follow::Once,
     window: FO2 = follow::Window,
     no_busy_loop: EF1 = effort::NoBusyLoop,
+    proven_health: EF2 = health::ProvenHealth,
+    shared_budget: EF3 = limits::SharedBudget,
     deadlines: EF4 = effort::Deadlines,
+    no_use: EF5 = limits::NoUse,
+    bounded: EF6 = limits::Bounded,
     silence: EF7 = effort::Silence,
+    no_dead_wait: LV7 = recovery::NoDeadWait,
+    no_chase: LV9 = recovery::NoChase,
+    no_starving: LV10 = renewals::NoStarving,
+    handover: LV11 = standing::Handover,
 }
 
 /// All checks over one trace.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use portolan_core::engine::{Conflict, Freshness, RegistrationEvent};
 use portolan_core::layout::Scope;
+use portolan_core::waist::Request;
 
 use super::facts::{Facts, Registration, RunLife};
 use super::history::Version;
@@ -17,13 +18,15 @@ pub(super) fn check(
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
 ) {
-    let scans: [(Property, Scan); 6] = [
+    let scans: [(Property, Scan); 8] = [
         (Property::LV1, views),
         (Property::LV2, wanted),
         (Property::LV3, dead),
         (Property::LV4, removals),
-        (Property::LV5, followers),
+        (Property::LV5, losses),
         (Property::LV6, operations),
+        (Property::LV12, histories),
+        (Property::FO3, followers),
     ];
     for (property, scan) in scans {
         let looked = looked.entry(property).or_default();
@@ -145,6 +148,41 @@ fn removals(facts: &Facts, report: &mut Report<'_>) {
 }
 
 /// LV5.
+fn losses(facts: &Facts, report: &mut Report<'_>) {
+    for ((run, id), registration) in &facts.registrations {
+        if registration.told.is_some() && registration.stood && facts.is_awake(*run) {
+            report.look();
+            let lost = matches!(registration.told, Some(RegistrationEvent::Lost { .. }));
+            let wanted = registration.deadline.is_none();
+            report.expect(!lost || !wanted, || {
+                format!("registration {} of {run} was lost, and has not come back", id.0)
+            });
+        }
+    }
+}
+
+/// LV12.
+fn histories(facts: &Facts, report: &mut Report<'_>) {
+    if facts.past.is_empty() {
+        return;
+    }
+    for ((run, id), attempt) in &facts.attempts {
+        let Request::Watch(watch) = &attempt.request else { continue };
+        if attempt.fate.is_some() || !facts.is_awake(*run) {
+            continue;
+        }
+        report.look();
+        let next = facts.store.revision.next();
+        report.expect(watch.start <= next, || {
+            format!(
+                "{run} watches {} by {id} from @{}, and @{next} is next",
+                watch.keys, watch.start
+            )
+        });
+    }
+}
+
+/// FO3.
 fn followers(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), follower) in &facts.follows {
         if !follower.open || !facts.is_awake(*run) {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use portolan_core::engine::{Command, Conflict, Event, OpId, RegistrationId};
 use portolan_core::waist::{
-    KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError,
+    AttemptId, KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError,
 };
 
 use super::super::Property;
 use super::Row;
-use super::story::{P0, Story, grant_request, header, lease};
+use super::story::{C0, P0, Story, grant_request, header, lease};
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -17,6 +17,11 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::EF1, spinning(), "tried Grant"),
         Row::new(Property::EF1, granted_and_gone(), "tried Footing"),
         Row::new(Property::EF1, granted_and_not_found(), "tried Footing"),
+        Row::new(Property::EF2, opened_and_closed(), "times in 990ms in vain"),
+        Row::new(Property::EF3, beyond_the_budget(), "ahead of its budget"),
+        Row::new(Property::EF5, asked_again(), "though it was told"),
+        Row::new(Property::EF6, too_much_at_once(), "waits for 9 answers at once"),
+        Row::new(Property::LV7, waiting_on_the_dead(), "which vanished in a dead connection"),
         Row::new(Property::EF4, overdue(), "operation 1 of p0.1 has not ended at its deadline"),
         Row::new(Property::EF4, begun_late(), "which was to end by 1.000s"),
         Row::new(Property::EF4, removal_overdue(), "the removal of registration 1 of p0.1"),
@@ -65,6 +70,45 @@ fn granted_in_vain(then: impl Fn(&mut Story, u64, i64)) -> Story {
         story.at(round * 10).grant(P0, 2 * round, id);
         then(&mut story, 2 * round + 1, id);
     }
+    story
+}
+
+/// A watch is confirmed, and closed at once, every time.
+fn opened_and_closed() -> Story {
+    let mut story = Story::new();
+    for round in 1..=100 {
+        story.at(round * 10).watches(P0, round, 1).confirms(P0, round, 1);
+        story.hears(P0, round, Reply::Failed(StoreError::StreamEnded));
+    }
+    story
+}
+
+fn beyond_the_budget() -> Story {
+    let mut story = called();
+    for attempt in 2..2_000 {
+        story.cancels(P0, attempt - 1).sends(P0, attempt, read());
+    }
+    story
+}
+
+fn asked_again() -> Story {
+    let mut story = called();
+    story.hears(P0, 1, Reply::Failed(StoreError::PermissionDenied)).sends(P0, 2, read());
+    story
+}
+
+fn too_much_at_once() -> Story {
+    let mut story = Story::new();
+    for attempt in 1..=9 {
+        story.sends(P0, attempt, read());
+    }
+    story
+}
+
+fn waiting_on_the_dead() -> Story {
+    let mut story = called();
+    story.add(What::Swallowed { client: C0, attempt: AttemptId(1) });
+    story.at(60_000).add(What::Healed).at(60_001).add(What::Healed);
     story
 }
 

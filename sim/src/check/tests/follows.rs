@@ -18,8 +18,8 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::FO1, wrong_gap(), "has told all up to @2, and says @1"),
         Row::new(Property::FO1, too_late(), "begins @7"),
         Row::new(Property::FO2, greedy(), "holds 8193 changes"),
-        Row::new(Property::LV5, not_told(), "was not told of Some(Revision(2))"),
-        Row::new(Property::LV5, not_listed(), "has still to list"),
+        Row::new(Property::FO3, not_told(), "was not told of Some(Revision(2))"),
+        Row::new(Property::FO3, not_listed(), "has still to list"),
     ]
 }
 

@@ -1,7 +1,11 @@
 //! Stories of registrations and leases that go wrong.
 
-use portolan_core::engine::{Command, Conflict, Event, Gone, RegistrationEvent, RegistrationId};
-use portolan_core::waist::{KeepAlive, KeepAliveReply, Put, Reply, Request, Revoke};
+use portolan_core::engine::{
+    Command, Conflict, Event, Gone, LossReason, RegistrationEvent, RegistrationId,
+};
+use portolan_core::waist::{
+    DeleteRange, KeepAlive, KeepAliveReply, KeyRange, Put, Reply, Request, Revoke,
+};
 
 use super::super::Property;
 use super::Row;
@@ -30,14 +34,24 @@ pub(super) fn rows() -> Vec<Row> {
         ),
         Row::new(Property::RG5, granted_twice(), "with one asked for before"),
         Row::new(Property::RG5, pile(), "holds 4 leases for 1 keys"),
-        Row::new(Property::RG5, stray(), "whose grant was not answered"),
+        Row::new(Property::RG10, stray(), "whose grant was not answered"),
         Row::new(Property::RG6, beyond(), "which may be relied on until 9.900s"),
+        Row::new(Property::RG7, woken(), "before registration 1 has said so"),
+        Row::new(Property::RG7, woken_in_silence(), "does not say that lease 0000000000000007"),
+        Row::new(Property::RG8, renewed_twice_at_once(), "while it waits for #3"),
+        Row::new(Property::RG8, gone_by_a_renewal(), "which is gone by the answer"),
+        Row::new(Property::RG9, lost_twice(), "or twice"),
+        Row::new(Property::RG9, lost_after_its_end(), "has ended, and then says"),
+        Row::new(Property::RG10, needless(), "has nothing registered"),
         Row::new(Property::RG11, used_dead(), "which it knows to be dead"),
         Row::new(Property::RG12, stepped_back(), "wrote content 1 over content 2"),
         Row::new(Property::LV2, refused(), "was refused: no reason"),
         Row::new(Property::LV2, not_standing(), "is wanted, but"),
         Row::new(Property::LV3, left_behind(), "still hangs on a lease of p0.1, which is gone"),
         Row::new(Property::LV4, not_removed(), "has ended, but"),
+        Row::new(Property::LV5, not_made_good(), "was lost, and has not come back"),
+        Row::new(Property::LV10, starving(), "without a renewal for 6s"),
+        Row::new(Property::LV11, gap(), "of another, where its registration 1 is to stand"),
     ]
 }
 
@@ -132,6 +146,94 @@ fn pile() -> Story {
             renewed(&mut story, P0, attempt, id, TTL_SECS);
         }
     }
+    story
+}
+
+fn keep_alive(id: i64) -> Request {
+    Request::KeepAlive(KeepAlive { lease: lease(id) })
+}
+
+fn lost(story: &mut Story, id: u64) {
+    let event = RegistrationEvent::Lost { reason: LossReason::LeaseLost };
+    story.tells(P0, Event::Registration { id: RegistrationId(id), event });
+}
+
+/// Process 0 is held beyond its lease's time.
+fn held() -> Story {
+    let mut story = Story::registered();
+    story.add(What::Paused(P0)).at(20_000).add(What::Resumed(P0));
+    story
+}
+
+fn woken() -> Story {
+    let mut story = held();
+    story.publish(P0, 3, 7, 2, 1, 2);
+    story
+}
+
+fn woken_in_silence() -> Story {
+    let mut story = held();
+    story.at(20_001).add(What::Healed);
+    story
+}
+
+fn renewed_twice_at_once() -> Story {
+    let mut story = Story::registered();
+    story.sends(P0, 3, keep_alive(7)).sends(P0, 4, keep_alive(7));
+    story
+}
+
+fn gone_by_a_renewal() -> Story {
+    let mut story = Story::registered();
+    renewed(&mut story, P0, 3, 7, 0);
+    story.at(1).add(What::Healed);
+    story
+}
+
+fn lost_twice() -> Story {
+    let mut story = Story::registered();
+    lost(&mut story, 1);
+    lost(&mut story, 1);
+    story
+}
+
+fn lost_after_its_end() -> Story {
+    let mut story = Story::registered();
+    lost(&mut story, 1);
+    gone(&mut story, 1, Gone::Unconfirmed);
+    lost(&mut story, 1);
+    story
+}
+
+/// What was registered is gone, and its lease is renewed for ever.
+fn needless() -> Story {
+    let mut story = Story::registered();
+    gone(&mut story, 1, Gone::Deregistered);
+    for round in 1..=20 {
+        story.at(round * 5_000);
+        renewed(&mut story, P0, 10 + round, 7, TTL_SECS);
+    }
+    story
+}
+
+fn not_made_good() -> Story {
+    let mut story = Story::registered();
+    lost(&mut story, 1);
+    story.rests()
+}
+
+fn starving() -> Story {
+    let mut story = Story::registered();
+    story.at(6_000).sends(P0, 3, keep_alive(7));
+    story
+}
+
+/// Process 1, which is to take the place, deletes first what stands there.
+fn gap() -> Story {
+    let mut story = Story::registered();
+    let delete = DeleteRange { keys: KeyRange::one(key("a")), prev_kv: false };
+    story.register(P1, 1, Conflict::Replace).sends(P1, 1, Request::Delete(delete));
+    story.delete(3, &key("a"), C1, 1);
     story
 }
 

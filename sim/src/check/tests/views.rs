@@ -7,6 +7,7 @@ use portolan_core::waist::{Key, Range, Reply, Request, Revision, WatchReply};
 use super::super::Property;
 use super::Row;
 use super::story::{C0, P0, P1, Story, added, instance, key, keys, value_of};
+use crate::plan::StoreFault;
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -33,6 +34,9 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::VW10, behind(), "took a list @2 that was behind"),
         Row::new(Property::VW10, confirmed_behind(), "goes on by a watch confirmed @2, behind"),
         Row::new(Property::VW11, silent(), "says live after a silence"),
+        Row::new(Property::VW12, late(), "a late reader is not told all"),
+        Row::new(Property::LV9, chased(), "was told a second time"),
+        Row::new(Property::LV12, waiting_for_the_past(), "from @100, and @2 is next"),
         Row::new(Property::LV1, stale_in_the_end(), "says Stale"),
     ]
 }
@@ -57,6 +61,36 @@ fn lacking() -> Story {
     snapshot.records.remove(&key("b"));
     story.steps(P1, 1, StepCause::Watched, Vec::new(), snapshot);
     story
+}
+
+/// The directory never shows what came after it was listed, and somebody looks now and then.
+fn late() -> Story {
+    let mut story = with_b();
+    for _ in 0..5 {
+        let mut snapshot = story.snapshot(3);
+        snapshot.records.remove(&key("b"));
+        story.says(P1, 1, snapshot);
+    }
+    story
+}
+
+/// A watch is opened again where it was just told that the history is gone.
+fn chased() -> Story {
+    let canceled = Reply::Watch(WatchReply {
+        canceled: true,
+        compact_revision: Revision(3),
+        ..WatchReply::default()
+    });
+    let mut story = rewritten();
+    story.hears(P1, 2, canceled.clone()).watches(P1, 3, 2).hears(P1, 3, canceled);
+    story
+}
+
+/// The store begins anew, and a watch waits for what came after the former one.
+fn waiting_for_the_past() -> Story {
+    let mut story = Story::directory();
+    story.add(What::Stored(StoreFault::Wipe)).watches(P1, 3, 100);
+    story.rests()
 }
 
 fn ahead() -> Story {

@@ -1,0 +1,127 @@
+//! EF3, EF5 and EF6: what many share, what is not tried again, and how much there is at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portolan_core::Time;
+use portolan_core::engine::OpId;
+use portolan_core::waist::{AttemptId, Reply, Request};
+
+use super::facts::{Facts, Fate};
+use super::{Check, Report};
+use crate::trace::{Entry, Run, What};
+
+/// EF3.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedBudget {
+    tried: BTreeSet<(Run, OpId)>,
+    /// When, by its own clock, a run would have made its next retry if it made them at the even
+    /// rate.
+    even: BTreeMap<Run, Time>,
+}
+
+impl Check for SharedBudget {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        let What::Sent { run, attempt, .. } = &entry.what else { return };
+        let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
+        let Some(id) = call.filter(|&id| !self.tried.insert((*run, id))) else { return };
+        report.look();
+        let tuning = &facts.setup.tuning;
+        let now = facts.local(*run, entry.at);
+        let gap = std::time::Duration::from_secs(1) / tuning.retries_per_sec.max(1);
+        let even = self.even.entry(*run).or_insert(Time::ZERO);
+        *even = (*even).max(now) + gap;
+        let ahead = even.since(now);
+        let most = gap * (tuning.retry_burst.max(1) + tuning.max_in_flight);
+        report.expect(ahead <= most + gap, || {
+            format!("{run} tries operation {} again, {ahead:?} ahead of its budget", id.0)
+        });
+    }
+}
+
+/// EF5.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NoUse {
+    refused: BTreeMap<(Run, OpId), String>,
+}
+
+impl Check for NoUse {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        match &entry.what {
+            What::Answered { run, attempt, reply: Reply::Failed(error) } if facts.fresh => {
+                let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
+                if let Some(id) = call.filter(|_| error.is_permanent()) {
+                    report.look();
+                    self.refused.insert((*run, id), error.to_string());
+                }
+            }
+            What::Sent { run, attempt, .. } => {
+                let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
+                let refused = call.and_then(|id| self.refused.get(&(*run, id)));
+                report.expect(refused.is_none(), || {
+                    let error = refused.map_or("", String::as_str);
+                    format!("{run} asks again by {attempt}, though it was told: {error}")
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// EF6.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bounded {
+    waiting: BTreeMap<Run, BTreeSet<AttemptId>>,
+}
+
+impl Check for Bounded {
+    fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
+        match &entry.what {
+            What::Sent { run, attempt, request, .. } => {
+                if matches!(request, Request::OnWatch { .. }) {
+                    return;
+                }
+                let waiting = self.waiting.entry(*run).or_default();
+                waiting.insert(*attempt);
+                report.look();
+                let bound = allowed(facts, *run);
+                let count = waiting.len();
+                report.expect(count <= bound, || {
+                    format!("{run} waits for {count} answers at once; the bound is {bound}")
+                });
+            }
+            What::Cancelled { run, attempt } => self.ended(*run, *attempt),
+            What::Answered { run, attempt, .. } if facts.fresh => {
+                let fate = facts.attempts.get(&(*run, *attempt)).map(|known| &known.fate);
+                if matches!(fate, Some(Some(Fate::Answered | Fate::Failed(_) | Fate::Cancelled))) {
+                    self.ended(*run, *attempt);
+                }
+            }
+            What::Crashed(run) => _ = self.waiting.remove(run),
+            _ => {}
+        }
+    }
+}
+
+impl Bounded {
+    fn ended(&mut self, run: Run, attempt: AttemptId) {
+        if let Some(waiting) = self.waiting.get_mut(&run) {
+            waiting.remove(&attempt);
+        }
+    }
+}
+
+/// What a run may wait for at once: a list or a stream and a probe for each directory and
+/// follower, one attempt for each operation, one for each key and one for each lease, a few for
+/// all of it: the own watch, a grant or four, a token, the members.
+fn allowed(facts: &Facts, run: Run) -> usize {
+    let directories =
+        facts.directories.iter().filter(|((of, _), directory)| *of == run && directory.open);
+    let followers = facts.follows.iter().filter(|((of, _), follower)| *of == run && follower.open);
+    let operations = facts.ops.iter().filter(|((of, _), operation)| *of == run && !operation.ended);
+    let keys: usize = facts.registrations_of(run).map(|(_, known)| known.keys.len()).sum();
+    let leases = facts.leases.values().filter(|lease| lease.owner == Some(run)).count();
+    let operations = operations.count().min(facts.setup.tuning.max_in_flight as usize);
+    2 * (directories.count() + followers.count()) + operations + 2 * keys + leases + FOR_ALL
+}
+
+const FOR_ALL: usize = 8;
