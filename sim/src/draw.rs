@@ -41,10 +41,12 @@ impl Plan {
             work.follows(process, mix);
         }
         work.faults(&rng, mix);
+        work.rng = rng.fork("left");
+        let left = work.left(mix);
         let mut steps = work.steps;
         steps.sort_by_key(|step| step.at_ms);
         number(&mut steps);
-        Self::of(seed, world, steps)
+        Self { left, ..Self::of(seed, world, steps) }
     }
 }
 

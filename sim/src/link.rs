@@ -418,10 +418,10 @@ impl Wire {
         self.held.remove(&member);
     }
 
-    /// Ends every fault of the wire.
-    pub fn heal_all(&mut self, now: Time, queue: &mut Queue) {
+    /// Ends every fault of the wire, but for these processes.
+    pub fn heal_all(&mut self, now: Time, queue: &mut Queue, left: &[u16]) {
         let ends: Vec<_> = self.links.keys().copied().collect();
-        for end in ends {
+        for end in ends.into_iter().filter(|(process, _)| !left.contains(process)) {
             self.heal(now, queue, end);
             let link = self.links.entry(end).or_default();
             link.losing.clear();

@@ -22,7 +22,7 @@
 //! Steps run in the order of their times, equal times in the order of the list. A step that makes
 //! no sense at its moment (pausing a process that has crashed, healing what is not cut) does
 //! nothing, so that any step can be taken out of a plan. All processes start at 0. When the last
-//! step has run, everything heals, and the world must come to rest as it should.
+//! step has run, everything heals but what is `left`, and the world must come to rest as it should.
 
 mod step;
 mod world;
@@ -52,6 +52,20 @@ pub struct Plan {
     pub world: WorldSetup,
     /// What happens.
     pub steps: Vec<Step>,
+    /// What stays as it is when all else heals.
+    #[serde(default, skip_serializing_if = "Left::is_empty")]
+    pub left: Left,
+}
+
+/// What stays as it is when all else heals after the last step: cut off, held, stopped, behind.
+/// From the others it is demanded that they come to rest all the same.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Left {
+    /// Processes, with their links.
+    pub processes: Vec<u16>,
+    /// Members: fewer than half of them, since the others must agree.
+    pub members: Vec<u16>,
 }
 
 /// One thing that happens.
@@ -119,17 +133,23 @@ impl Plan {
         } else {
             format!("\"about\": {},\n", json(serde_json::to_string(&self.about)))
         };
+        let left = if self.left.is_empty() {
+            String::new()
+        } else {
+            format!("\"left\": {},\n", json(serde_json::to_string(&self.left)))
+        };
         let Self { version, seed, .. } = self;
         let steps = steps.join(",\n");
         format!(
-            "{{\"version\": {version},\n{about}\"seed\": {seed},\n\"world\": {world},\n\"steps\": \
+            "{{\"version\": {version},\n{about}\"seed\": {seed},\n\"world\": {world},\n{left}\"steps\": \
              [\n{steps}\n]}}\n"
         )
     }
 
     /// A plan of these steps, with nothing said about it.
     pub fn of(seed: u64, world: WorldSetup, steps: Vec<Step>) -> Self {
-        Self { version: VERSION, about: String::new(), seed, world, steps }
+        let (version, about, left) = (VERSION, String::new(), Left::default());
+        Self { version, about, seed, world, steps, left }
     }
 
     /// When the last step runs.
@@ -159,6 +179,14 @@ impl Plan {
             number(field, most, least, LONGEST_US)?;
         }
         number("world.wire.detect_ms", world.wire.detect_ms, 1, LONGEST_US / 1000)?;
+        for &process in &self.left.processes {
+            number("left.processes", process.into(), 0, u64::from(world.processes) - 1)?;
+        }
+        for &member in &self.left.members {
+            number("left.members", member.into(), 0, u64::from(world.members) - 1)?;
+        }
+        let few = (u64::from(world.members) - 1) / 2;
+        number("left.members, counted,", self.left.members.len() as u64, 0, few)?;
         for (step, Step { at_ms, what }) in self.steps.iter().enumerate() {
             number("at_ms", *at_ms, 0, LATEST_MS)?;
             if let Some(found) = what.process()
@@ -168,6 +196,13 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+impl Left {
+    /// Whether all heals.
+    pub fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.members.is_empty()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Runs plans, and makes failing ones small.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use portolan_core::Time;
 
@@ -17,8 +19,9 @@ pub struct Runner {
     hash: TraceHash,
     entries: u64,
     steps: u64,
-    /// Everything ends then, once the plan is done.
-    end: Option<Time>,
+    plan: Arc<Plan>,
+    /// Once the plan is done and all has healed.
+    settling: Option<Settling>,
     rested: bool,
     trace: Option<Vec<Entry>>,
 }
@@ -32,7 +35,8 @@ impl Runner {
             hash: TraceHash::EMPTY,
             entries: 0,
             steps: 0,
-            end: None,
+            plan: Arc::new(plan.clone()),
+            settling: None,
             rested: false,
             trace: keep.then(Vec::new),
         };
@@ -45,14 +49,14 @@ impl Runner {
         if self.rested || !self.checks.violations().is_empty() {
             return false;
         }
-        if self.end.is_none() && self.world.plan_is_done() {
-            self.world.heal();
+        if self.settling.is_none() && self.world.plan_is_done() {
+            self.world.heal(&self.plan.left);
             self.drain();
-            self.end = Some(self.world.now() + self.world.setup().settling_time());
+            self.settling = Some(Settling::from(self.world.now()));
         }
         let next = self.world.next_at().unwrap_or(Time::NEVER);
-        let over = match self.end {
-            Some(end) => next > end,
+        let over = match &mut self.settling {
+            Some(settling) => settling.is_over(&self.world, &self.checks, next),
             None => next == Time::NEVER,
         };
         if over || self.steps > self.most_steps() {
@@ -122,6 +126,41 @@ impl Runner {
         spans.saturating_mul(20_000)
     }
 }
+
+/// How a world comes to rest: looked at every second, until nothing is left to be done for a
+/// while, or nothing has been done for too long.
+#[derive(Clone, Debug)]
+struct Settling {
+    look_at: Time,
+    /// The least that was found to be left to be done, and when that was first found.
+    least: (usize, Time),
+}
+
+impl Settling {
+    fn from(now: Time) -> Self {
+        Self { look_at: now + LOOK_EVERY, least: (usize::MAX, now) }
+    }
+
+    /// Whether the world has come to rest, or has made no progress for longer than it may, before
+    /// the next thing happens in it.
+    fn is_over(&mut self, world: &World, checks: &Checks, next: Time) -> bool {
+        while next > self.look_at {
+            let unrest = checks.unrest();
+            if unrest < self.least.0 {
+                self.least = (unrest, self.look_at);
+            }
+            let waited = self.look_at.since(self.least.1);
+            let setup = world.setup();
+            if unrest == 0 && waited >= setup.quiet_time() || waited >= setup.settling_time() {
+                return true;
+            }
+            self.look_at = self.look_at + LOOK_EVERY;
+        }
+        false
+    }
+}
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A plan that failed, as small as it could be made.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -14,7 +14,7 @@ use portolan_core::{Rng, Time};
 use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Cut, Do, MemberFault, Rights, StoreFault, Way, WorldSetup};
+use crate::plan::{Cut, Do, Left, MemberFault, Rights, StoreFault, Way, WorldSetup};
 use crate::process::Clock;
 
 /// One run of a process: `p0.1` is the first run of process 0.
@@ -42,8 +42,8 @@ pub enum What {
     Began(Arc<WorldSetup>),
     /// A step of the plan.
     Did(Do),
-    /// All faults ended; from now on the world must come to rest.
-    Healed,
+    /// All faults ended but those of what is left; from now on all else must come to rest.
+    Healed(Left),
     /// A process started a run.
     Started {
         /// The run.
@@ -195,7 +195,7 @@ impl What {
     pub fn is_news(&self) -> bool {
         match self {
             Self::Did(_)
-            | Self::Healed
+            | Self::Healed(_)
             | Self::Started { .. }
             | Self::Crashed(_)
             | Self::Paused(_)
@@ -337,7 +337,13 @@ impl fmt::Display for What {
                 setup.layout.root()
             ),
             Self::Did(step) => write!(f, "plan {}", json(step)),
-            Self::Healed => f.write_str("plan all heals"),
+            Self::Healed(left) => {
+                f.write_str("plan all heals")?;
+                let processes = left.processes.iter().map(|process| format!("p{process}"));
+                let members = left.members.iter().map(|member| format!("m{member}"));
+                let left: Vec<_> = processes.chain(members).collect();
+                if left.is_empty() { Ok(()) } else { write!(f, " but {}", left.join(", ")) }
+            }
             Self::Started { run, stamp, clock } => write!(f, "{run} starts as {stamp:x}{clock}"),
             Self::Crashed(run) => write!(f, "{run} crashes"),
             Self::Paused(run) => write!(f, "{run} is held"),

@@ -24,6 +24,7 @@ plans! {
     "condemned-lease-runs-out",
     "given-up-and-never-freed",
     "move-seen-only-by-the-watch",
+    "one-member-asked-again-and-again",
     "one-taint-lifted-of-two",
     "own-watch-before-what-is-compacted",
     "own-watch-in-a-quiet-store",

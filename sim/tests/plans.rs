@@ -109,6 +109,12 @@ fn what_is_no_plan_is_refused() {
     let nobody = r#"{"steps": [{"at_ms": 0, "do": {"crash": {"process": 1}}}]}"#;
     assert_eq!(refused(nobody), "steps[0] names process 1 of 1, numbered from 0");
     assert!(refused("{}").starts_with("not a plan: missing field `steps`"));
+    let left = |left: &str| {
+        refused(&format!(r#"{{"world": {{"members": 3}}, "left": {left}, "steps": []}}"#))
+    };
+    assert_eq!(left(r#"{"processes": [1]}"#), "left.processes is 1; it takes 0");
+    assert_eq!(left(r#"{"members": [3]}"#), "left.members is 3; it takes 0 to 2");
+    assert_eq!(left(r#"{"members": [0, 1]}"#), "left.members, counted, is 2; it takes 0 to 1");
 }
 
 /// EF8: the same plan gives the same trace to the byte, and so does a clone of the world taken

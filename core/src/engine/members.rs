@@ -9,8 +9,9 @@
 //!
 //! The member asked last is asked again until it is blamed: moving costs a connection, and a lagging
 //! member must not be swapped for one that lags more. Then the next trusted one in turn is asked, else
-//! one on probation, else one whose quarantine is over, else the one that was blamed longest ago:
-//! somebody is always asked, and where nobody works all are asked in turn.
+//! one on probation, else one whose quarantine is over, else any: of several the one that was blamed
+//! longest ago. So somebody is always asked, and where nobody works all are asked in turn, however
+//! short a quarantine is.
 //!
 //! What counts against a member is an attempt that was sent after it was last blamed: of a hundred
 //! calls that a dying connection takes along, the first is news.
@@ -229,8 +230,10 @@ impl Member {
             _ if self.retired => (RETIRED, Time::ZERO),
             Health::Trusted => (TRUSTED, Time::ZERO),
             Health::Probation { .. } => (PROBATION, Time::ZERO),
-            Health::Quarantined { until } if until <= now => (SERVED, Time::ZERO),
-            Health::Quarantined { .. } => (QUARANTINED, self.blamed_at.unwrap_or_default()),
+            Health::Quarantined { until } => {
+                let rank = if until <= now { SERVED } else { QUARANTINED };
+                (rank, self.blamed_at.unwrap_or_default())
+            }
         }
     }
 }

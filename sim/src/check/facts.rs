@@ -14,7 +14,7 @@ use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 use super::epochs::{Backup, Epochs};
 use super::history::History;
 use super::ops;
-use crate::plan::WorldSetup;
+use crate::plan::{Left, WorldSetup};
 use crate::trace::{Entry, Run, What};
 
 mod records;
@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     pub setup: Arc<WorldSetup>,
     /// The present entry's time.
     pub now: Time,
+    /// What was left as it was when all else healed.
+    pub left: Left,
     pub runs: BTreeMap<Run, RunFacts>,
     pub clients: BTreeMap<ClientId, Run>,
     pub attempts: BTreeMap<(Run, AttemptId), Attempt>,
@@ -54,6 +56,7 @@ impl Facts {
         Self {
             setup,
             now: Time::ZERO,
+            left: Left::default(),
             runs: BTreeMap::new(),
             clients: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -82,6 +85,11 @@ impl Facts {
     /// Whether a run takes inputs as they come.
     pub fn is_awake(&self, run: Run) -> bool {
         self.runs.get(&run).is_some_and(|facts| facts.life == RunLife::Awake)
+    }
+
+    /// Whether a run must come to rest: it is awake, and healed.
+    pub fn must_rest(&self, run: Run) -> bool {
+        self.is_awake(run) && !self.left.processes.contains(&run.process)
     }
 
     /// The attempt that an entry answers, if its engine still waited for it.
@@ -177,9 +185,9 @@ impl Facts {
             }
             What::Leased(change) => self.leased(change),
             What::Stored(fault) => self.stored(*fault),
+            What::Healed(left) => self.left = left.clone(),
             What::Began(_)
             | What::Did(_)
-            | What::Healed
             | What::Broke { .. }
             | What::Arrived { .. }
             | What::Delayed { .. }

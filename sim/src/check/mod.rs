@@ -117,6 +117,7 @@ properties! {
     LV5 = "in the end every loss is made good",
     LV6 = "in the end every update and call has ended",
     LV7 = "nobody waits for long on a dead connection",
+    LV8 = "who is at a member that is cut off moves to one that is not",
     LV9 = "one compaction is run into once",
     LV10 = "no lease starves",
     LV11 = "a key goes from hand to hand without a gap",
@@ -299,6 +300,11 @@ impl Checks {
             self.scans.settled(facts, &mut self.looked, &mut self.violations);
             rest::check(facts, &mut self.looked, &mut self.violations);
         }
+    }
+
+    /// How much has still to come to rest: what [`at_rest`](Self::at_rest) would find.
+    pub fn unrest(&self) -> usize {
+        self.facts.as_ref().map_or(0, rest::unrest)
     }
 
     /// What did not hold, in the order of discovery.

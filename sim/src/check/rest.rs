@@ -13,18 +13,26 @@ use crate::trace::Run;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
+/// How much has still to come to rest.
+pub(super) fn unrest(facts: &Facts) -> usize {
+    let mut violations = Vec::new();
+    check(facts, &mut BTreeMap::new(), &mut violations);
+    violations.len()
+}
+
 pub(super) fn check(
     facts: &Facts,
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
 ) {
-    let scans: [(Property, Scan); 8] = [
+    let scans: [(Property, Scan); 9] = [
         (Property::LV1, views),
         (Property::LV2, wanted),
         (Property::LV3, dead),
         (Property::LV4, removals),
         (Property::LV5, losses),
         (Property::LV6, operations),
+        (Property::LV8, moved),
         (Property::LV12, histories),
         (Property::FO3, followers),
     ];
@@ -37,7 +45,7 @@ pub(super) fn check(
 /// LV1.
 fn views(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), directory) in &facts.directories {
-        if !directory.open || !facts.is_awake(*run) {
+        if !directory.open || !facts.must_rest(*run) {
             continue;
         }
         report.look();
@@ -66,10 +74,18 @@ fn views(facts: &Facts, report: &mut Report<'_>) {
     }
 }
 
+/// LV8.
+fn moved(facts: &Facts, report: &mut Report<'_>) {
+    if !facts.left.members.is_empty() {
+        views(facts, report);
+    }
+}
+
 /// LV2.
 fn wanted(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), registration) in &facts.registrations {
-        if registration.gone.is_some() || registration.deadline.is_some() || !facts.is_awake(*run) {
+        if registration.gone.is_some() || registration.deadline.is_some() || !facts.must_rest(*run)
+        {
             continue;
         }
         report.look();
@@ -130,7 +146,7 @@ fn removals(facts: &Facts, report: &mut Report<'_>) {
             continue;
         }
         report.look();
-        let awake = facts.is_awake(*run);
+        let awake = facts.must_rest(*run);
         report.expect(gone.is_some() || !awake, || {
             format!("the removal of registration {} of {run} has not ended", id.0)
         });
@@ -150,7 +166,7 @@ fn removals(facts: &Facts, report: &mut Report<'_>) {
 /// LV5.
 fn losses(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), registration) in &facts.registrations {
-        if registration.told.is_some() && registration.stood && facts.is_awake(*run) {
+        if registration.told.is_some() && registration.stood && facts.must_rest(*run) {
             report.look();
             let lost = matches!(registration.told, Some(RegistrationEvent::Lost { .. }));
             let wanted = registration.deadline.is_none();
@@ -168,7 +184,7 @@ fn histories(facts: &Facts, report: &mut Report<'_>) {
     }
     for ((run, id), attempt) in &facts.attempts {
         let Request::Watch(watch) = &attempt.request else { continue };
-        if attempt.fate.is_some() || !facts.is_awake(*run) {
+        if attempt.fate.is_some() || !facts.must_rest(*run) {
             continue;
         }
         report.look();
@@ -185,7 +201,7 @@ fn histories(facts: &Facts, report: &mut Report<'_>) {
 /// FO3.
 fn followers(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), follower) in &facts.follows {
-        if !follower.open || !facts.is_awake(*run) {
+        if !follower.open || !facts.must_rest(*run) {
             continue;
         }
         report.look();
@@ -203,7 +219,7 @@ fn followers(facts: &Facts, report: &mut Report<'_>) {
 /// LV6.
 fn operations(facts: &Facts, report: &mut Report<'_>) {
     for ((run, id), operation) in &facts.ops {
-        if facts.is_awake(*run) {
+        if facts.must_rest(*run) {
             report.look();
             report.expect(operation.ended, || format!("operation {} of {run} has not ended", id.0));
         }

@@ -5,8 +5,9 @@ use portolan_core::layout::Layout;
 use portolan_core::waist::Key;
 use serde::{Deserialize, Serialize};
 
-use super::Drawing;
-use crate::plan::{Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
+use super::world::SOON;
+use super::{Drawing, Mix};
+use crate::plan::{Cut, Do, Kind, Left, MemberFault, Rights, StoreFault, Way};
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -252,6 +253,43 @@ impl Drawing<'_> {
                 }
             }
         }
+    }
+
+    /// Faults that last when all else heals: of a process, of a member, or of both.
+    pub(super) fn left(&mut self, mix: &Mix) -> Left {
+        let mut left = Left::default();
+        let at = self.end_ms;
+        if self.rng.percent(mix.left_percent) {
+            let process = self.process();
+            let cut = |way| Do::Cut { process, member: None, way, reset: false };
+            let what = match self.rng.below(4) {
+                0 => Do::Pause { process },
+                1 => cut(Cut::Up),
+                2 => cut(Cut::Down),
+                _ => cut(Cut::Both),
+            };
+            self.push(at, what);
+            left.processes.push(process);
+        }
+        if self.world.members > 2 && self.rng.percent(mix.left_percent) {
+            let member = self.one_member();
+            let fault = match self.rng.below(4) {
+                0 => MemberFault::Stop,
+                1 => MemberFault::Pause,
+                2 if self.shows_lagging() => MemberFault::Lag,
+                _ => MemberFault::CutOff,
+            };
+            self.push(at, Do::Member { member, fault });
+            left.members.push(member);
+        }
+        left
+    }
+
+    /// Whether it shows soon that a member has stopped applying: no answer of its own tells, only
+    /// an audit does, and followers have none.
+    fn shows_lagging(&self) -> bool {
+        let follows = self.steps.iter().any(|step| matches!(step.what, Do::Follow { .. }));
+        self.world.tuning.audit_every <= SOON && !follows
     }
 
     /// Links cut one by one, and healed one by one in another order.

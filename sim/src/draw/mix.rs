@@ -30,6 +30,8 @@ pub struct Mix {
     pub fault_percent: u32,
     /// How often each class that is present strikes.
     pub strikes: (u64, u64),
+    /// How often, in percent, something is left as it is when all else heals.
+    pub left_percent: u32,
     /// How many faults there are at least; more of the classes above are drawn until there are.
     pub least_faults: u64,
 }
@@ -79,7 +81,8 @@ impl Mix {
             "strangers" => &[Class::Revoke, Class::Delete, Class::Overwrite, Class::Move],
             _ => return None,
         };
-        Some(Self { classes: classes.to_vec(), ..Self::default() })
+        let left_percent = if name == "full" { Self::default().left_percent } else { 0 };
+        Some(Self { classes: classes.to_vec(), left_percent, ..Self::default() })
     }
 }
 
@@ -97,6 +100,7 @@ impl Default for Mix {
             classes: Class::ALL.to_vec(),
             fault_percent: 40,
             strikes: (1, 3),
+            left_percent: 30,
             least_faults: 5,
         }
     }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use portolan_core::layout::Layout;
+use portolan_core::tuning::Guard;
 use portolan_core::{Rng, Tuning};
 
 use super::{Drawing, Mix};
 use crate::plan::{WireSetup, WorldSetup};
 
 pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
+    let rest = rest(&mut rng.fork("rest"));
+    let clocks = rng.fork("clocks");
     let mut between = |least: u64, most: u64| Drawing::number(&mut rng, (least, most));
     let few_or_many = |drawn: u64, few: u64, many: u32| {
         if drawn < few { u32::try_from(drawn + 1).unwrap_or(many) } else { many }
@@ -18,12 +21,12 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     let tuning = Tuning {
         lease_ttl: Duration::from_secs(between(2, 6)),
         max_keys_per_lease: few_or_many(between(0, 7), 4, 1_000),
-        clock_error_permille: 10,
+        clock_error_permille: u32::try_from(between(10, 50)).unwrap_or(10),
         renewals_per_ttl: u32::try_from(between(3, 4)).unwrap_or(3),
         attempt_timeout: Duration::from_millis(attempt_ms),
         backoff_base: Duration::from_millis(base_ms),
         backoff_cap: Duration::from_millis(base_ms * between(2, 20)),
-        backoff_slow_cap: Duration::from_secs(3),
+        backoff_slow_cap: Duration::from_secs(between(2, 4)),
         jitter_percent: u32::try_from(between(0, 90)).unwrap_or(90),
         healthy_after: Duration::from_millis(between(500, 5_000)),
         retry_burst: u32::try_from(between(2, 64)).unwrap_or(64),
@@ -32,7 +35,7 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         probe_after: Duration::from_millis(between(500, 3_000)),
         probe_timeout: Duration::from_millis(between(300, 1_500)),
         batch_keys: few_or_many(between(0, 5), 3, 126),
-        ..Tuning::default()
+        ..rest
     };
     let last = VERSIONS.len() as u64 - 1;
     let version = VERSIONS[usize::try_from(between(0, last)).unwrap_or(0)];
@@ -62,11 +65,10 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     };
     let processes = between(mix.processes.0.into(), mix.processes.1.into());
     let members = between(mix.members.0.into(), mix.members.1.into());
-    let drift = |drawn: u64| i16::try_from(drawn).unwrap_or(0) - 9;
     let mut world = WorldSetup {
         processes: u16::try_from(processes).unwrap_or(1).max(1),
         members: u16::try_from(members).unwrap_or(1).max(1),
-        drift_permille: (0..processes).map(|_| drift(between(0, 18))).collect(),
+        drift_permille: drifts(clocks, processes),
         think_us: if between(0, 1) == 0 { (0, 0) } else { (0, 200_000) },
         users: between(0, 3) == 0,
         layout: Layout::default(),
@@ -86,6 +88,50 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     world.tuning.follow_bytes = if between(0, 5) == 0 { 600 } else { 16 << 20 };
     world
 }
+
+/// How far clocks are off: mostly less than engines reckon with, sometimes by up to a fifth.
+fn drifts(mut rng: Rng, processes: u64) -> Vec<i16> {
+    let most = if rng.percent(20) { 200 } else { 9 };
+    let mut drift = || i16::try_from(rng.below(2 * most + 1)).unwrap_or(0);
+    let most = i16::try_from(most).unwrap_or(0);
+    (0..processes).map(|_| drift() - most).collect()
+}
+
+/// The constants on which little hangs, mostly as they are by default.
+fn rest(rng: &mut Rng) -> Tuning {
+    let mut between = |least: u64, most: u64| Drawing::number(rng, (least, most));
+    let mut tuning = Tuning::default();
+    if between(0, 2) == 0 {
+        tuning.audit_every = Duration::from_secs(between(2, SOON.as_secs()));
+    }
+    if between(0, 2) == 0 {
+        tuning.guard = if between(0, 1) == 0 { Guard::On } else { Guard::Off };
+    }
+    tuning.guard_hold = Duration::from_secs(between(1, 20));
+    if between(0, 2) == 0 {
+        tuning.own_watches = u32::try_from(between(0, 2)).unwrap_or(0);
+    }
+    tuning.sweeps_per_ttl = u32::try_from(between(1, 3)).unwrap_or(1);
+    if between(0, 2) == 0 {
+        tuning.batch_bytes = u32::try_from(between(1, 2_000)).unwrap_or(1);
+    }
+    tuning.quarantine_base = Duration::from_millis(between(100, 2_000));
+    tuning.quarantine_cap = tuning.quarantine_base * u32::try_from(between(1, 10)).unwrap_or(1);
+    tuning.census_within = match between(0, 3) {
+        0 => None,
+        _ => Some(Duration::from_millis(between(200, 2_000))),
+    };
+    if between(0, 2) == 0 {
+        tuning.max_in_flight = u32::try_from(between(1, 8)).unwrap_or(1);
+    }
+    if between(0, 2) == 0 {
+        tuning.max_in_flight_bytes = 3 << 19;
+    }
+    tuning
+}
+
+/// Audits that come as often as this show what nothing else does before a plan ends.
+pub(super) const SOON: Duration = Duration::from_secs(15);
 
 /// The releases that stores are drawn from. Older ones answer progress out of step and forget a
 /// delete where they compact; the next owe progress until an event; the next tell it before a watch has

@@ -52,27 +52,38 @@ pub struct WireSetup {
 }
 
 impl WorldSetup {
-    /// How long after the last fault a world may take to come to rest.
+    /// How long a world in which nothing is left to be done must stay so, to have come to rest:
+    /// what hangs on a lease whose process is gone, or what is still on its way, shows by then.
+    pub fn quiet_time(&self) -> Duration {
+        self.tuning.lease_ttl.max(Duration::from_secs(2)) + Duration::from_secs(2)
+    }
+
+    /// How long a world that has healed may make no progress, until it has come to rest.
     ///
     /// A dead connection is noticed (D), whoever waits tries again (B, twice, since two things may
     /// have to be tried in a row), a few answers come (4T), a quiet watch is probed, and what hangs
     /// on leases of the dead goes when they end: their time, started over by a restart of the
     /// store (row L10), and once more for what waits for such a lease before it acts. A leader may
     /// have to be elected first, twice at worst. Who was refused tries again slowly: to log in, and
-    /// then to do what it was about.
+    /// then to do what it was about. What only an audit shows waits for it, where they are frequent.
     pub fn settling_time(&self) -> Duration {
         let tuning = &self.tuning;
         let longest_lease = tuning.lease_ttl.max(Duration::from_secs(2));
-        Duration::from_millis(self.wire.detect_ms)
+        let by_their_clocks = Duration::from_millis(self.wire.detect_ms)
             + tuning.backoff_cap * 3
             + tuning.attempt_timeout * 4
             + tuning.probe_after
+            + tuning.quarantine_cap.min(Duration::from_secs(30))
+            + tuning.audit_every.min(Duration::from_secs(20)) * 2
             + tuning.probe_timeout * 2
             + longest_lease * 3
             + self.store.election_timeout * 4
             + if self.users { tuning.backoff_slow_cap * 2 } else { Duration::ZERO }
             + self.store.lease_scan_interval
-            + Duration::from_secs(2)
+            + Duration::from_secs(2);
+        // The slowest of their clocks takes longer for it.
+        let slowest = self.drift_permille.iter().copied().min().unwrap_or(0).clamp(-500, 0);
+        by_their_clocks * 1_000 / (1_000 - u32::from(slowest.unsigned_abs()))
     }
 }
 

@@ -4,28 +4,35 @@ use portolan_core::waist::MemberId;
 use portolan_memory::{self as memory, Fault};
 
 use super::{LogEnd, World};
-use crate::plan::{MemberFault, StoreFault};
+use crate::plan::{Left, MemberFault, StoreFault};
 use crate::trace::What;
 
 impl World {
-    /// Ends all faults at once: links carry, the store runs, held processes go on, slow readers
-    /// hurry. Processes that have crashed stay so.
-    pub fn heal(&mut self) {
-        self.note(What::Healed);
-        self.wire.heal_all(self.now, &mut self.queue);
-        for fault in
-            [StoreFault::Resume, StoreFault::Start, StoreFault::RegainLeader, StoreFault::MakeRoom]
-        {
-            self.store_fault(fault);
+    /// Ends all faults at once, but for what is to be left: links carry, the store runs, held
+    /// processes go on, slow readers hurry. Processes that have crashed stay so.
+    pub fn heal(&mut self, left: &Left) {
+        self.note(What::Healed(left.clone()));
+        self.wire.heal_all(self.now, &mut self.queue, &left.processes);
+        if left.members.is_empty() {
+            self.store_fault(StoreFault::Resume);
+            self.store_fault(StoreFault::Start);
         }
-        for member in self.members() {
+        self.store_fault(StoreFault::RegainLeader);
+        self.store_fault(StoreFault::MakeRoom);
+        for member in self.members().filter(|member| !left.members.contains(&member.0)) {
+            if !left.members.is_empty() {
+                self.member_fault(member, MemberFault::Resume);
+                self.member_fault(member, MemberFault::Start);
+            }
             self.member_fault(member, MemberFault::Rejoin);
             self.member_fault(member, MemberFault::CatchUp);
         }
         self.heal_users();
         for process in 0..self.setup.processes {
-            self.processes[usize::from(process)].app.hurry();
-            self.resume(process);
+            if !left.processes.contains(&process) {
+                self.processes[usize::from(process)].app.hurry();
+                self.resume(process);
+            }
         }
     }
 

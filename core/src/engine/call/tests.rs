@@ -269,8 +269,8 @@ fn it_ends_when_no_further_attempt_fits() {
     1.500s > m1 redial
     3.100s > #6 m0 leases
     3.100s > m0 redial
-    6.300s > #7 m0 leases
-    6.300s > m0 redial
+    6.300s > #7 m1 leases
+    6.300s > m1 redial
     6.300s > call 1 not done: etcdserver: no leader
     ");
 }

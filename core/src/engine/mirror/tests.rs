@@ -496,14 +496,14 @@ fn a_watch_that_never_brings_the_difference_is_replaced_by_a_list() {
     h.reply(12, range(30, [kv("a", 3, 3), kv("b", 4, 5), kv("c", 30, 30)]));
     assert_snapshot!(h.trace(), @"
     13.100s < #10 m0 on #7 progress
-    16.100s < #11 m0 range shop limit=1 sort=Mod/Descending keys-only
+    16.100s < #11 m1 range shop limit=1 sort=Mod/Descending keys-only
     16.100s < directory 1 0@7 stale since 8.100s 2 records
     16.100s > #11 range @30 c@30/30 of 3
     16.100s < #7 cancel
-    16.300s < #12 m0 range shop limit=2
+    16.300s < #12 m1 range shop limit=2
     16.300s > #12 range @30 a@3/3, b@4/5, c@30/30
     16.300s < directory 1 0@30 live 3 records Relisted(Differs): +c@30
-    16.300s < #13 m0 watch shop from 30 progress fragment
+    16.300s < #13 m1 watch shop from 30 progress fragment
     ");
 }
 

@@ -10,6 +10,7 @@ use portolan_core::waist::{
 use super::super::Property;
 use super::Row;
 use super::story::{C0, P0, Story, grant_request, header, lease};
+use crate::plan::Left;
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -108,7 +109,11 @@ fn too_much_at_once() -> Story {
 fn waiting_on_the_dead() -> Story {
     let mut story = called();
     story.add(What::Swallowed { client: C0, attempt: AttemptId(1) });
-    story.at(60_000).add(What::Healed).at(60_001).add(What::Healed);
+    story
+        .at(60_000)
+        .add(What::Healed(Left::default()))
+        .at(60_001)
+        .add(What::Healed(Left::default()));
     story
 }
 
@@ -125,7 +130,7 @@ fn called() -> Story {
 
 fn overdue() -> Story {
     let mut story = called();
-    story.at(1_500).add(What::Healed).at(1_600).add(What::Healed);
+    story.at(1_500).add(What::Healed(Left::default())).at(1_600).add(What::Healed(Left::default()));
     ended_call(&mut story);
     story
 }
@@ -145,7 +150,7 @@ fn begun_late() -> Story {
 fn removal_overdue() -> Story {
     let mut story = Story::registered();
     story.wants(P0, Command::Deregister { id: RegistrationId(1), within: within() });
-    story.at(1_500).add(What::Healed).at(1_600).add(What::Healed);
+    story.at(1_500).add(What::Healed(Left::default())).at(1_600).add(What::Healed(Left::default()));
     ended_call(&mut story);
     story
 }

@@ -12,6 +12,7 @@ use super::Row;
 use super::story::{
     C0, C1, P0, P1, Story, TTL_SECS, grant_request, header, instance, key, lease, publish_request,
 };
+use crate::plan::Left;
 use crate::trace::{Run, What};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -173,7 +174,7 @@ fn woken() -> Story {
 
 fn woken_in_silence() -> Story {
     let mut story = held();
-    story.at(20_001).add(What::Healed);
+    story.at(20_001).add(What::Healed(Left::default()));
     story
 }
 
@@ -186,7 +187,7 @@ fn renewed_twice_at_once() -> Story {
 fn gone_by_a_renewal() -> Story {
     let mut story = Story::registered();
     renewed(&mut story, P0, 3, 7, 0);
-    story.at(1).add(What::Healed);
+    story.at(1).add(What::Healed(Left::default()));
     story
 }
 
@@ -246,7 +247,13 @@ fn stray() -> Story {
 
 fn beyond() -> Story {
     let mut story = Story::registered();
-    story.at(9_899).add(What::Healed).at(9_900).add(What::Healed).at(9_901).add(What::Healed);
+    story
+        .at(9_899)
+        .add(What::Healed(Left::default()))
+        .at(9_900)
+        .add(What::Healed(Left::default()))
+        .at(9_901)
+        .add(What::Healed(Left::default()));
     story
 }
 

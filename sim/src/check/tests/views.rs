@@ -7,7 +7,7 @@ use portolan_core::waist::{Key, Range, Reply, Request, Revision, WatchReply};
 use super::super::Property;
 use super::Row;
 use super::story::{C0, P0, P1, Story, added, instance, key, keys, value_of};
-use crate::plan::StoreFault;
+use crate::plan::{Left, StoreFault};
 use crate::trace::What;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -35,6 +35,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::new(Property::VW10, confirmed_behind(), "goes on by a watch confirmed @2, behind"),
         Row::new(Property::VW11, silent(), "says live after a silence"),
         Row::new(Property::VW12, late(), "a late reader is not told all"),
+        Row::new(Property::LV8, not_moved(), "says Stale"),
         Row::new(Property::LV9, chased(), "was told a second time"),
         Row::new(Property::LV12, waiting_for_the_past(), "from @100, and @2 is next"),
         Row::new(Property::LV1, stale_in_the_end(), "says Stale"),
@@ -72,6 +73,13 @@ fn late() -> Story {
         story.says(P1, 1, snapshot);
     }
     story
+}
+
+/// One of the members stays cut off, and the directory with it.
+fn not_moved() -> Story {
+    let mut story = stale_in_the_end();
+    story.add(What::Healed(Left { processes: Vec::new(), members: vec![1] }));
+    story.rests()
 }
 
 /// A watch is opened again where it was just told that the history is gone.
@@ -274,7 +282,7 @@ fn updated(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
 
 fn silent() -> Story {
     let mut story = Story::directory();
-    story.at(8_500).add(What::Healed).at(8_600).add(What::Healed);
+    story.at(8_500).add(What::Healed(Left::default())).at(8_600).add(What::Healed(Left::default()));
     story
 }
 
