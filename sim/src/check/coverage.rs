@@ -1,20 +1,24 @@
 //! What a trace exercised.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::{
     CallError, Event, Freshness, Gone, LossReason, OpId, RegistrationEvent, RegistrationId,
     UpdateOutcome,
 };
-use portolan_core::waist::{AttemptId, LeaseId, MemberId, Reply, Request, Revision, WatchReply};
+use portolan_core::waist::{
+    AttemptId, KeyRange, LeaseId, MemberId, Reply, Request, Revision, StoreError, WatchReply,
+};
+use portolan_memory::{Cause, LeaseStep};
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, Fate, OperationKind};
+use super::facts::{Attempt, Facts, Fate, OperationKind};
 use super::faults::Fault;
 use super::history::Author;
 use super::ops;
-use crate::plan::{Do, Way};
+use crate::plan::{Do, MemberFault, Way};
 use crate::trace::{Entry, Run, What};
 
 /// A machine of the engine.
@@ -84,6 +88,15 @@ marks! {
     KeyMovedFromRunToRun,
     CallUnknown,
     ProgressAheadOfItsEvents,
+    WriteLost,
+    LeaseLostInAPause,
+    RenewalAnsweredTooLate,
+    ListCompactedAway,
+    CaughtUpInSeveralGoes,
+    WatchOnACutOffMember,
+    TwoLeasesEndedAtOnce,
+    LeaseProlonged,
+    StreamClosedAgainAndAgain,
 }
 
 /// How often each machine and each rare thing was seen.
@@ -112,6 +125,12 @@ struct Known {
     failed: BTreeMap<(Run, String), Time>,
     /// The revision up to which each watch was told that it had all.
     progress: BTreeMap<(Run, AttemptId), Revision>,
+    /// How many watches of the same keys have ended as soon as they were accepted, in a row.
+    closed: BTreeMap<(Run, KeyRange), u32>,
+    /// The member that each watch that is open was asked of, and whether that has accepted it.
+    watched: BTreeMap<(Run, AttemptId), (MemberId, bool)>,
+    /// When a lease last ran out.
+    expired: Option<Time>,
 }
 
 impl Coverage {
@@ -141,7 +160,10 @@ impl Coverage {
         }
         match &entry.what {
             What::Told { run, event } => self.told(facts, *run, event),
-            What::Sent { run, member, request, .. } => {
+            What::Sent { run, attempt, member, request } => {
+                if let Request::Watch(_) = request {
+                    self.known.watched.insert((*run, *attempt), (*member, false));
+                }
                 let before = self.known.members.get(run).copied();
                 if let Some((before, failed)) = before
                     && before != *member
@@ -159,6 +181,7 @@ impl Coverage {
             }
             What::Answered { run, attempt: id, reply } if facts.fresh => {
                 let Some((_, attempt, _)) = facts.answered(entry) else { return };
+                self.watch_answered(facts, (*run, *id), attempt, reply);
                 if matches!(reply, Reply::Failed(_)) {
                     self.failed(*run, &attempt.request, entry.at);
                 } else if !matches!(attempt.request, Request::Watch(_)) {
@@ -167,6 +190,11 @@ impl Coverage {
                 match reply {
                     Reply::KeepAlive(kept) if kept.ttl_secs > 0 => {
                         self.known.renewed.insert(kept.lease);
+                    }
+                    Reply::Failed(StoreError::Compacted)
+                        if matches!(attempt.request, Request::Range(_)) =>
+                    {
+                        self.mark(Mark::ListCompactedAway);
                     }
                     Reply::Watch(reply) if !reply.canceled && !reply.created => {
                         self.progress((*run, *id), reply);
@@ -184,7 +212,40 @@ impl Coverage {
                     _ => {}
                 }
             }
+            What::Answered { run, attempt, reply: Reply::KeepAlive(kept) } => {
+                // Nobody waits for it any more.
+                let Some(known) = facts.attempts.get(&(*run, *attempt)) else { return };
+                let age = facts.local(*run, entry.at).since(facts.local(*run, known.at));
+                let ttl = u64::try_from(kept.ttl_secs).unwrap_or(0);
+                if ttl > 0 && age >= Duration::from_secs(ttl) {
+                    self.mark(Mark::RenewalAnsweredTooLate);
+                }
+            }
+            What::Membered { member, fault: MemberFault::CutOff }
+                if self.known.watched.values().any(|(watched, _)| watched == member) =>
+            {
+                self.mark(Mark::WatchOnACutOffMember);
+            }
+            What::Leased(change) => match change.step {
+                LeaseStep::Ended { cause: Cause::Expiry { .. } } => {
+                    if self.known.expired.replace(entry.at) == Some(entry.at) {
+                        self.mark(Mark::TwoLeasesEndedAtOnce);
+                    }
+                }
+                LeaseStep::Prolonged { .. } => self.mark(Mark::LeaseProlonged),
+                LeaseStep::Ended { .. } | LeaseStep::Granted { .. } | LeaseStep::Renewed { .. } => {
+                }
+            },
+            What::Crashed(run) => self.known.watched.retain(|(of, _), _| of != run),
+            What::Lost { client, attempt, way: Way::Up } => {
+                let run = facts.clients.get(client).copied();
+                let known = run.and_then(|run| facts.attempts.get(&(run, *attempt)));
+                if known.is_some_and(|known| !ops::writes(&known.request).is_empty()) {
+                    self.mark(Mark::WriteLost);
+                }
+            }
             What::Cancelled { run, attempt } => {
+                self.known.watched.remove(&(*run, *attempt));
                 // It waited as long as it may, and is given up; or it is not needed any more.
                 if let Some(known) = facts.attempts.get(&(*run, *attempt)) {
                     let waited = facts.local(*run, entry.at).since(facts.local(*run, known.at));
@@ -242,7 +303,14 @@ impl Coverage {
 
     fn told(&mut self, facts: &Facts, run: Run, event: &Event) {
         match event {
-            Event::Registration { id, event } => self.registration((run, *id), event),
+            Event::Registration { id, event } => {
+                let lost = RegistrationEvent::Lost { reason: LossReason::LeaseLost };
+                let held = facts.runs.get(&run).and_then(|known| known.held_at);
+                if *event == lost && held == Some(facts.now) {
+                    self.mark(Mark::LeaseLostInAPause);
+                }
+                self.registration((run, *id), event);
+            }
             Event::Stepped { id, step } => {
                 let known = facts.directories.get(&(run, *id));
                 let before = known.and_then(|directory| directory.before.as_ref());
@@ -324,6 +392,39 @@ impl Coverage {
         self.known.failed.insert((run, address(request)), at);
         if let Some((_, failed)) = self.known.members.get_mut(&run) {
             *failed = true;
+        }
+    }
+
+    fn watch_answered(
+        &mut self,
+        facts: &Facts,
+        place: (Run, AttemptId),
+        attempt: &Attempt,
+        reply: &Reply,
+    ) {
+        let Request::Watch(watch) = &attempt.request else { return };
+        match reply {
+            Reply::Watch(reply) if !reply.canceled => {
+                if let Some((_, accepted)) = self.known.watched.get_mut(&place) {
+                    *accepted = true;
+                }
+                let last = reply.events.last().map(|event| event.kv.mod_revision);
+                if last.is_some_and(|last| last < reply.header.revision) {
+                    self.mark(Mark::CaughtUpInSeveralGoes);
+                }
+            }
+            Reply::Watch(_) | Reply::Failed(_) => {
+                let accepted = self.known.watched.remove(&place).is_some_and(|(_, known)| known);
+                let (run, now) = (place.0, facts.now);
+                let lived = facts.local(run, now).since(facts.local(run, attempt.at));
+                let closed = self.known.closed.entry((run, watch.keys.clone())).or_default();
+                let at_once = accepted && lived < facts.setup.tuning.healthy_after;
+                *closed = if at_once { *closed + 1 } else { 0 };
+                if *closed == 3 {
+                    self.mark(Mark::StreamClosedAgainAndAgain);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! The classes of faults, and how each strikes.
 
-use portolan_core::instance::{Instance, Stamp};
+use portolan_core::instance::{Data, GroupConfig, Instance, Stamp};
 use portolan_core::layout::Layout;
+use portolan_core::name::GroupName;
 use portolan_core::waist::Key;
 use serde::{Deserialize, Serialize};
 
@@ -243,7 +244,7 @@ impl Drawing<'_> {
             }
             Class::Overwrite => {
                 if let Some((key, lease_secs)) = self.target() {
-                    let value = self.value();
+                    let value = self.value(&key);
                     self.push(at, Do::PutKey { key, value, lease_secs });
                 }
             }
@@ -342,13 +343,32 @@ impl Drawing<'_> {
 
     /// What a stranger meddles with, and the time to live of its lease, if it has one.
     fn target(&mut self) -> Option<(Key, Option<u32>)> {
-        let key = self.key()?;
+        let key = match self.rng.below(10) {
+            0 => Key::from(format!("/kv/{}", self.rng.below(3))),
+            1 | 2 => {
+                let group = self.group();
+                self.world.layout.config_key(&group)?
+            }
+            _ => self.key()?,
+        };
         let secs = u32::try_from(self.between((2, 6))).unwrap_or(2);
         Some((key, self.rng.percent(50).then_some(secs)))
     }
 
-    /// What a stranger writes: a record of its own, or nothing that anybody can read.
-    fn value(&mut self) -> String {
+    /// What a stranger writes: a configuration or a record of its own, or nothing that anybody can
+    /// read.
+    fn value(&mut self, key: &Key) -> String {
+        let config = |group: &GroupName| self.world.layout.config_key(group).as_ref() == Some(key);
+        let group =
+            ["web", "db"].iter().filter_map(|name| GroupName::parse(name).ok()).find(config);
+        if let Some(group) = group.filter(|_| self.rng.percent(60)) {
+            let count = self.rng.below(9);
+            let data = Data::parse(&format!("{{\"count\":{count}}}")).expect("this is JSON");
+            let config = GroupConfig::new(group, data);
+            let written = self.world.layout.encode_config(&config, 1);
+            let value = written.map(|written| String::from_utf8_lossy(&written.value).into_owned());
+            return value.unwrap_or_default();
+        }
         let at = usize::try_from(self.rng.below(self.places.len() as u64)).unwrap_or(0);
         let Some((group, id)) = self.places.get(at).cloned() else { return String::new() };
         if self.rng.percent(40) {
