@@ -31,6 +31,8 @@ use portolan_core::Time;
 use portolan_core::tuning::TuningError;
 use serde::{Deserialize, Serialize};
 
+use crate::check::Property;
+
 pub use step::{Call, Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
 pub use world::{WireSetup, WorldSetup};
 
@@ -47,6 +49,9 @@ pub struct Plan {
     /// Where all chance comes from that the steps leave open: delays, the engines' own draws.
     #[serde(default)]
     pub seed: u64,
+    /// The properties that the run is held to; none named: all of them.
+    #[serde(default)]
+    pub held_to: Vec<Property>,
     /// What there is.
     #[serde(default)]
     pub world: WorldSetup,
@@ -138,18 +143,23 @@ impl Plan {
         } else {
             format!("\"left\": {},\n", json(serde_json::to_string(&self.left)))
         };
+        let held_to = if self.held_to.is_empty() {
+            String::new()
+        } else {
+            format!("\"held_to\": {},\n", json(serde_json::to_string(&self.held_to)))
+        };
         let Self { version, seed, .. } = self;
         let steps = steps.join(",\n");
         format!(
-            "{{\"version\": {version},\n{about}\"seed\": {seed},\n\"world\": {world},\n{left}\"steps\": \
-             [\n{steps}\n]}}\n"
+            "{{\"version\": {version},\n{about}\"seed\": {seed},\n{held_to}\"world\": \
+             {world},\n{left}\"steps\": [\n{steps}\n]}}\n"
         )
     }
 
     /// A plan of these steps, with nothing said about it.
     pub fn of(seed: u64, world: WorldSetup, steps: Vec<Step>) -> Self {
         let (version, about, left) = (VERSION, String::new(), Left::default());
-        Self { version, about, seed, world, steps, left }
+        Self { version, about, seed, held_to: Vec::new(), world, steps, left }
     }
 
     /// When the last step runs.

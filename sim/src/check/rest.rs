@@ -8,15 +8,15 @@ use portolan_core::waist::Request;
 
 use super::facts::{Facts, Registration, RunLife};
 use super::history::Version;
-use super::{Property, Report, Violation};
+use super::{HeldTo, Property, Report, Violation};
 use crate::trace::Run;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
 /// How much has still to come to rest.
-pub(super) fn unrest(facts: &Facts) -> usize {
+pub(super) fn unrest(facts: &Facts, held_to: &HeldTo) -> usize {
     let mut violations = Vec::new();
-    check(facts, &mut BTreeMap::new(), &mut violations);
+    check(facts, &mut BTreeMap::new(), &mut violations, held_to);
     violations.len()
 }
 
@@ -24,6 +24,7 @@ pub(super) fn check(
     facts: &Facts,
     looked: &mut BTreeMap<Property, u64>,
     violations: &mut Vec<Violation>,
+    held_to: &HeldTo,
 ) {
     let scans: [(Property, Scan); 9] = [
         (Property::LV1, views),
@@ -36,7 +37,7 @@ pub(super) fn check(
         (Property::LV12, histories),
         (Property::FO3, followers),
     ];
-    for (property, scan) in scans {
+    for (property, scan) in scans.into_iter().filter(|&(property, _)| held_to.has(property)) {
         let looked = looked.entry(property).or_default();
         scan(facts, &mut Report { property, at: facts.now, looked, violations });
     }
