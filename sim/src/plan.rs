@@ -19,12 +19,17 @@
 //! assert_eq!(plan.steps.len(), 5);
 //! ```
 //!
+//! `world` says how many processes there are and what is tried in each: engines, or clients of other
+//! fleets (`"subjects": ["engine", {"naive": "go-kit"}]`), which were never made to hold most of the
+//! properties; `held_to` then names those that the run is held to (`["LV1", "LV2", "LV3"]`).
+//!
 //! Steps run in the order of their times, equal times in the order of the list. A step that makes
 //! no sense at its moment (pausing a process that has crashed, healing what is not cut) does
 //! nothing, so that any step can be taken out of a plan. All processes start at 0. When the last
 //! step has run, everything heals but what is `left`, and the world must come to rest as it should.
 
 mod step;
+mod subject;
 mod world;
 
 use portolan_core::Time;
@@ -34,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Property;
 
 pub use step::{Call, Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
+pub use subject::{Fleet, SubjectKind, Subjects};
 pub use world::{WireSetup, WorldSetup};
 
 /// A whole run: the world, what is done in it, and where chance comes from.
@@ -49,7 +55,8 @@ pub struct Plan {
     /// Where all chance comes from that the steps leave open: delays, the engines' own draws.
     #[serde(default)]
     pub seed: u64,
-    /// The properties that the run is held to; none named: all of them.
+    /// The properties that the run is held to; none named: all of them. Clients that are no engine
+    /// were never made to hold most of them.
     #[serde(default)]
     pub held_to: Vec<Property>,
     /// What there is.
