@@ -1,7 +1,8 @@
 //! A deterministic, fault-injecting simulator for the portolan service registry.
 //!
 //! Many engines, one store, one virtual clock, one wire that delays, loses, cuts and breaks; the
-//! engines are the ones that production runs, the store is the model of etcd. What happens in a
+//! engines are the ones that production runs, the store is the model of etcd. Beside them, or in their
+//! place, clients of other fleets can stand ([`plan::Fleet`]). What happens in a
 //! world is a [`Plan`], which is data: written by hand or drawn from a seed. What happened is a
 //! trace of [`Entry`]s, one line each, and scans of it hold every run to the registry's
 //! properties (`docs/properties.md`).
@@ -22,6 +23,7 @@ mod chance;
 pub mod check;
 mod draw;
 mod link;
+mod naive;
 pub mod plan;
 mod process;
 mod queue;

@@ -19,19 +19,27 @@
 //! assert_eq!(plan.steps.len(), 5);
 //! ```
 //!
+//! `world` says how many processes there are and what is tried in each: engines, or clients of other
+//! fleets (`"subjects": ["engine", {"naive": "go-kit"}]`), which were never made to hold most of the
+//! properties; `held_to` then names those that the run is held to (`["LV1", "LV2", "LV3"]`).
+//!
 //! Steps run in the order of their times, equal times in the order of the list. A step that makes
 //! no sense at its moment (pausing a process that has crashed, healing what is not cut) does
 //! nothing, so that any step can be taken out of a plan. All processes start at 0. When the last
 //! step has run, everything heals but what is `left`, and the world must come to rest as it should.
 
 mod step;
+mod subject;
 mod world;
 
 use portolan_core::Time;
 use portolan_core::tuning::TuningError;
 use serde::{Deserialize, Serialize};
 
+use crate::check::Property;
+
 pub use step::{Call, Cut, Do, Kind, MemberFault, Rights, StoreFault, Way};
+pub use subject::{Fleet, SubjectKind, Subjects};
 pub use world::{WireSetup, WorldSetup};
 
 /// A whole run: the world, what is done in it, and where chance comes from.
@@ -47,6 +55,10 @@ pub struct Plan {
     /// Where all chance comes from that the steps leave open: delays, the engines' own draws.
     #[serde(default)]
     pub seed: u64,
+    /// The properties that the run is held to; none named: all of them. Clients that are no engine
+    /// were never made to hold most of them.
+    #[serde(default)]
+    pub held_to: Vec<Property>,
     /// What there is.
     #[serde(default)]
     pub world: WorldSetup,
@@ -138,18 +150,23 @@ impl Plan {
         } else {
             format!("\"left\": {},\n", json(serde_json::to_string(&self.left)))
         };
+        let held_to = if self.held_to.is_empty() {
+            String::new()
+        } else {
+            format!("\"held_to\": {},\n", json(serde_json::to_string(&self.held_to)))
+        };
         let Self { version, seed, .. } = self;
         let steps = steps.join(",\n");
         format!(
-            "{{\"version\": {version},\n{about}\"seed\": {seed},\n\"world\": {world},\n{left}\"steps\": \
-             [\n{steps}\n]}}\n"
+            "{{\"version\": {version},\n{about}\"seed\": {seed},\n{held_to}\"world\": \
+             {world},\n{left}\"steps\": [\n{steps}\n]}}\n"
         )
     }
 
     /// A plan of these steps, with nothing said about it.
     pub fn of(seed: u64, world: WorldSetup, steps: Vec<Step>) -> Self {
         let (version, about, left) = (VERSION, String::new(), Left::default());
-        Self { version, about, seed, world, steps, left }
+        Self { version, about, seed, held_to: Vec::new(), world, steps, left }
     }
 
     /// When the last step runs.

@@ -11,7 +11,8 @@ use crate::plan::Plan;
 use crate::trace::{Entry, TraceHash};
 use crate::world::World;
 
-/// A plan that is being run, under all checks. Clone it to go on twice from one moment.
+/// A plan that is being run, under the checks that it is held to. Clone it to go on twice from one
+/// moment.
 #[derive(Clone, Debug)]
 pub struct Runner {
     world: World,
@@ -31,7 +32,7 @@ impl Runner {
     pub fn new(plan: &Plan, keep: bool) -> Self {
         let mut runner = Self {
             world: World::new(plan),
-            checks: Checks::new(),
+            checks: Checks::of(&plan.held_to),
             hash: TraceHash::EMPTY,
             entries: 0,
             steps: 0,

@@ -1,6 +1,8 @@
 //! Plans with a name: each shows one thing that happens to registries.
 //!
-//! They lie in `plans/named/`, and say in a sentence what there is to see. All of them hold.
+//! They lie in `plans/named/`, and say in a sentence what there is to see. All of them hold, but for
+//! those whose names begin with `naive`: they show where a client of another fleet loses, and hold with
+//! engines in its place.
 
 use crate::plan::Plan;
 
@@ -60,6 +62,16 @@ scenarios! {
     "lost-answer-to-a-put",
     "member-cut-off",
     "members-restarted-in-turn",
+    "naive-deletes-forgotten",
+    "naive-group-removed",
+    "naive-held-longer-than-its-lease",
+    "naive-lease-revoked",
+    "naive-leases-pile-up",
+    "naive-list-for-each-event",
+    "naive-prefix-without-end",
+    "naive-stranger-deletes",
+    "naive-watch-compacted",
+    "naive-watch-from-now",
     "no-leader",
     "no-room",
     "one-id-reject",

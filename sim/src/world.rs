@@ -319,7 +319,7 @@ impl World {
             authenticates: self.setup.users,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
-        let live = Live::new(run, clock, Subject::new(setup));
+        let live = Live::new(run, clock, Subject::new(self.setup.subjects.of(process), setup));
         let stamp = live.subject.stamp();
         there.live = Some(live);
         let commands = there.app.restart();

@@ -3,14 +3,95 @@
 use std::collections::BTreeSet;
 
 use portolan_core::Time;
-use portolan_sim::{Runner, Scenario};
+use portolan_core::waist::Request;
+use portolan_memory::LeaseStep;
+use portolan_sim::plan::Subjects;
+use portolan_sim::{Plan, Property, Runner, Scenario, What};
 
-/// Runs a scenario. All of it must hold.
+/// Where a client of another fleet loses, and by what.
+const LOSE: &[(&str, Property)] = &[
+    ("naive-deletes-forgotten", Property::LV1),
+    ("naive-group-removed", Property::LV2),
+    ("naive-held-longer-than-its-lease", Property::LV2),
+    ("naive-lease-revoked", Property::LV2),
+    ("naive-prefix-without-end", Property::LV1),
+    ("naive-stranger-deletes", Property::LV2),
+    ("naive-watch-compacted", Property::LV1),
+    ("naive-watch-from-now", Property::LV1),
+];
+
+/// Runs a scenario. All of it must hold, unless it is to show otherwise.
 fn run(scenario: Scenario) -> Runner {
-    let mut runner = Runner::new(&scenario.plan(), true);
-    runner.finish();
-    assert!(runner.violation().is_none(), "{}: {:?}", scenario.name, runner.violation());
+    let runner = finish(&scenario.plan());
+    let lost = LOSE.iter().find(|(name, _)| *name == scenario.name).map(|&(_, property)| property);
+    let found = runner.violation();
+    assert_eq!(found.map(|found| found.property), lost, "{}: {found:?}", scenario.name);
     runner
+}
+
+fn finish(plan: &Plan) -> Runner {
+    let mut runner = Runner::new(plan, true);
+    runner.finish();
+    runner
+}
+
+/// The plan of a scenario with engines in all of its processes, held to everything.
+fn with_engines(scenario: Scenario) -> Plan {
+    let mut plan = scenario.plan();
+    plan.world.subjects = Subjects::default();
+    plan.held_to.clear();
+    plan
+}
+
+fn naive() -> impl Iterator<Item = Scenario> {
+    let all = Scenario::ALL.iter().copied();
+    all.filter(|scenario| !scenario.plan().world.subjects.are_engines())
+}
+
+#[test]
+fn where_a_naive_client_loses_the_engine_holds() {
+    for scenario in naive() {
+        let runner = finish(&with_engines(scenario));
+        assert!(runner.violation().is_none(), "{}: {:?}", scenario.name, runner.violation());
+        let about = scenario.plan().about;
+        assert!(scenario.name.starts_with("naive-"), "{}", scenario.name);
+        assert!(about.contains("there it loses"), "{} does not say so", scenario.name);
+    }
+    assert_eq!(naive().count(), LOSE.len() + 2, "and two lose by what they cost");
+}
+
+/// A list for each answer of the watch, and two to begin with; an engine takes one, and asks for one
+/// record to know that its watch is of the store that it listed.
+#[test]
+fn a_naive_client_lists_for_each_event() {
+    let scenario = Scenario::find("naive-list-for-each-event").expect("it has that name");
+    let lists = |plan: &Plan| {
+        let runner = finish(plan);
+        let lists = runner.trace().iter().filter(|entry| {
+            matches!(&entry.what, What::Sent { run, request: Request::Range(_), .. }
+                if run.process == 1)
+        });
+        lists.count()
+    };
+    assert_eq!((lists(&scenario.plan()), lists(&with_engines(scenario))), (11, 2));
+}
+
+/// A lease more for each time to live of one registration, and none of them ends.
+#[test]
+fn the_leases_of_a_naive_client_pile_up() {
+    let scenario = Scenario::find("naive-leases-pile-up").expect("it has that name");
+    let leases = |plan: &Plan| {
+        let runner = finish(plan);
+        let steps = runner.trace().iter().filter_map(|entry| {
+            if let What::Leased(change) = &entry.what { Some(change.step) } else { None }
+        });
+        steps.fold((0, 0), |(granted, ended), step| match step {
+            LeaseStep::Granted { .. } => (granted + 1, ended),
+            LeaseStep::Ended { .. } => (granted, ended + 1),
+            LeaseStep::Renewed { .. } | LeaseStep::Prolonged { .. } => (granted, ended),
+        })
+    };
+    assert_eq!((leases(&scenario.plan()), leases(&with_engines(scenario))), ((12, 0), (1, 0)));
 }
 
 /// Each is told as whoever looks on sees it, with the hash of all that happened.
@@ -21,7 +102,10 @@ fn every_scenario_shows_what_it_says() {
         let news = runner.trace().iter().filter(|entry| entry.what.is_news());
         let news: String = news.map(|entry| format!("{entry}\n")).collect();
         let about = scenario.plan().about;
-        let told = format!("{about}\n\n{news}\n{} entries, {}\n", runner.entries(), runner.hash());
+        let lost = runner.violation().map(|violation| format!("{violation}\n"));
+        let lost = lost.unwrap_or_default();
+        let (entries, hash) = (runner.entries(), runner.hash());
+        let told = format!("{about}\n\n{news}{lost}\n{entries} entries, {hash}\n");
         insta::assert_snapshot!(format!("scenario-{}", scenario.name), told);
     }
 }

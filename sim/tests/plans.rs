@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portolan_sim::check::same;
+use portolan_sim::plan::{Fleet, SubjectKind, Subjects, WorldSetup};
 use portolan_sim::run::{Failure, shrink};
 use portolan_sim::{Batch, Mix, Plan, Property, Runner};
 
@@ -108,6 +109,10 @@ fn what_is_no_plan_is_refused() {
     );
     let nobody = r#"{"steps": [{"at_ms": 0, "do": {"crash": {"process": 1}}}]}"#;
     assert_eq!(refused(nobody), "steps[0] names process 1 of 1, numbered from 0");
+    let unknown = refused(r#"{"world": {"subjects": [{"naive": "consul"}]}, "steps": []}"#);
+    assert!(unknown.contains("unknown variant `consul`, expected one of `go-kit`"), "{unknown}");
+    let unknown = refused(r#"{"held_to": ["LV99"], "steps": []}"#);
+    assert!(unknown.contains("unknown variant `LV99`"), "{unknown}");
     assert!(refused("{}").starts_with("not a plan: missing field `steps`"));
     let left = |left: &str| {
         refused(&format!(r#"{{"world": {{"members": 3}}, "left": {left}, "steps": []}}"#))
@@ -115,6 +120,38 @@ fn what_is_no_plan_is_refused() {
     assert_eq!(left(r#"{"processes": [1]}"#), "left.processes is 1; it takes 0");
     assert_eq!(left(r#"{"members": [3]}"#), "left.members is 3; it takes 0 to 2");
     assert_eq!(left(r#"{"members": [0, 1]}"#), "left.members, counted, is 2; it takes 0 to 1");
+}
+
+/// A run stops at the first property that does not hold, of those that its plan is held to.
+#[test]
+fn a_plan_is_held_to_what_it_says() {
+    let all = Plan::draw(0, &Mix::default());
+    assert!(!all.to_text().contains("held_to"));
+    let plan = Plan { held_to: vec![Property::LV1, Property::VW1], ..all };
+    assert_eq!(Plan::parse(&plan.to_text()).expect("it reads back"), plan);
+    let mut runner = Runner::new(&plan, false);
+    runner.finish();
+    let looked: Vec<_> = runner.checks().looked().keys().copied().collect();
+    assert_eq!(looked, [Property::VW1, Property::LV1]);
+}
+
+/// What is tried in each process.
+#[test]
+fn a_plan_with_clients_of_other_fleets_reads_back() {
+    let plan = Plan::parse(
+        r#"{"world": {"processes": 3, "subjects": ["engine", {"naive": "lumeweb"}]}, "steps": []}"#,
+    )
+    .expect("a plan");
+    let kinds: Vec<_> = (0..3).map(|process| plan.world.subjects.of(process)).collect();
+    let lumeweb = SubjectKind::Naive(Fleet::Lumeweb);
+    assert_eq!(kinds, [SubjectKind::Engine, lumeweb, SubjectKind::Engine]);
+    for &fleet in Fleet::ALL {
+        let mut plan = plan.clone();
+        plan.world.subjects = Subjects(vec![SubjectKind::Naive(fleet)]);
+        assert_eq!(Plan::parse(&plan.to_text()).expect("it reads back"), plan);
+    }
+    let text = Plan::of(7, WorldSetup::default(), Vec::new()).to_text();
+    assert!(!text.contains("subjects"), "{text}");
 }
 
 /// EF8: the same plan gives the same trace to the byte, and so does a clone of the world taken

@@ -34,7 +34,7 @@ mod standing;
 mod tests;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use portolan_core::Time;
@@ -185,8 +185,9 @@ macro_rules! checks {
                 entry: &Entry,
                 looked: &mut BTreeMap<Property, u64>,
                 violations: &mut Vec<Violation>,
+                held_to: &HeldTo,
             ) {
-                $({
+                $(if held_to.has(Property::$property) {
                     let property = Property::$property;
                     let looked = looked.entry(property).or_default();
                     let mut report = Report { property, at: entry.at, looked, violations };
@@ -199,8 +200,9 @@ macro_rules! checks {
                 facts: &Facts,
                 looked: &mut BTreeMap<Property, u64>,
                 violations: &mut Vec<Violation>,
+                held_to: &HeldTo,
             ) {
-                $({
+                $(if held_to.has(Property::$property) {
                     let property = Property::$property;
                     let looked = looked.entry(property).or_default();
                     let mut report = Report { property, at: facts.now, looked, violations };
@@ -266,12 +268,29 @@ pub struct Checks {
     coverage: Coverage,
     looked: BTreeMap<Property, u64>,
     violations: Vec<Violation>,
+    held_to: HeldTo,
+}
+
+/// The properties that are looked at; none named: all of them.
+#[derive(Clone, Debug, Default)]
+struct HeldTo(BTreeSet<Property>);
+
+impl HeldTo {
+    fn has(&self, property: Property) -> bool {
+        self.0.is_empty() || self.0.contains(&property)
+    }
 }
 
 impl Checks {
     /// For a trace from its beginning.
     pub fn new() -> Self {
+        Self::of(&[])
+    }
+
+    /// Only of these properties; none named: of all.
+    pub fn of(held_to: &[Property]) -> Self {
         Self {
+            held_to: HeldTo(held_to.iter().copied().collect()),
             facts: None,
             scans: Scans::default(),
             coverage: Coverage::default(),
@@ -287,24 +306,24 @@ impl Checks {
         }
         let Some(facts) = &mut self.facts else { return };
         if entry.at > facts.now {
-            self.scans.settled(facts, &mut self.looked, &mut self.violations);
+            self.scans.settled(facts, &mut self.looked, &mut self.violations, &self.held_to);
         }
         facts.take(entry);
         self.coverage.see(facts, entry);
-        self.scans.see(facts, entry, &mut self.looked, &mut self.violations);
+        self.scans.see(facts, entry, &mut self.looked, &mut self.violations, &self.held_to);
     }
 
     /// The world was left alone, healed, for long enough: it must have come to rest.
     pub fn at_rest(&mut self) {
         if let Some(facts) = &self.facts {
-            self.scans.settled(facts, &mut self.looked, &mut self.violations);
-            rest::check(facts, &mut self.looked, &mut self.violations);
+            self.scans.settled(facts, &mut self.looked, &mut self.violations, &self.held_to);
+            rest::check(facts, &mut self.looked, &mut self.violations, &self.held_to);
         }
     }
 
     /// How much has still to come to rest: what [`at_rest`](Self::at_rest) would find.
     pub fn unrest(&self) -> usize {
-        self.facts.as_ref().map_or(0, rest::unrest)
+        self.facts.as_ref().map_or(0, |facts| rest::unrest(facts, &self.held_to))
     }
 
     /// What did not hold, in the order of discovery.

@@ -7,7 +7,7 @@ use portolan_core::tuning::Guard;
 use portolan_core::{Rng, Tuning};
 
 use super::{Drawing, Mix};
-use crate::plan::{WireSetup, WorldSetup};
+use crate::plan::{Subjects, WireSetup, WorldSetup};
 
 pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     let rest = rest(&mut rng.fork("rest"));
@@ -72,6 +72,7 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         think_us: if between(0, 1) == 0 { (0, 0) } else { (0, 200_000) },
         users: between(0, 3) == 0,
         layout: Layout::default(),
+        subjects: Subjects::default(),
         tuning,
         store,
         wire,

@@ -6,6 +6,8 @@ use portolan_core::Tuning;
 use portolan_core::layout::Layout;
 use serde::{Deserialize, Serialize};
 
+use super::Subjects;
+
 /// What there is.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,7 +21,11 @@ pub struct WorldSetup {
     pub users: bool,
     /// Which keys and values stand for what.
     pub layout: Layout,
-    /// The engines' constants.
+    /// What is tried in each process: `["engine", {"naive": "go-kit"}]`. Engines, where nothing is
+    /// said.
+    #[serde(skip_serializing_if = "Subjects::is_empty")]
+    pub subjects: Subjects,
+    /// The engines' constants. Clients of other fleets take the time to live from them.
     pub tuning: Tuning,
     /// The store's constants.
     pub store: portolan_memory::Config,
@@ -94,6 +100,7 @@ impl Default for WorldSetup {
             members: 1,
             users: false,
             layout: Layout::default(),
+            subjects: Subjects::default(),
             tuning: Tuning::default(),
             store: portolan_memory::Config::default(),
             wire: WireSetup::default(),
