@@ -3,40 +3,51 @@
 use portolan_core::Time;
 use portolan_core::engine::{Engine, Input, Output, Setup};
 
+use crate::canary::{Breakage, Broken};
+
 /// What is tried in a process.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) enum Subject {
     /// The engine that production runs.
-    Engine(Engine),
+    Engine(Box<Engine>),
+    /// The same, with something broken around it.
+    Broken(Box<Broken>),
 }
 
 impl Subject {
-    pub fn new(setup: Setup) -> Self {
-        Self::Engine(Engine::new(Time::ZERO, setup))
+    pub fn new(setup: Setup, broken: Option<Breakage>) -> Self {
+        match broken {
+            None => Self::Engine(Box::new(Engine::new(Time::ZERO, setup))),
+            Some(breakage) => Self::Broken(Box::new(Broken::new(breakage, setup))),
+        }
     }
 
     /// What stands in its records, to tell its runs apart.
     pub fn stamp(&self) -> u64 {
         match self {
             Self::Engine(engine) => engine.run(),
+            Self::Broken(broken) => broken.stamp(),
         }
     }
 
     pub fn handle(&mut self, now: Time, input: Input) {
         match self {
             Self::Engine(engine) => engine.handle(now, input),
+            Self::Broken(broken) => broken.handle(now, input),
         }
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
         match self {
             Self::Engine(engine) => engine.poll_output(),
+            Self::Broken(broken) => broken.poll_output(),
         }
     }
 
     pub fn poll_timeout(&self) -> Option<Time> {
         match self {
             Self::Engine(engine) => engine.poll_timeout(),
+            Self::Broken(broken) => broken.poll_timeout(),
         }
     }
 }

@@ -183,10 +183,13 @@ impl World {
                 let arrival = self.wire.arrive(client, way, attempt);
                 self.note_wire();
                 match arrival {
-                    Some(Arrival::Store(input)) => {
-                        if let memory::Input::Request { attempt, .. } = &input {
+                    Some(Arrival::Store(mut input)) => {
+                        if let memory::Input::Request { attempt, request, .. } = &mut input {
                             let attempt = *attempt;
                             self.note(What::Arrived { client, attempt, late });
+                            if let Some(breakage) = self.setup.broken {
+                                breakage.reach(request);
+                            }
                         }
                         self.tell_store(input);
                     }
@@ -319,7 +322,7 @@ impl World {
             authenticates: self.setup.users,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
-        let live = Live::new(run, clock, Subject::new(setup));
+        let live = Live::new(run, clock, Subject::new(setup, self.setup.broken));
         let stamp = live.subject.stamp();
         there.live = Some(live);
         let commands = there.app.restart();

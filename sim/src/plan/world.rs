@@ -1,13 +1,16 @@
 //! What there is in a world.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use portolan_core::Tuning;
 use portolan_core::layout::Layout;
 use serde::{Deserialize, Serialize};
 
+use crate::canary::Breakage;
+
 /// What there is.
-#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldSetup {
     /// How many processes there are, numbered from 0; 1 to 64.
@@ -31,6 +34,9 @@ pub struct WorldSetup {
     /// How long an application thinks about a configuration that it is shown, least and most, in
     /// microseconds.
     pub think_us: (u64, u64),
+    /// What is broken on purpose; nothing, if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Breakage>,
 }
 
 /// How connections behave.
@@ -87,6 +93,30 @@ impl WorldSetup {
     }
 }
 
+/// What a world does not have leaves its trace's hash as it was before worlds could have it.
+impl Hash for WorldSetup {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Destructured, so that no field is forgotten.
+        let Self {
+            processes,
+            members,
+            users,
+            layout,
+            tuning,
+            store,
+            wire,
+            drift_permille,
+            think_us,
+            broken,
+        } = self;
+        (processes, members, users, layout, tuning, store, wire).hash(state);
+        (drift_permille, think_us).hash(state);
+        if let Some(breakage) = broken {
+            breakage.hash(state);
+        }
+    }
+}
+
 impl Default for WorldSetup {
     fn default() -> Self {
         Self {
@@ -99,6 +129,7 @@ impl Default for WorldSetup {
             wire: WireSetup::default(),
             drift_permille: Vec::new(),
             think_us: (0, 0),
+            broken: None,
         }
     }
 }
