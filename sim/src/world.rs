@@ -23,6 +23,7 @@ use portolan_core::waist::{
 use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 
 use crate::app::App;
+use crate::canary::Breakage;
 use crate::chance::{Chance, Purpose};
 use crate::link::{Arrival, Wire};
 use crate::plan::{Do, Plan, Step, WorldSetup};
@@ -200,7 +201,9 @@ impl World {
                 }
             }
             Happening::Detect { client, silence } => {
-                self.wire.detect(self.now, &mut self.queue, client, silence);
+                if self.setup.broken.is_none_or(Breakage::detects) {
+                    self.wire.detect(self.now, &mut self.queue, client, silence);
+                }
                 self.note_wire();
             }
             Happening::Hangup { client } => {

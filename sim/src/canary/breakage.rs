@@ -95,6 +95,9 @@ breakages! {
     TrustsTooLong = "trusts-too-long" breaks VW11 in "calm"
         by Acts::prepares(views::trusts_too_long),
         "Quiet watches are trusted ten times as long as is set.";
+    EveryFifthLacks = "every-fifth-lacks" breaks VW12 in "calm"
+        by Acts::says(views::every_fifth_lacks),
+        "Each fifth thing that a directory says lacks a record.";
 
     PublishAfterRemoval = "publish-after-removal" breaks RG1 in "calm"
         by Acts::says(holds::publish_after_removal),
@@ -117,9 +120,18 @@ breakages! {
     CountsTooLong = "counts-too-long" breaks RG6 in "wire"
         by Acts::hears(holds::counts_too_long),
         "Renewed leases are thought to last two seconds longer than the store says.";
-    LossUntold = "loss-untold" breaks RG6 in "wire"
+    LossUntold = "loss-untold" breaks RG7 in "full"
         by Acts::says(holds::loss_untold),
-        "Nobody is told that a record is lost.";
+        "Nobody is told that a lease is over.";
+    RenewedTwice = "renewed-twice" breaks RG8 in "calm"
+        by Acts::says(holds::renewed_twice),
+        "Each renewal is sent twice.";
+    LossToldTwice = "loss-told-twice" breaks RG9 in "calm"
+        by Acts::says(holds::loss_told_twice),
+        "What is lost is told twice.";
+    RenewsUnanswered = "renews-unanswered" breaks RG10 in "calm"
+        by Acts::says(holds::renews_unanswered),
+        "A lease is renewed as soon as it is asked for.";
     RenewsTheDead = "renews-the-dead" breaks RG11 in "strangers"
         by Acts::hears(holds::renews_the_dead),
         "A lease that the store does not have any more is renewed all the same.";
@@ -152,16 +164,28 @@ breakages! {
     BoundlessWindow = "boundless-window" breaks FO2 in "calm"
         by Acts::prepares(follows::boundless),
         "Followers' windows are unbounded.";
-    FollowerFallsSilent = "follower-falls-silent" breaks LV5 in "calm"
+    FollowerFallsSilent = "follower-falls-silent" breaks FO3 in "calm"
         by Acts::says(follows::falls_silent),
         "After the third part that a follower is told, it is told nothing.";
 
     NoPause = "no-pause" breaks EF1 in "store"
         by Acts::prepares(efforts::no_pause),
         "Failures are followed by next to no pause.";
+    OpenIsWell = "open-is-well" breaks EF2 in "calm"
+        by Acts { prepares: efforts::open_is_well, ..Acts::hears(efforts::ends_what_opens) },
+        "A watch ends as soon as it is opened, and that it was is taken for well.";
+    CallsFlood = "calls-flood" breaks EF3 in "calm"
+        by Acts::says(efforts::calls_flood),
+        "Each attempt of a call is sent twelve hundred times.";
     OverDeadline = "over-deadline" breaks EF4 in "calm"
         by Acts::hears(efforts::over_deadline),
         "Everything may take a second longer than was said.";
+    AsksAgain = "asks-again" breaks EF5 in "full"
+        by Acts::hears(efforts::asks_again),
+        "What a call was refused for good it asks once more.";
+    ReadsFiftyfold = "reads-fiftyfold" breaks EF6 in "calm"
+        by Acts::says(efforts::reads_fiftyfold),
+        "Each read is sent fifty times.";
     NeverCancels = "never-cancels" breaks EF7 in "calm"
         by Acts::says(efforts::never_cancels),
         "Nothing that was sent is ever cancelled.";
@@ -172,7 +196,10 @@ breakages! {
     DeafToWatches = "deaf-to-watches" breaks LV1 in "calm"
         by Acts::hears(views::deaf),
         "No answer of a watch is heard.";
-    NeverHeals = "never-heals" breaks LV2 in "calm"
+    StandingUntold = "standing-untold" breaks LV2 in "calm"
+        by Acts::says(holds::standing_untold),
+        "Nobody is told that a record stands.";
+    NeverHeals = "never-heals" breaks LV5 in "calm"
         by Acts::says(holds::never_heals),
         "Records that were lost are not written again.";
     RemovalNotTried = "removal-not-tried" breaks LV4 in "calm"
@@ -181,6 +208,24 @@ breakages! {
     EndsUntold = "ends-untold" breaks LV6 in "calm"
         by Acts::says(efforts::ends_untold),
         "How updates and calls end is not told.";
+    DeadUnnoticed = "dead-unnoticed" breaks LV7 in "wire"
+        by Acts { detects: false, ..Acts::NONE },
+        "Nobody notices that a connection is dead.";
+    AsksOneMember = "asks-one-member" breaks LV8 in "full"
+        by Acts::says(efforts::asks_one_member),
+        "The first member is asked for everything, however it is.";
+    CompactionUnheard = "compaction-unheard" breaks LV9 in "store"
+        by Acts::hears(views::compaction_unheard),
+        "That history is compacted is not heard.";
+    RenewsLate = "renews-late" breaks LV10 in "calm"
+        by Acts::prepares(holds::renews_late),
+        "A lease is renewed when all its time has passed.";
+    DeletesFirst = "deletes-first" breaks LV11 in "calm"
+        by Acts::says(holds::deletes_first),
+        "What stands at a key is deleted before it is replaced.";
+    OwnWatchLate = "own-watch-late" breaks LV12 in "store"
+        by Acts::says(holds::own_watch_late),
+        "The watch of an own record begins a thousand revisions later.";
 }
 
 impl Breakage {
@@ -203,6 +248,11 @@ impl Breakage {
     pub(crate) fn reach(self, request: &mut Request) {
         (self.acts().reaches)(request);
     }
+
+    /// Whether a process notices that a connection is dead.
+    pub(crate) fn detects(self) -> bool {
+        self.acts().detects
+    }
 }
 
 /// Where a breakage takes hold; everywhere else all goes its way.
@@ -211,6 +261,8 @@ struct Acts {
     hears: fn(&mut Memory, Input) -> Vec<Input>,
     says: fn(&mut Memory, Output) -> Vec<Output>,
     reaches: fn(&mut Request),
+    /// Whether dead connections are noticed.
+    detects: bool,
 }
 
 impl Acts {
@@ -219,6 +271,7 @@ impl Acts {
         hears: |_, input| vec![input],
         says: |_, output| vec![output],
         reaches: |_| {},
+        detects: true,
     };
 
     fn prepares(prepares: fn(&mut Setup)) -> Self {

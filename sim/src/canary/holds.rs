@@ -1,10 +1,12 @@
 //! What is broken about registrations and their leases.
 
 use portolan_core::engine::{
-    Command, Event, Gone, Input, Output, RegistrationEvent, RegistrationId,
+    Command, Event, Gone, Input, LossReason, Output, RegistrationEvent, RegistrationId, Setup,
 };
 use portolan_core::layout::Scope;
-use portolan_core::waist::{KeepAlive, LeaseId, Op, Put, Reply, Request, Revision, Txn};
+use portolan_core::waist::{
+    Compare, DeleteRange, KeepAlive, KeyRange, LeaseId, Op, Put, Reply, Request, Revision, Txn,
+};
 
 use super::memory::{Memory, guarded};
 use crate::check::ops;
@@ -116,8 +118,69 @@ pub(super) fn counts_too_long(_: &mut Memory, mut input: Input) -> Vec<Input> {
 }
 
 pub(super) fn loss_untold(_: &mut Memory, output: Output) -> Vec<Output> {
+    let lost = RegistrationEvent::Lost { reason: LossReason::LeaseLost };
+    if event(&output).is_some_and(|(_, event)| *event == lost) { Vec::new() } else { vec![output] }
+}
+
+pub(super) fn loss_told_twice(_: &mut Memory, output: Output) -> Vec<Output> {
     let lost = matches!(event(&output), Some((_, RegistrationEvent::Lost { .. })));
-    if lost { Vec::new() } else { vec![output] }
+    let more = lost.then(|| output.clone());
+    and(output, more)
+}
+
+pub(super) fn standing_untold(_: &mut Memory, output: Output) -> Vec<Output> {
+    let stands = matches!(event(&output), Some((_, RegistrationEvent::Registered { .. })));
+    if stands { Vec::new() } else { vec![output] }
+}
+
+pub(super) fn renewed_twice(memory: &mut Memory, output: Output) -> Vec<Output> {
+    let again = match &output {
+        Output::Send { request: request @ Request::KeepAlive(_), .. } => Some(request.clone()),
+        _ => None,
+    };
+    let more = again.map(|request| memory.send(request));
+    and(output, more)
+}
+
+pub(super) fn renews_unanswered(memory: &mut Memory, output: Output) -> Vec<Output> {
+    let lease = match &output {
+        Output::Send { request: Request::Grant(grant), .. } => grant.lease,
+        _ => None,
+    };
+    let more = lease.map(|lease| memory.send(renew(lease)));
+    and(output, more)
+}
+
+pub(super) fn renews_late(setup: &mut Setup) {
+    setup.tuning.renewals_per_ttl = 1;
+}
+
+pub(super) fn deletes_first(memory: &mut Memory, output: Output) -> Vec<Output> {
+    let Output::Send { request, .. } = &output else { return vec![output] };
+    let over = ops::writes(request).into_iter().filter_map(|write| {
+        let put = write.put?;
+        memory.layout.stamp_of(&put.key, &put.value)?;
+        Some((write.key.clone(), write.guard.filter(|guard| *guard > Revision::ZERO)?))
+    });
+    let over: Vec<_> = over.collect();
+    let deletes = over.into_iter().map(|(key, guard)| {
+        let keys = KeyRange::one(key.clone());
+        memory.send(Request::Txn(Txn {
+            compares: vec![Compare::mod_revision(key, guard)],
+            then: vec![Op::Delete(DeleteRange { keys, prev_kv: false })],
+            or_else: Vec::new(),
+        }))
+    });
+    deletes.chain([output]).collect()
+}
+
+pub(super) fn own_watch_late(_: &mut Memory, mut output: Output) -> Vec<Output> {
+    if let Output::Send { request: Request::Watch(watch), .. } = &mut output
+        && watch.keys.end.is_empty()
+    {
+        watch.start.0 += 1_000;
+    }
+    vec![output]
 }
 
 pub(super) fn renews_the_dead(memory: &mut Memory, input: Input) -> Vec<Input> {

@@ -30,12 +30,16 @@ pub(super) struct Memory {
     pub shown: BTreeMap<DirectoryId, Vec<KeyRange>>,
     /// What each directory told before the present output.
     pub steps: BTreeMap<DirectoryId, Step>,
+    /// How often each directory has said something.
+    pub said: BTreeMap<DirectoryId, u32>,
     /// Whether what is heard now is that a watch's start was compacted.
     pub compacted: bool,
     /// What was put first, by key, registration and content.
     pub puts: BTreeMap<(Key, RegistrationId, u64), Put>,
     /// Whether a record was ever lost.
     pub lost: bool,
+    /// What each call asks.
+    pub calls: BTreeMap<OpId, Request>,
     /// The group of each update.
     pub updates: BTreeMap<OpId, GroupName>,
     /// What was first shown of each group's configuration.
@@ -68,9 +72,11 @@ impl Memory {
             swallowed: BTreeSet::new(),
             shown: BTreeMap::new(),
             steps: BTreeMap::new(),
+            said: BTreeMap::new(),
             compacted: false,
             puts: BTreeMap::new(),
             lost: false,
+            calls: BTreeMap::new(),
             updates: BTreeMap::new(),
             bases: BTreeMap::new(),
             operations: BTreeSet::new(),
@@ -96,6 +102,9 @@ impl Memory {
                 self.shown.insert(*id, self.layout.ranges(scope));
             }
             Input::Command(Command::Shutdown { .. }) => self.closing = true,
+            Input::Command(Command::Call { id, request, .. }) => {
+                self.calls.insert(*id, request.clone());
+            }
             Input::Command(Command::Update { id, group, .. }) => {
                 self.updates.insert(*id, group.clone());
             }
@@ -139,6 +148,11 @@ impl Memory {
         self.attempts += 1;
         let attempt = AttemptId(OWN_ATTEMPTS + self.attempts);
         Output::Send { attempt, member: self.member, request }
+    }
+
+    /// Whether a request is a call's.
+    pub fn is_of_call(&self, request: &Request) -> bool {
+        self.calls.values().any(|called| called == request)
     }
 
     /// Has the engine hear something more.

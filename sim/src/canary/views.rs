@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::engine::{
-    Change, Event, Freshness, Input, Output, Record, Setup, Step, StepCause,
+    Change, Event, Freshness, Input, Output, Record, Setup, Snapshot, Step, StepCause,
 };
 use portolan_core::waist::{
     AttemptId, EventKind, KeyEvent, Reply, Request, Revision, StoreError, Watch, WatchReply,
@@ -62,14 +62,23 @@ pub(super) fn first_answer_swallowed(memory: &mut Memory, input: Input) -> Vec<I
     })
 }
 
-pub(super) fn compaction_heard(memory: &mut Memory, input: Input) -> Vec<Input> {
-    memory.compacted = match &input {
+/// Whether an input says that history is gone.
+fn is_compacted(input: &Input) -> bool {
+    match input {
         Input::Reply { reply: Reply::Watch(reply), .. } => {
             reply.canceled && reply.compact_revision > Revision::ZERO
         }
         Input::Reply { reply: Reply::Failed(error), .. } => *error == StoreError::Compacted,
         _ => false,
-    };
+    }
+}
+
+pub(super) fn compaction_unheard(_: &mut Memory, input: Input) -> Vec<Input> {
+    if is_compacted(&input) { Vec::new() } else { vec![input] }
+}
+
+pub(super) fn compaction_heard(memory: &mut Memory, input: Input) -> Vec<Input> {
+    memory.compacted = is_compacted(&input);
     vec![input]
 }
 
@@ -149,10 +158,33 @@ pub(super) fn last_change_twice(_: &mut Memory, output: Output) -> Vec<Output> {
 
 pub(super) fn lacks_where_it_stays(_: &mut Memory, mut output: Output) -> Vec<Output> {
     if let Output::Event(Event::Freshness { snapshot, .. }) = &mut output {
-        let last = snapshot.records.last().map(|(key, _)| key.clone());
-        last.and_then(|key| snapshot.records.remove(&key));
+        lack(snapshot);
     }
     vec![output]
+}
+
+pub(super) fn every_fifth_lacks(memory: &mut Memory, mut output: Output) -> Vec<Output> {
+    let (id, snapshot) = match &mut output {
+        Output::Event(Event::Stepped { id, step }) => (id, &mut step.snapshot),
+        Output::Event(Event::Freshness { id, snapshot } | Event::Guard { id, snapshot, .. }) => {
+            (id, snapshot)
+        }
+        _ => return vec![output],
+    };
+    if snapshot.freshness != Freshness::Unsynced {
+        let said = memory.said.entry(*id).or_default();
+        *said += 1;
+        if said.is_multiple_of(5) {
+            lack(snapshot);
+        }
+    }
+    vec![output]
+}
+
+/// Takes a record away.
+fn lack(snapshot: &mut Snapshot) {
+    let last = snapshot.records.last().map(|(key, _)| key.clone());
+    last.and_then(|key| snapshot.records.remove(&key));
 }
 
 pub(super) fn leases_forgotten(_: &mut Memory, output: Output) -> Vec<Output> {
