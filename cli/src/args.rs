@@ -172,6 +172,15 @@ pub enum Sim {
         #[arg(long)]
         trace: bool,
     },
+    /// Break things on purpose, and see that the checks notice
+    ///
+    /// Each thing that can be broken is, in drawn plans, until the property that cannot hold then is
+    /// among the first that do not. The status is 1 if one of them is not within 200 plans. Properties
+    /// that nothing broken can bring down are listed last, with the reason.
+    Canary {
+        /// Only this one; status 3 if there is none of that name
+        name: Option<String>,
+    },
 }
 
 /// What is registered, and how long.

@@ -1,5 +1,7 @@
 //! The simulator on the command line: plans with names, drawn plans, and one plan again.
 
+mod canary;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -18,6 +20,7 @@ pub fn run(out: Out, command: Sim) -> Result<(), Failure> {
         Sim::List => list(out),
         Sim::Run { plans, seed, keep } => draw(out, plans, seed, &keep),
         Sim::Replay { plan, trace } => replay(out, &plan, trace),
+        Sim::Canary { name } => canary::run(out, name.as_deref()),
     }
 }
 

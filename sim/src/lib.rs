@@ -15,10 +15,12 @@
 //! | [`check`] | the properties, as scans of the trace |
 //! | [`scenario`] | plans with a name: each shows one thing |
 //! | [`batch`] | many drawn plans, and what they came to |
+//! | [`canary`] | what is broken on purpose, and the checks that must notice |
 //! | [`run`] | runs a plan under all checks, and makes failing ones small |
 
 mod app;
 pub mod batch;
+pub mod canary;
 mod chance;
 pub mod check;
 mod draw;
@@ -34,6 +36,7 @@ pub mod trace;
 mod world;
 
 pub use batch::Batch;
+pub use canary::Canary;
 pub use check::{Checks, Property, Violation};
 pub use draw::{Class, Mix};
 pub use plan::Plan;

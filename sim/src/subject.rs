@@ -3,24 +3,29 @@
 use portolan_core::Time;
 use portolan_core::engine::{Engine, Input, Output, Setup};
 
+use crate::canary::{Breakage, Broken};
 use crate::naive::Naive;
 use crate::plan::SubjectKind;
 
 /// What is tried in a process.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
-#[expect(clippy::large_enum_variant, reason = "a world has few, and nearly all are engines")]
 pub(crate) enum Subject {
     /// The engine that production runs.
-    Engine(Engine),
+    Engine(Box<Engine>),
+    /// The same, with something broken around it.
+    Broken(Box<Broken>),
     /// A client as another fleet has it.
     Naive(Naive),
 }
 
 impl Subject {
-    pub fn new(kind: SubjectKind, setup: Setup) -> Self {
-        match kind {
-            SubjectKind::Engine => Self::Engine(Engine::new(Time::ZERO, setup)),
-            SubjectKind::Naive(fleet) => Self::Naive(Naive::new(fleet, setup)),
+    pub fn new(kind: SubjectKind, setup: Setup, broken: Option<Breakage>) -> Self {
+        match (kind, broken) {
+            (SubjectKind::Engine, None) => Self::Engine(Box::new(Engine::new(Time::ZERO, setup))),
+            (SubjectKind::Engine, Some(breakage)) => {
+                Self::Broken(Box::new(Broken::new(breakage, setup)))
+            }
+            (SubjectKind::Naive(fleet), _) => Self::Naive(Naive::new(fleet, setup)),
         }
     }
 
@@ -29,6 +34,7 @@ impl Subject {
         match self {
             Self::Engine(engine) => engine.run(),
             Self::Naive(naive) => naive.run(),
+            Self::Broken(broken) => broken.stamp(),
         }
     }
 
@@ -36,6 +42,7 @@ impl Subject {
         match self {
             Self::Engine(engine) => engine.handle(now, input),
             Self::Naive(naive) => naive.handle(now, input),
+            Self::Broken(broken) => broken.handle(now, input),
         }
     }
 
@@ -43,6 +50,7 @@ impl Subject {
         match self {
             Self::Engine(engine) => engine.poll_output(),
             Self::Naive(naive) => naive.poll_output(),
+            Self::Broken(broken) => broken.poll_output(),
         }
     }
 
@@ -50,6 +58,7 @@ impl Subject {
         match self {
             Self::Engine(engine) => engine.poll_timeout(),
             Self::Naive(naive) => naive.poll_timeout(),
+            Self::Broken(broken) => broken.poll_timeout(),
         }
     }
 }

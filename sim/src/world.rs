@@ -23,6 +23,7 @@ use portolan_core::waist::{
 use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 
 use crate::app::App;
+use crate::canary::Breakage;
 use crate::chance::{Chance, Purpose};
 use crate::link::{Arrival, Wire};
 use crate::plan::{Do, Plan, Step, WorldSetup};
@@ -183,10 +184,13 @@ impl World {
                 let arrival = self.wire.arrive(client, way, attempt);
                 self.note_wire();
                 match arrival {
-                    Some(Arrival::Store(input)) => {
-                        if let memory::Input::Request { attempt, .. } = &input {
+                    Some(Arrival::Store(mut input)) => {
+                        if let memory::Input::Request { attempt, request, .. } = &mut input {
                             let attempt = *attempt;
                             self.note(What::Arrived { client, attempt, late });
+                            if let Some(breakage) = self.setup.broken {
+                                breakage.reach(request);
+                            }
                         }
                         self.tell_store(input);
                     }
@@ -197,7 +201,9 @@ impl World {
                 }
             }
             Happening::Detect { client, silence } => {
-                self.wire.detect(self.now, &mut self.queue, client, silence);
+                if self.setup.broken.is_none_or(Breakage::detects) {
+                    self.wire.detect(self.now, &mut self.queue, client, silence);
+                }
                 self.note_wire();
             }
             Happening::Hangup { client } => {
@@ -319,7 +325,8 @@ impl World {
             authenticates: self.setup.users,
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
-        let live = Live::new(run, clock, Subject::new(self.setup.subjects.of(process), setup));
+        let kind = self.setup.subjects.of(process);
+        let live = Live::new(run, clock, Subject::new(kind, setup, self.setup.broken));
         let stamp = live.subject.stamp();
         there.live = Some(live);
         let commands = there.app.restart();

@@ -27,6 +27,7 @@ fn help_of_each_command() {
         "sim",
         "sim run",
         "sim replay",
+        "sim canary",
     ] {
         assert_snapshot!(command.replace(' ', "_"), own_part(&help(command)));
     }

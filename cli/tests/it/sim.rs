@@ -47,6 +47,30 @@ fn drawn_plans_hold() {
     assert!(json.contains(r#""failures":0"#), "{json}");
 }
 
+#[test]
+fn what_is_broken_on_purpose_is_noticed() {
+    let table = run(&mut portolan(["sim", "canary", "watch-one-later"])).done();
+    let mut lines = table.lines();
+    let header: Vec<_> = lines.next().expect("a header").split("  ").map(str::trim).collect();
+    let header: Vec<_> = header.into_iter().filter(|name| !name.is_empty()).collect();
+    assert_eq!(header, ["CANARY", "BREAKS", "MIX", "SEED", "OTHERS", "WHAT IS BROKEN"]);
+    let row = lines.next().expect("a row");
+    assert!(row.starts_with("watch-one-later  VW9 "), "{row}");
+    assert!(
+        row.ends_with("A watch that is opened begins one revision later than it was to."),
+        "{row}"
+    );
+    assert_eq!(lines.next(), None);
+    let json = run(&mut portolan(["sim", "canary", "change-told-twice", "-o", "json"])).done();
+    let object: serde_json::Value = serde_json::from_str(&json).expect("an object");
+    assert_eq!(object["canary"], "change-told-twice");
+    assert_eq!(object["breaks"], "VW4");
+    assert!(object["seed"].is_u64(), "it fell: {object}");
+    let unknown = run(&mut portolan(["sim", "canary", "nightingale"]));
+    assert_eq!(unknown.status, 3);
+    assert!(unknown.err.contains("no canary with the name nightingale"), "{}", unknown.err);
+}
+
 /// Where every message travels for ten seconds, nothing is answered in time.
 #[test]
 fn what_does_not_hold_is_told() {

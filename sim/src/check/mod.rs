@@ -22,7 +22,7 @@ mod history;
 mod late;
 mod leases;
 mod limits;
-mod ops;
+pub(crate) mod ops;
 mod recovery;
 mod registrations;
 mod renewals;

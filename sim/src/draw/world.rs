@@ -76,6 +76,7 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         tuning,
         store,
         wire,
+        broken: None,
     };
     if world.store.quirks.compaction_drops_delete {
         // A watch that is served slowly is not told of a delete exactly where they compact, and no

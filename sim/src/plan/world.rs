@@ -7,6 +7,7 @@ use portolan_core::layout::Layout;
 use serde::{Deserialize, Serialize};
 
 use super::Subjects;
+use crate::canary::Breakage;
 
 /// What there is.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct WorldSetup {
     /// How long an application thinks about a configuration that it is shown, least and most, in
     /// microseconds.
     pub think_us: (u64, u64),
+    /// What is broken on purpose; nothing, if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Breakage>,
 }
 
 /// How connections behave.
@@ -106,6 +110,7 @@ impl Default for WorldSetup {
             wire: WireSetup::default(),
             drift_permille: Vec::new(),
             think_us: (0, 0),
+            broken: None,
         }
     }
 }
