@@ -15,6 +15,7 @@
 //! | [`scenario`] | plans with a name: each shows one thing |
 //! | [`batch`] | many drawn plans, and what they came to |
 //! | [`run`] | runs a plan under all checks, and makes failing ones small |
+//! | [`walk`] | every order of what can happen, in small worlds |
 
 mod app;
 pub mod batch;
@@ -29,6 +30,7 @@ pub mod run;
 pub mod scenario;
 mod subject;
 pub mod trace;
+pub mod walk;
 mod world;
 
 pub use batch::Batch;
@@ -39,4 +41,5 @@ pub use process::{Clock, Process};
 pub use run::Runner;
 pub use scenario::Scenario;
 pub use trace::{Entry, Run, TraceHash, What};
-pub use world::World;
+pub use walk::{Walk, Walked};
+pub use world::{Choice, Timer, World};

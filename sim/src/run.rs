@@ -69,6 +69,23 @@ impl Runner {
         true
     }
 
+    /// Runs until nothing more happens before a moment. False if something did not hold.
+    pub fn run_until(&mut self, moment: Time) -> bool {
+        while self.world.next_at().is_some_and(|at| at < moment) && self.step() {}
+        self.violation().is_none()
+    }
+
+    /// Takes away what of the trace is kept, and goes on keeping it.
+    pub(crate) fn take_trace(&mut self) -> Vec<Entry> {
+        self.trace.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Has the world do something else than the next thing.
+    pub(crate) fn have(&mut self, it: impl FnOnce(&mut World)) {
+        it(&mut self.world);
+        self.drain();
+    }
+
     /// Runs to the end.
     pub fn finish(&mut self) {
         while self.step() {}
