@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::Time;
+use serde::{Deserialize, Serialize};
 
-use crate::check::{Checks, Property, Violation};
+use crate::check::{Checks, Violation};
 use crate::plan::Plan;
 use crate::trace::{Entry, TraceHash};
 use crate::world::World;
@@ -111,6 +112,11 @@ impl Runner {
         self.entries
     }
 
+    /// Steps of the world so far.
+    pub fn events(&self) -> u64 {
+        self.steps
+    }
+
     /// The trace, if it is kept.
     pub fn trace(&self) -> &[Entry] {
         self.trace.as_deref().unwrap_or(&[])
@@ -180,7 +186,7 @@ impl Settling {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A plan that failed, as small as it could be made.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The plan.
     pub plan: Plan,
@@ -198,7 +204,15 @@ pub fn failure_of(plan: &Plan) -> Option<Failure> {
 
 /// Takes steps out of a failing plan as long as the same property still fails; tries at most
 /// `tries` plans.
-pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
+pub fn shrink(failure: Failure, tries: u32) -> Failure {
+    shrink_by(failure, tries, failure_of)
+}
+
+fn shrink_by(
+    failure: Failure,
+    mut tries: u32,
+    failure_of: impl Fn(&Plan) -> Option<Failure>,
+) -> Failure {
     let property = failure.violation.property;
     let mut best = failure;
     let mut size = best.plan.steps.len().div_ceil(2);
@@ -210,7 +224,7 @@ pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
             let to = (from + size).min(plan.steps.len());
             plan.steps.drain(from..to);
             tries -= 1;
-            match failing(&plan, property) {
+            match failure_of(&plan).filter(|failure| failure.violation.property == property) {
                 Some(smaller) => {
                     best = smaller;
                     shorter = true;
@@ -225,10 +239,6 @@ pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
     best
 }
 
-fn failing(plan: &Plan, property: Property) -> Option<Failure> {
-    failure_of(plan).filter(|failure| failure.violation.property == property)
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
@@ -241,3 +251,6 @@ impl fmt::Display for Failure {
         write!(f, "{}", self.plan.to_text())
     }
 }
+
+#[cfg(test)]
+mod tests;
