@@ -2,7 +2,7 @@
 # Brings what the build and the tests need, or says what to install.
 #
 #   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
-#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm target, the oldest Rust, etcd
+#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd
 #
 # Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
 # one line says what is missing. What is there already is kept. Each thing done is one line.
@@ -112,15 +112,17 @@ bring_tools() {
             rustup -q component add "$component" || fail "rustup component add $component failed"
     done
     if has rustup; then
-        local target=wasm32-unknown-unknown msrv
-        rustup target list --installed | grep -qx "$target" ||
-            rustup -q target add "$target" || say "rustup target add $target failed"
+        local target msrv
+        for target in wasm32-unknown-unknown wasm32-wasip1; do
+            rustup target list --installed | grep -qx "$target" ||
+                rustup -q target add "$target" || say "rustup target add $target failed"
+        done
         msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
         rustup toolchain list | grep -q "^$msrv-" ||
             rustup -q toolchain install "$msrv" --profile minimal ||
             say "rustup toolchain install $msrv failed"
     else
-        say "no rustup: neither the wasm target nor the oldest Rust can be had"
+        say "no rustup: neither the wasm targets nor the oldest Rust can be had"
     fi
     cargo nextest --version >/dev/null 2>&1 || say "no cargo-nextest: cargo test runs the tests"
 }

@@ -67,12 +67,37 @@ step_features() {
 
 step_wasm() {
     local triple=wasm32-unknown-unknown
-    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$triple" ]; then
+    if ! has_target "$triple"; then
         skip "no target $triple: rustup target add $triple"
         return
     fi
-    cargo check "${locked[@]}" --target "$triple" "${pure[@]}"
+    cargo check "${locked[@]}" --target "$triple" "${pure[@]}" && same_hashes
 }
+
+# The same plans give the same traces on this machine and in a WebAssembly engine, of which node is
+# one: its pointers are half as wide.
+same_hashes() {
+    local triple=wasm32-wasip1 run=(-q "${locked[@]}" -p portolan-sim --example hashes)
+    if ! has_target "$triple"; then
+        skip "checked; hashes are not compared, no target $triple: rustup target add $triple"
+        return
+    fi
+    if ! node --no-warnings -e 'new (require("node:wasi").WASI)({ version: "preview1" })' \
+        2>/dev/null; then
+        skip "checked; hashes are not compared, no node 20 or newer"
+        return
+    fi
+    progress "hashes of drawn plans, here and in node $(node --version)"
+    cargo run "${run[@]}" >"$target/hashes.native" &&
+        cargo build "${run[@]}" --target "$triple" &&
+        node --no-warnings .ci/wasi.mjs "$target/$triple/debug/examples/hashes.wasm" \
+            >"$target/hashes.wasm" || return 1
+    [ "$(wc -l <"$target/hashes.native")" -eq 20 ] || return 1
+    diff "$target/hashes.native" "$target/hashes.wasm" || return 1
+    note "20 seeds: equal hashes here and in node $(node --version)"
+}
+
+has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1" ]; }
 
 # The tests and their tools may need a newer one; those who build the library do not.
 step_msrv() {

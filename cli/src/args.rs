@@ -148,26 +148,19 @@ pub enum Sim {
     /// Draw plans from seeds, and hold each run to every property
     ///
     /// A plan that does not hold is made as small as it can be and kept as PROPERTY-SEED.json, for
-    /// `sim replay`; the status is 1 then. A line on standard error tells of every 1000 plans.
-    Run {
-        /// How many: 1 to 10000000
-        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-        plans: u64,
-        /// The first one's seed; the others follow it
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
-        /// Where plans that do not hold are kept
-        #[arg(long, value_name = "FOLDER", default_value = ".")]
-        keep: PathBuf,
-    },
+    /// `sim replay`; the status is 1 then. A line on standard error tells now and then how far it is.
+    Run(Draw),
     /// Run one plan, and tell what happens
     ///
     /// The last line has the trace's hash. What did not hold is told on standard error, and the
     /// status is 1 then. Status 3 if there is neither a plan of that name nor such a file.
     Replay {
-        /// A plan's name, or a file with a plan, up to 16 MiB
-        #[arg(value_name = "NAME|FILE")]
+        /// A plan's name, the seed of a drawn one, or a file with a plan, up to 16 MiB
+        #[arg(value_name = "NAME|SEED|FILE")]
         plan: String,
+        /// What the plan of a seed is drawn from, as in `sim run`
+        #[arg(long, value_name = "NAME", default_value = "full")]
+        mix: String,
         /// Every message too
         #[arg(long)]
         trace: bool,
@@ -181,6 +174,36 @@ pub enum Sim {
         /// Only this one; status 3 if there is none of that name
         name: Option<String>,
     },
+}
+
+/// Which plans are drawn.
+#[derive(Args, Debug)]
+pub struct Draw {
+    /// How many: 1 to 10000000
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub seeds: u64,
+    /// The first seed; the others follow it
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub from: u64,
+    /// What they are drawn from: full, calm, crash, wire, store or strangers
+    #[arg(long, value_name = "NAME", default_value = "full")]
+    pub mix: String,
+    /// How many run beside each other, 1 to 1024 [default: as many as there are cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Where plans that do not hold are kept
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub keep: PathBuf,
+    /// Keeps how far it is, and goes on from there if the file is there already
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+}
+
+impl Draw {
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(cores, usize::from)
+    }
 }
 
 /// What is registered, and how long.

@@ -1,7 +1,15 @@
 //! Many drawn plans, and what they came to.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "plans run beside each other; none knows of another"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 use crate::check::{Coverage, Fault, Machine, Mark, Property};
 use crate::draw::Mix;
@@ -9,12 +17,14 @@ use crate::plan::Plan;
 use crate::run::{Failure, Runner};
 
 /// What a batch of plans came to. Batches that ran beside each other are joined.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Batch {
     /// How many were run.
     pub plans: u64,
     /// What happened in them, in entries of their traces.
     pub entries: u64,
+    /// What happened in their worlds, in steps of them.
+    pub events: u64,
     /// How long they took, in seconds of their worlds.
     pub virtual_secs: u64,
     /// How often each property had something to look at.
@@ -37,6 +47,7 @@ impl Batch {
         runner.finish();
         self.plans += 1;
         self.entries += runner.entries();
+        self.events += runner.events();
         self.virtual_secs += runner.world().now().as_nanos() / 1_000_000_000;
         add(&mut self.looked, runner.checks().looked());
         self.cover(runner.checks().coverage());
@@ -45,10 +56,45 @@ impl Batch {
         }
     }
 
+    /// Draws the plans of these seeds, and runs them on so many threads. What they come to does
+    /// not depend on how many there are. No plan is begun once `most_failures` have failed.
+    ///
+    /// # Panics
+    /// Where a plan makes it panic, which is a bug.
+    pub fn of(seeds: Range<u64>, mix: &Mix, threads: usize, most_failures: u64) -> Self {
+        let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+        let work = || {
+            let mut batch = Self::default();
+            while failed.load(Ordering::Relaxed) < most_failures {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if !seeds.contains(&seed) {
+                    break;
+                }
+                let before = batch.failures.len();
+                batch.run(seed, mix);
+                let now = batch.failures.len();
+                failed.fetch_add((now - before) as u64, Ordering::Relaxed);
+            }
+            batch
+        };
+        let mut batch = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut batch = work();
+            for other in others {
+                // A thread ends early only by a panic, which goes on here.
+                batch.join(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            batch
+        });
+        batch.failures.sort_by_key(|failure| failure.plan.seed);
+        batch
+    }
+
     /// Adds another batch.
     pub fn join(&mut self, other: Self) {
         self.plans += other.plans;
         self.entries += other.entries;
+        self.events += other.events;
         self.virtual_secs += other.virtual_secs;
         add(&mut self.looked, &other.looked);
         add(&mut self.machines, &other.machines);

@@ -17,6 +17,7 @@
 //! | [`batch`] | many drawn plans, and what they came to |
 //! | [`canary`] | what is broken on purpose, and the checks that must notice |
 //! | [`run`] | runs a plan under all checks, and makes failing ones small |
+//! | [`walk`] | every order of what can happen, in small worlds |
 
 mod app;
 pub mod batch;
@@ -33,6 +34,7 @@ pub mod run;
 pub mod scenario;
 mod subject;
 pub mod trace;
+pub mod walk;
 mod world;
 
 pub use batch::Batch;
@@ -44,4 +46,5 @@ pub use process::{Clock, Process};
 pub use run::Runner;
 pub use scenario::Scenario;
 pub use trace::{Entry, Run, TraceHash, What};
-pub use world::World;
+pub use walk::{Walk, Walked};
+pub use world::{Choice, Timer, World};

@@ -288,14 +288,50 @@ impl Wire {
             self.connections.remove(&client);
             return None;
         }
-        let left = connection.up.values().any(|flow| !flow.is_empty());
-        let link = &self.links[&(connection.run.process, connection.member)];
-        if connection.dead.is_none() && (left || link.cut_up) {
+        if !self.has_all_arrived(connection) {
             queue.push(now + HANGUP_AGAIN, Happening::Hangup { client });
             return None;
         }
         self.connections.remove(&client);
         Some(Input::Disconnect { from: client })
+    }
+
+    fn has_all_arrived(&self, connection: &Connection) -> bool {
+        let left = connection.up.values().any(|flow| !flow.is_empty());
+        let link = &self.links[&(connection.run.process, connection.member)];
+        connection.dead.is_some() || !(left || link.cut_up)
+    }
+
+    /// Whether anything would come of it now.
+    pub fn minds(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::Arrive { client, .. } => self.connections.contains_key(client),
+            Happening::Detect { client, silence } => self.silence_of(*client) == Some(*silence),
+            Happening::Hangup { client } => self
+                .connections
+                .get(client)
+                .is_some_and(|connection| self.has_all_arrived(connection)),
+            Happening::Fail { .. } | Happening::Command { .. } => true,
+        }
+    }
+
+    /// Where a message that comes to its end now could be lost alone: it is of a call that is
+    /// waited for, on a way that is not cut.
+    pub fn could_lose(
+        &self,
+        client: ClientId,
+        way: Way,
+        attempt: AttemptId,
+    ) -> Option<(u16, MemberId)> {
+        let connection = self.connections.get(&client)?;
+        connection.waiting.get(&attempt)?.kind?;
+        let end = (connection.run.process, connection.member);
+        let link = &self.links[&end];
+        let cut = match way {
+            Way::Up => link.cut_up || !connection.established,
+            Way::Down => link.cut_down,
+        };
+        (!cut && connection.dead.is_none()).then_some(end)
     }
 
     pub fn cut(&mut self, now: Time, queue: &mut Queue, end: (u16, MemberId), cut: Cut) {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::Time;
+use serde::{Deserialize, Serialize};
 
-use crate::check::{Checks, Property, Violation};
+use crate::check::{Checks, Violation};
 use crate::plan::Plan;
 use crate::trace::{Entry, TraceHash};
 use crate::world::World;
@@ -70,6 +71,23 @@ impl Runner {
         true
     }
 
+    /// Runs until nothing more happens before a moment. False if something did not hold.
+    pub fn run_until(&mut self, moment: Time) -> bool {
+        while self.world.next_at().is_some_and(|at| at < moment) && self.step() {}
+        self.violation().is_none()
+    }
+
+    /// Takes away what of the trace is kept, and goes on keeping it.
+    pub(crate) fn take_trace(&mut self) -> Vec<Entry> {
+        self.trace.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Has the world do something else than the next thing.
+    pub(crate) fn have(&mut self, it: impl FnOnce(&mut World)) {
+        it(&mut self.world);
+        self.drain();
+    }
+
     /// Runs to the end.
     pub fn finish(&mut self) {
         while self.step() {}
@@ -93,6 +111,11 @@ impl Runner {
     /// Entries of the trace so far.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// Steps of the world so far.
+    pub fn events(&self) -> u64 {
+        self.steps
     }
 
     /// The trace, if it is kept.
@@ -164,7 +187,7 @@ impl Settling {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A plan that failed, as small as it could be made.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The plan.
     pub plan: Plan,
@@ -182,7 +205,15 @@ pub fn failure_of(plan: &Plan) -> Option<Failure> {
 
 /// Takes steps out of a failing plan as long as the same property still fails; tries at most
 /// `tries` plans.
-pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
+pub fn shrink(failure: Failure, tries: u32) -> Failure {
+    shrink_by(failure, tries, failure_of)
+}
+
+fn shrink_by(
+    failure: Failure,
+    mut tries: u32,
+    failure_of: impl Fn(&Plan) -> Option<Failure>,
+) -> Failure {
     let property = failure.violation.property;
     let mut best = failure;
     let mut size = best.plan.steps.len().div_ceil(2);
@@ -194,7 +225,7 @@ pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
             let to = (from + size).min(plan.steps.len());
             plan.steps.drain(from..to);
             tries -= 1;
-            match failing(&plan, property) {
+            match failure_of(&plan).filter(|failure| failure.violation.property == property) {
                 Some(smaller) => {
                     best = smaller;
                     shorter = true;
@@ -209,10 +240,6 @@ pub fn shrink(failure: Failure, mut tries: u32) -> Failure {
     best
 }
 
-fn failing(plan: &Plan, property: Property) -> Option<Failure> {
-    failure_of(plan).filter(|failure| failure.violation.property == property)
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
@@ -225,3 +252,6 @@ impl fmt::Display for Failure {
         write!(f, "{}", self.plan.to_text())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ pub(crate) enum Subject {
     /// The same, with something broken around it.
     Broken(Box<Broken>),
     /// A client as another fleet has it.
-    Naive(Naive),
+    Naive(Box<Naive>),
 }
 
 impl Subject {
@@ -25,7 +25,7 @@ impl Subject {
             (SubjectKind::Engine, Some(breakage)) => {
                 Self::Broken(Box::new(Broken::new(breakage, setup)))
             }
-            (SubjectKind::Naive(fleet), _) => Self::Naive(Naive::new(fleet, setup)),
+            (SubjectKind::Naive(fleet), _) => Self::Naive(Box::new(Naive::new(fleet, setup))),
         }
     }
 

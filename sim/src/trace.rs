@@ -242,6 +242,13 @@ impl TraceHash {
     }
 }
 
+/// The hash of anything that is the same on every platform.
+pub(crate) fn stable_hash(value: &impl Hash) -> u64 {
+    let mut hasher = StableHasher(TraceHash::EMPTY.0);
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A hash that is the same on every platform: all sizes count as 64 bits.
 struct StableHasher(u64);
 

@@ -7,6 +7,7 @@
 //! One call of [`World::step`] is one thing that happens. A world can be cloned at any moment; the
 //! clone goes on to the same trace.
 
+mod choice;
 mod faults;
 mod users;
 
@@ -31,6 +32,7 @@ use crate::process::{Clock, Live, Process};
 use crate::queue::{Happening, Queue};
 use crate::subject::Subject;
 use crate::trace::{Entry, Run, What};
+pub use choice::{Choice, Timer};
 use users::Users;
 
 /// A world under a plan.
@@ -125,6 +127,11 @@ impl World {
             Next::Process(process) => self.feed(process, Input::Tick),
         }
         true
+    }
+
+    /// Has something happen now that is in no plan.
+    pub fn act(&mut self, what: Do) {
+        self.apply(what);
     }
 
     /// When the next thing happens.

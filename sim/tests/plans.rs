@@ -7,41 +7,29 @@
 //! PORTOLAN_PLAN=FILE    cargo nextest run -p portolan-sim --no-capture --run-ignored only replay
 //!                                              one, with its trace; PORTOLAN_SEED=7 draws it
 //! ```
-#![expect(clippy::disallowed_methods, reason = "the harness reads its knobs and uses both cores")]
+#![expect(clippy::disallowed_methods, reason = "the harness reads its knobs")]
 #![expect(clippy::print_stderr, reason = "the harness shows progress")]
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use portolan_sim::check::same;
 use portolan_sim::plan::{Fleet, SubjectKind, Subjects, WorldSetup};
 use portolan_sim::run::{Failure, shrink};
 use portolan_sim::{Batch, Mix, Plan, Property, Runner};
 
+/// On both cores.
 fn run(plans: u64, from: u64) -> Batch {
-    let mix = Mix::default();
-    let next = AtomicU64::new(from);
-    let failed = AtomicU64::new(0);
-    let work = || {
-        let mut batch = Batch::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= from + plans || failed.load(Ordering::Relaxed) >= MOST_FAILURES {
-                return batch;
-            }
-            batch.run(seed, &mix);
-            failed.fetch_max(batch.failures.len() as u64, Ordering::Relaxed);
-            if seed % 5_000 == 4_999 {
-                eprintln!("{} plans, {} failures here", seed + 1 - from, batch.failures.len());
-            }
+    let mut all = Batch::default();
+    let end = from + plans;
+    for start in (from..end).step_by(5_000) {
+        let seeds = start..end.min(start + 5_000);
+        all.join(Batch::of(seeds, &Mix::default(), 2, MOST_FAILURES));
+        if all.failures.len() as u64 >= MOST_FAILURES {
+            break;
         }
-    };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(work);
-        let mut batch = work();
-        batch.join(other.join().expect("the other half runs plans too"));
-        batch
-    })
+        eprintln!("{} plans, {} failures", all.plans, all.failures.len());
+    }
+    all
 }
 
 const MOST_FAILURES: u64 = 20;
@@ -87,6 +75,17 @@ fn drawn_plans_hold() {
     if plans >= 1_000 {
         assert_eq!(batch.unproven(), Vec::<String>::new(), "in {plans} plans");
     }
+}
+
+/// A batch comes to the same however many run beside each other.
+#[test]
+fn threads_do_not_matter() {
+    let said = |threads| {
+        let batch = Batch::of(3..15, &Mix::default(), threads, 1);
+        format!("{batch} {} {:?} {:?} {:?}", batch.events, batch.looked, batch.marks, batch.faults)
+    };
+    assert!(said(1).starts_with("12 plans, "), "{}", said(1));
+    assert_eq!(said(1), said(3));
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn plans_with_a_name_are_listed_and_told() {
     3.500s store @3 delete /portolan/instances/web/a by expiry of lease 2579d5fa42218243
     3.500s store lease=2579d5fa42218243 ended by expiry of lease 2579d5fa42218243
     3.503s p1.1 told directory 1 0@3 live 0 records Watched: -/portolan/instances/web/a@2
-    80 entries, hash 8347bad1e1fe27bc
+    47 entries, hash 3e437f3952cf8c18
     "#);
     assert_snapshot!(crash.err, @"portolan: A process ends without a word. Its record stays until its lease has run out, and then goes from the store and from every directory.");
     let objects = run(&mut portolan(["sim", "replay", "crash", "-o", "json"])).out;
@@ -40,11 +40,46 @@ fn plans_with_a_name_are_listed_and_told() {
 
 #[test]
 fn drawn_plans_hold() {
-    let ran = run(&mut portolan(["sim", "run", "--plans", "20", "--seed", "7"]));
+    let ran = run(&mut portolan(["sim", "run", "--seeds", "20", "--from", "7"]));
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.out.starts_with("20 plans, ") && ran.out.ends_with(": all held\n"), "{}", ran.out);
-    let json = run(&mut portolan(["sim", "run", "--plans", "2", "-o", "json"])).done();
+    let json = run(&mut portolan(["sim", "run", "--seeds", "2", "-o", "json"])).out;
     assert!(json.contains(r#""failures":0"#), "{json}");
+    let progress = "20 of 20 seeds, 0 failures, 0 h of virtual time, ";
+    assert!(ran.err.starts_with(&format!("portolan: {progress}")), "{}", ran.err);
+    assert!(ran.err.ends_with(" properties looked at\n"), "{}", ran.err);
+    let alone = run(&mut portolan(["sim", "run", "--seeds", "20", "--from", "7", "--jobs", "1"]));
+    assert_eq!(alone.out, ran.out, "it does not matter how many run beside each other");
+    let calm = run(&mut portolan(["sim", "run", "--seeds", "20", "--from", "7", "--mix", "calm"]));
+    assert_ne!(calm.out, ran.out, "other plans");
+    let drawn = run(&mut portolan(["sim", "replay", "7"])).done();
+    let calm = run(&mut portolan(["sim", "replay", "7", "--mix", "calm"])).done();
+    assert!(drawn.contains(", hash ") && drawn.lines().last() != calm.lines().last(), "{drawn}");
+}
+
+/// A run that was interrupted goes on, and comes to what it would have come to.
+#[test]
+fn a_run_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("state.json");
+    let state = file.to_str().expect("letters");
+    let part = ["sim", "run", "--from", "5", "--state", state, "--seeds"];
+    let go = |seeds: &str| run(&mut portolan(part.into_iter().chain([seeds])));
+    assert_eq!(go("7").status, 0);
+    let rest = go("20");
+    assert!(rest.err.starts_with("portolan: going on from seed 12\n"), "{}", rest.err);
+    let whole = run(&mut portolan(["sim", "run", "--from", "5", "--seeds", "20"]));
+    assert_eq!((rest.status, rest.out), (0, whole.out));
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
+    assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+    let other = run(&mut portolan(["sim", "run", "--state", state]));
+    assert_eq!(other.status, 2);
+    let wrong = "it is of --mix full --from 5, not of --mix full --from 0\n";
+    assert!(other.err.ends_with(wrong), "{}", other.err);
+    fs::write(&file, "{}").expect("it is written");
+    let broken = go("20");
+    assert_eq!(broken.status, 2);
+    assert!(broken.err.contains("no such state: missing field"), "{}", broken.err);
 }
 
 #[test]
@@ -97,9 +132,13 @@ fn what_is_no_plan_is_told() {
     let unknown = run(&mut portolan(["sim", "replay", "no-such-plan"]));
     assert_eq!(unknown.status, 3);
     assert!(unknown.err.contains("neither a plan with the name no-such-plan"), "{}", unknown.err);
-    let none = run(&mut portolan(["sim", "run", "--plans", "0"]));
+    let none = run(&mut portolan(["sim", "run", "--seeds", "0"]));
     assert_eq!(none.status, 2);
     assert!(none.err.contains("1..=10000000"), "{}", none.err);
+    let nothing = run(&mut portolan(["sim", "run", "--mix", "nothing"]));
+    assert_eq!(nothing.status, 2);
+    let names = "--mix nothing is none of full, calm, crash, wire, store, strangers\n";
+    assert!(nothing.err.ends_with(names), "{}", nothing.err);
     let nowhere = run(&mut portolan(["sim", "run", "--keep", "no/such/folder"]));
     assert_eq!(nowhere.status, 2);
 }
