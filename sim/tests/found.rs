@@ -19,6 +19,7 @@ macro_rules! plans {
 }
 
 plans! {
+    "a-member-that-applies-nothing-more",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",
     "condemned-lease-runs-out",

@@ -80,6 +80,9 @@ breakages! {
     FirstAnswerSwallowed = "first-answer-swallowed" breaks VW7 in "full"
         by Acts::hears(views::first_answer_swallowed),
         "What a watch tells first, once it is opened again, is not heard.";
+    SilentWhereCompacted = "silent-where-compacted" breaks VW8 in "store"
+        by Acts { says: views::silent_where_compacted, ..Acts::hears(views::compaction_heard) },
+        "Where the start of a directory's watch is compacted, it says nothing.";
     LiveWhereCompacted = "live-where-compacted" breaks VW8 in "store"
         by Acts { says: views::live_where_compacted, ..Acts::hears(views::compaction_heard) },
         "Where the start of a directory's watch is compacted, it says that it is live.";

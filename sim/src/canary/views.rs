@@ -91,6 +91,11 @@ pub(super) fn live_where_compacted(memory: &mut Memory, mut output: Output) -> V
     vec![output]
 }
 
+pub(super) fn silent_where_compacted(memory: &mut Memory, output: Output) -> Vec<Output> {
+    let told = matches!(output, Output::Event(Event::Freshness { .. }));
+    if memory.compacted && told { Vec::new() } else { vec![output] }
+}
+
 pub(super) fn step_from_behind(memory: &mut Memory, input: Input) -> Vec<Input> {
     if let Input::Reply { attempt, reply: Reply::Watch(reply) } = &input
         && let (true, Some(Request::Watch(watch))) = (reply.created, memory.asked.get(attempt))

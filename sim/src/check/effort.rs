@@ -127,6 +127,9 @@ fn targets(request: &Request) -> Vec<Target> {
                     Op::Range(range) => Some(Target::Read(range.keys.key.clone())),
                     Op::Put(_) | Op::Delete(_) | Op::Txn(_) => None,
                 }));
+                // A key may be read at several revisions at once.
+                found.sort_unstable();
+                found.dedup();
             }
             found
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use portolan_core::Time;
-use portolan_core::waist::{AttemptId, KeyRange, Reply, Request, WatchSay};
+use portolan_core::waist::{AttemptId, KeyRange, Reply, Request, StoreError, WatchSay};
 
 use super::facts::Facts;
 use super::series::{Series, users};
@@ -56,10 +56,29 @@ impl ProvenHealth {
             Some(Reply::Watch(_)) => return,
             _ => self.watches.remove(&place).into_iter().flat_map(BTreeMap::into_values).collect(),
         };
+        let for_token = reply.is_some_and(is_for_token);
         for (keys, opened) in ended {
+            if for_token {
+                self.series.made_anew(&(run, keys.clone()));
+            }
             let lived = facts.local(run, facts.now).since(opened);
             let worked = lived >= facts.setup.tuning.healthy_after;
             self.series.ended((run, keys), worked);
         }
+    }
+}
+
+/// Whether a watch was refused for its token alone.
+fn is_for_token(reply: &Reply) -> bool {
+    let of_token = |error: &StoreError| {
+        matches!(
+            error,
+            StoreError::InvalidToken | StoreError::NoToken | StoreError::OldAuthRevision
+        )
+    };
+    match reply {
+        Reply::Failed(error) => of_token(error),
+        Reply::Watch(reply) => reply.canceled && of_token(&reply.refusal()),
+        _ => false,
     }
 }

@@ -220,7 +220,10 @@ impl Check for NoStarving {
                 }
             }
             What::Answered { run, attempt, reply } if facts.fresh => {
-                if let Reply::Failed(_) = reply {
+                // While a token was asked for, everything waited for it.
+                let known = facts.attempts.get(&(*run, *attempt));
+                let token = known.is_some_and(|known| known.request == Request::Authenticate);
+                if token || matches!(reply, Reply::Failed(_)) {
                     self.trouble.insert(*run, facts.local(*run, entry.at));
                 }
                 self.answered(facts, (*run, *attempt), reply);

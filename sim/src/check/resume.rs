@@ -88,8 +88,9 @@ fn told(change: &Change) -> (&Key, Option<Revision>) {
 /// VW8.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Declared {
-    /// Directories whose history was found compacted, and that have not listed since.
-    gaps: BTreeSet<Place>,
+    /// Directories whose history was found compacted, and that have not listed since; whether it
+    /// was their watch that found it.
+    gaps: BTreeMap<Place, bool>,
 }
 
 impl Check for Declared {
@@ -106,20 +107,23 @@ impl Check for Declared {
                 _ => None,
             };
             if let (true, Some(keys)) = (compacted, keys) {
-                self.gaps.extend(facts.only_directory_of(run, keys).map(|(id, _)| (run, id)));
+                let watched = matches!(attempt.request, Request::Watch(_));
+                if let Some((id, _)) = facts.only_directory_of(run, keys) {
+                    *self.gaps.entry((run, id)).or_default() |= watched;
+                }
             }
             if let (Request::Range(range), Reply::Range(_)) = (&attempt.request, reply)
                 && is_list(range)
             {
                 for (id, _) in facts.directories_of(run, &range.keys) {
-                    if self.gaps.remove(&(run, id)) {
+                    if self.gaps.remove(&(run, id)).is_some() {
                         report.look();
                     }
                 }
             }
         }
         let Some(shown) = Shown::of(facts, entry) else { return };
-        if !self.gaps.contains(&(shown.run, shown.id)) {
+        if !self.gaps.contains_key(&(shown.run, shown.id)) {
             return;
         }
         report.expect(shown.snapshot.freshness != Freshness::Live, || {
@@ -128,6 +132,18 @@ impl Check for Declared {
         report.expect(shown.step.is_none_or(|step| step.cause != StepCause::Watched), || {
             format!("{} goes on across a gap as if it were none", shown.name())
         });
+    }
+
+    /// Who says nothing goes on saying what it said last.
+    fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
+        for ((run, id), _) in self.gaps.iter().filter(|&(_, &watched)| watched) {
+            let Some(directory) = facts.directories.get(&(*run, *id)) else { continue };
+            let says = directory.shown.as_ref().map(|shown| shown.freshness);
+            let live = directory.open && facts.is_awake(*run) && says == Some(Freshness::Live);
+            report.expect(!live, || {
+                format!("directory {} of {run} does not say that its history is gone", id.0)
+            });
+        }
     }
 }
 

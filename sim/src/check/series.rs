@@ -63,6 +63,13 @@ impl<K: Clone + Debug + Ord> Series<K> {
         });
     }
 
+    /// A try was refused for its token, and is made anew with the next one: both count as one.
+    pub fn made_anew(&mut self, place: &(Run, K)) {
+        if let Some(tries) = self.tries.get_mut(place) {
+            tries.count = tries.count.saturating_sub(1);
+        }
+    }
+
     /// A try ended.
     pub fn ended(&mut self, place: (Run, K), worked: bool) {
         if worked {

@@ -1,5 +1,5 @@
-use super::Mirror;
 use super::replica::Replica;
+use super::{Mirror, Next};
 use crate::engine::cx::Cx;
 use crate::engine::epoch::Stand;
 use crate::engine::pages::{continues, rest};
@@ -39,6 +39,9 @@ enum Found {
     /// All is the same. Or nothing: what did not come, or cannot be, tells nothing of the copy, and
     /// the next audit may fare better.
     Nothing,
+    /// The member answers what is asked on its stream, and no read in all its time: it may have
+    /// stopped applying what the store agrees on. Then all that it streams is old, and says not so.
+    Silence,
     Gap(Gap),
 }
 
@@ -88,6 +91,8 @@ impl Mirror {
         } else if *reply == Reply::Failed(StoreError::Compacted) {
             // So old is the cursor: a list brings it forward, and shows what an audit would.
             Found::Gap(Gap::Compacted)
+        } else if *reply == Reply::Failed(StoreError::GaveUp) {
+            Found::Silence
         } else {
             if let Reply::Failed(error) = reply {
                 self.source.shrinks_pages(error);
@@ -97,6 +102,12 @@ impl Mirror {
         match found {
             Found::More => self.ask_audit(cx, seen),
             Found::Nothing => self.audit_at = self.audit_after(cx),
+            Found::Silence => {
+                self.blame(cx);
+                self.leave(cx);
+                self.audit_at = self.audit_after(cx);
+                self.state = self.again(cx, Next::Watch);
+            }
             Found::Gap(gap) => {
                 if gap != Gap::Compacted {
                     // This watch has kept something from us: whatever else it did not tell, a list

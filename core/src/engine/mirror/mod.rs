@@ -26,7 +26,9 @@
 //! **Audit.** A watch may lose an event, by an error of the server's or of something on the way, and
 //! probes would not notice: progress says where the store is, not what it told. So a followed copy
 //! is held against a whole list now and then. The list is read at the copy's own cursor, so that
-//! nothing that is merely new differs. If anything does, all is listed anew, and told as `Audited`.
+//! nothing that is merely new differs. If anything does, all is listed anew, and told as `Audited`. A
+//! member that leaves an audit unanswered is left, though it goes on streaming: one that has stopped
+//! applying what the store agrees on answers progress, with its own revision, and no read.
 //!
 //! **Guard.** What vanishes with most of its group is kept apart, beside the copy: see `guard`.
 //!

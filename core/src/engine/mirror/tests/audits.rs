@@ -98,6 +98,24 @@ fn an_audit_that_fails_leaves_the_copy_as_it_is() {
     }
 }
 
+/// Its member answers progress, and no read: it may have stopped applying what is agreed on.
+#[test]
+fn a_member_that_leaves_an_audit_unanswered_is_left() {
+    let mut h = followed();
+    h.wait(ms(4_000)).reply(2, progress(7)).wait(ms(2_000)).reply(2, progress(7)).wait(ms(1_000));
+    h.wait(ms(100));
+    assert_snapshot!(h.trace(), @"
+    4.000s < #5 m1 range shop at7 limit=2
+    4.000s > #2 watch @7 id=-1
+    6.000s > #2 watch @7 id=-1
+    7.000s < #5 cancel
+    7.000s < m1 redial
+    7.000s < #2 cancel
+    7.100s < #6 m0 watch shop from 7 progress fragment
+    ");
+    assert_eq!(h.snapshot().freshness, Freshness::Live, "the content is not in doubt");
+}
+
 #[test]
 fn a_compacted_cursor_or_another_store_is_listed_anew() {
     let mut h = followed();
