@@ -361,16 +361,7 @@ impl Changes {
         if old == new {
             return None;
         }
-        let changes = old.records.diff(&new.records).filter_map(|(key, before, record)| {
-            let key = key.clone();
-            match (before.cloned(), record.cloned()) {
-                (None, Some(record)) => Some(Change::Added { key, record }),
-                (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
-                (Some(before), None) => Some(Change::Removed { key, before }),
-                (None, None) => None,
-            }
-        });
-        let changes = changes.collect();
+        let changes = old.changes_to(new);
         let new_epoch = old.revision != Revision::ZERO && old.epoch != new.epoch;
         self.seen = snapshot.clone();
         Some(Difference { changes, new_epoch, snapshot })

@@ -32,6 +32,17 @@ pub struct Snapshot {
     pub guarded: bool,
 }
 
+impl Snapshot {
+    /// What changed from this content to a later one of the same directory, in the order of keys.
+    pub fn changes_to(&self, later: &Self) -> Vec<Change> {
+        let differing = self.records.diff(&later.records);
+        let changes = differing.filter_map(|(key, before, after)| {
+            Change::of(key.clone(), before.cloned(), after.cloned())
+        });
+        changes.collect()
+    }
+}
+
 /// An instance that may have been taken away by an outage.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 pub struct Suspect {
@@ -261,4 +272,20 @@ pub enum Change {
         /// What was there.
         before: Arc<Record>,
     },
+}
+
+impl Change {
+    /// What became of a key, of which this was readable before and is now; `None`: it never was.
+    pub(super) fn of(
+        key: Key,
+        before: Option<Arc<Record>>,
+        after: Option<Arc<Record>>,
+    ) -> Option<Self> {
+        match (before, after) {
+            (None, Some(record)) => Some(Self::Added { key, record }),
+            (Some(before), Some(record)) => Some(Self::Updated { key, before, record }),
+            (Some(before), None) => Some(Self::Removed { key, before }),
+            (None, None) => None,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::engine::{DirectoryId, Snapshot};
+use portolan_core::engine::{Change, DirectoryId, Snapshot};
 use portolan_core::waist::{Key, Revision};
 
 use super::facts::Facts;
@@ -41,12 +41,12 @@ impl Check for CatchUp {
         }
         reader.missed = 0;
         report.look();
-        for (key, _, record) in reader.seen.records.diff(&new.records) {
-            match record {
-                Some(record) => {
-                    reader.folded.insert(key.clone(), (record.mod_revision, record.value_hash));
+        for change in reader.seen.changes_to(new) {
+            match change {
+                Change::Added { key, record } | Change::Updated { key, record, .. } => {
+                    reader.folded.insert(key, (record.mod_revision, record.value_hash));
                 }
-                None => _ = reader.folded.remove(key),
+                Change::Removed { key, .. } => _ = reader.folded.remove(&key),
             }
         }
         reader.seen = new.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portolan_core::engine::{
-    Change, Content, DirectoryId, Event, Freshness, Record, Snapshot, Step, StepCause, Unread,
+    Content, DirectoryId, Event, Freshness, Record, Snapshot, Step, StepCause, Unread,
 };
 use portolan_core::layout::{Decoded, Layout};
 use portolan_core::map::Map;
@@ -54,20 +54,7 @@ impl View {
 
     fn show(&mut self, shown: Snapshot, revision: Revision) -> Option<Event> {
         let first = self.shown.freshness == Freshness::Unsynced;
-        let changes: Vec<_> = self
-            .shown
-            .records
-            .diff(&shown.records)
-            .filter_map(|(key, before, record)| {
-                let key = key.clone();
-                match (before.cloned(), record.cloned()) {
-                    (None, Some(record)) => Some(Change::Added { key, record }),
-                    (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
-                    (Some(before), None) => Some(Change::Removed { key, before }),
-                    (None, None) => None,
-                }
-            })
-            .collect();
+        let changes = self.shown.changes_to(&shown);
         let news = first || !changes.is_empty() || shown.bad != self.shown.bad;
         self.shown = Snapshot { revision, freshness: Freshness::Live, ..shown };
         let cause = if first { StepCause::Listed } else { StepCause::Watched };

@@ -190,12 +190,7 @@ impl Replica {
 impl Touched {
     fn change(self) -> Option<Change> {
         let Self { key, before, after, last: _ } = self;
-        match (before, after) {
-            (None, Some(record)) => Some(Change::Added { key, record }),
-            (Some(before), Some(record)) => Some(Change::Updated { key, before, record }),
-            (Some(before), None) => Some(Change::Removed { key, before }),
-            (None, None) => None,
-        }
+        Change::of(key, before, after)
     }
 }
 
