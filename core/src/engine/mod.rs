@@ -26,6 +26,7 @@ mod census;
 mod cx;
 mod discovery;
 mod epoch;
+mod fingerprint;
 mod flight;
 mod follow;
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! the same term (row R8 of `docs/etcd.md`). So each later page begins with the record that the one
 //! before ended with, and has to have it just as it was.
 
-use crate::rng::hash;
-use crate::waist::{Header, Key, KeyRange, KeyValue, LeaseId, Range, RangeReply, Revision};
+use super::fingerprint::Fingerprint;
+use crate::waist::{Header, Key, KeyRange, KeyValue, Range, RangeReply, Revision};
 
 /// A list under way, as far as its pages go: all of one revision, one after the other.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
@@ -14,31 +14,7 @@ pub(crate) struct Pages {
     /// The first page's header. Its revision is the list's: the later pages are read at it.
     head: Option<Header>,
     /// The last record that came.
-    last: Option<Last>,
-}
-
-/// A record, as far as it tells two stores apart.
-#[derive(Clone, Debug, Eq, PartialEq, Hash)]
-struct Last {
-    key: Key,
-    created: Revision,
-    modified: Revision,
-    version: i64,
-    lease: Option<LeaseId>,
-    value_hash: u64,
-}
-
-impl Last {
-    fn of(kv: &KeyValue) -> Self {
-        Self {
-            key: kv.key.clone(),
-            created: kv.create_revision,
-            modified: kv.mod_revision,
-            version: kv.version,
-            lease: kv.lease,
-            value_hash: hash(&kv.value),
-        }
-    }
+    last: Option<(Key, Fingerprint)>,
 }
 
 /// A page that cannot be.
@@ -56,7 +32,7 @@ impl Pages {
     /// What to read next; its limit is what comes on top of a page's.
     pub fn next(&self, keys: &KeyRange) -> Range {
         let keys = match &self.last {
-            Some(last) => KeyRange { key: last.key.clone(), end: keys.end.clone() },
+            Some((last, _)) => KeyRange { key: last.clone(), end: keys.end.clone() },
             None => keys.clone(),
         };
         let limit = i64::from(self.last.is_some());
@@ -77,18 +53,22 @@ impl Pages {
             || head.revision <= Revision::ZERO;
         let new = match (&self.last, page.kvs.split_first()) {
             (None, _) => &page.kvs[..],
-            (Some(last), Some((first, new))) if Last::of(first) == *last => new,
+            (Some(last), Some((first, new))) if record(first) == *last => new,
             (Some(_), _) => return Err(Garbled),
         };
-        let last = self.last.as_ref().map(|last| &last.key);
+        let last = self.last.as_ref().map(|(key, _)| key);
         if strayed || !continues(keys, last, head.revision, new, page.more) {
             return Err(Garbled);
         }
         if let Some(kv) = new.last() {
-            self.last = Some(Last::of(kv));
+            self.last = Some(record(kv));
         }
         Ok(new)
     }
+}
+
+fn record(kv: &KeyValue) -> (Key, Fingerprint) {
+    (kv.key.clone(), Fingerprint::of(kv))
 }
 
 /// What there is of `keys` after `last`.
@@ -133,7 +113,7 @@ pub(crate) fn smaller(page: u32, size: u64, limit: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waist::KeyValue;
+    use crate::waist::{KeyValue, LeaseId};
 
     fn page(keys: &[&str]) -> RangeReply {
         let header = Header { cluster_id: 1, member_id: 1, revision: Revision(7), raft_term: 3 };

@@ -5,7 +5,7 @@ mod source;
 mod watching;
 
 pub(crate) use self::source::Source;
-pub(crate) use self::watching::{End, Watcher, Watching, of_read};
+pub(crate) use self::watching::{End, Watcher, Watching, of_check};
 use super::cx::Cx;
 use super::pages::Garbled;
 use super::retry::jittered;
@@ -115,6 +115,10 @@ fn cancellation(cx: &mut Cx<'_>, stream: AttemptId, reply: &WatchReply) -> Store
 pub(crate) fn newest(keys: &KeyRange) -> Range {
     Range { limit: 1, sort: Some((SortTarget::Mod, Sort::Descending)), ..Range::of(keys.clone()) }
 }
+
+/// How many of the newest records are held against the store's by the check of a watch. Most ranges
+/// have no more, and are compared whole. The store sorts all of a range for it, whatever the number.
+pub(crate) const KNOWN_NEWEST: u32 = 128;
 
 /// The watch id of answers that speak of the whole stream.
 const NO_WATCH: i64 = -1;

@@ -344,7 +344,7 @@ fn a_watch_that_is_refused_in_its_band_is_opened_anew_unseen() {
     300.000s < #6 authenticated
     300.000s > #5 m0 watch [/portolan/instances/, /portolan/instances0) from 7 progress fragment
     300.000s < #5 watch @7 created
-    300.000s > #7 m0 range [/portolan/instances/, /portolan/instances0) at7 limit=1 sort=Mod/Descending
+    300.000s > #7 m0 range [/portolan/instances/, /portolan/instances0) at7 limit=128 sort=Mod/Descending
     "#);
 }
 

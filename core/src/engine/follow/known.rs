@@ -1,5 +1,8 @@
-use crate::engine::stream::newest;
-use crate::rng::hash;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::engine::fingerprint::Fingerprint;
+use crate::engine::stream;
 use crate::waist::{
     EventKind, Key, KeyEvent, KeyRange, KeyValue, Op, OpReply, Range, RangeReply, Reply, Request,
     Revision, Txn,
@@ -11,14 +14,10 @@ use crate::waist::{
 pub(super) struct Known {
     /// How many records there are.
     count: u64,
-    /// No record changed later than this.
-    newest: Revision,
-    /// Records that changed just then, with hashes of their values. Empty after they were deleted:
-    /// the newest is an older one then, and which is not known until the store is asked again.
-    some: Vec<(Key, u64)>,
-    /// Whether those are, or were, all that changed just then.
-    all: bool,
-    /// How the newest record went, if none came since.
+    /// The newest records: all that changed at `since` or later, and perhaps some more.
+    some: BTreeMap<Key, Fingerprint>,
+    since: Revision,
+    /// How the newest record went, if nothing was put since.
     gone: Option<Gone>,
 }
 
@@ -27,17 +26,14 @@ pub(super) struct Known {
 struct Gone {
     key: Key,
     at: Revision,
-    was: Version,
+    was: Fingerprint,
 }
-
-/// One state of a record: when it came about, and a hash of its value.
-type Version = (Revision, u64);
 
 /// That a key had this, or nothing, at a revision.
 struct Fact<'a> {
     key: &'a Key,
     at: Revision,
-    is: Option<Version>,
+    is: Option<Fingerprint>,
 }
 
 impl Known {
@@ -53,16 +49,18 @@ impl Known {
                     self.put(kv);
                 }
                 EventKind::Delete => {
+                    let newest = self.newest();
                     self.count = self.count.saturating_sub(1);
-                    let before = self.some.len();
-                    self.some.retain(|(key, _)| *key != kv.key);
-                    if self.some.is_empty() && before > 0 {
+                    let was = self.some.remove(&kv.key);
+                    if was.is_some_and(|was| Some(was.modified) == newest)
+                        && self.newest() != newest
+                    {
                         let gone = |prev| Gone {
                             key: kv.key.clone(),
                             at: kv.mod_revision,
-                            was: version(prev),
+                            was: Fingerprint::of(prev),
                         };
-                        self.gone = prev.as_ref().map(gone);
+                        self.gone = prev.as_ref().map(gone).or(self.gone.take());
                     }
                 }
             }
@@ -79,22 +77,20 @@ impl Known {
     pub fn learn(&mut self, reply: &RangeReply) {
         self.count = u64::try_from(reply.count).unwrap_or_default();
         if !self.some.is_empty() {
-            // Of the newest revision more may be known than an answer shows.
+            // Of the newest records more may be known than an answer shows.
             return;
         }
-        self.newest = Revision::ZERO;
+        self.since = complete_from(reply);
         for kv in &reply.kvs {
-            self.put(kv);
+            self.some.insert(kv.key.clone(), Fingerprint::of(kv));
         }
-        // One that is older says that there are no more.
-        self.all = reply.kvs.len() > self.some.len() || !reply.more;
     }
 
-    /// What to ask of a store to see whether it is the one that is known.
-    pub fn question(&self, keys: &KeyRange, cursor: Revision) -> Request {
-        let range = Range { revision: cursor, ..newest_two(keys) };
-        let mut then: Vec<_> =
-            self.facts(cursor).iter().map(|fact| Op::Range(fact.read())).collect();
+    /// What to ask of a store to see whether it is the one that is known; `range` reads the newest
+    /// records.
+    pub fn question(&self, range: Range, cursor: Revision) -> Request {
+        let range = Range { revision: cursor, ..range };
+        let mut then: Vec<_> = self.facts().iter().map(|fact| Op::Range(fact.read())).collect();
         if then.is_empty() {
             return Request::Range(range);
         }
@@ -104,7 +100,7 @@ impl Known {
 
     /// The answer to such a question: what its range shows; `None`: the store does not have what is
     /// known.
-    pub fn answered(&self, answer: Reply, cursor: Revision) -> Option<RangeReply> {
+    pub fn answered(&self, answer: Reply) -> Option<RangeReply> {
         if let Reply::Range(range) = answer {
             return Some(range);
         }
@@ -114,7 +110,7 @@ impl Known {
             OpReply::Put(_) | OpReply::Delete(_) | OpReply::Txn(_) => None,
         });
         let range = answers.next()?;
-        let facts = self.facts(cursor);
+        let facts = self.facts();
         let fit = facts.iter().filter(|fact| answers.next().is_some_and(|read| fact.fits(&read)));
         (fit.count() == facts.len()).then_some(range)
     }
@@ -126,21 +122,23 @@ impl Known {
 
     /// Whether a range read at the cursor, with its newest records first, shows what is known.
     pub fn is_as(&self, reply: &RangeReply) -> bool {
-        self.is_as_new_as(reply)
-            && reply.kvs.iter().filter(|kv| kv.mod_revision == self.newest).all(|kv| {
-                let known = self.some.iter().find(|(key, _)| *key == kv.key);
-                known.map_or(!self.all, |(_, value_hash)| *value_hash == hash(&kv.value))
-            })
+        let from = complete_from(reply).max(self.since);
+        let expected = self.some.values().filter(|known| known.modified >= from).count();
+        let shown = reply.kvs.iter().filter(|kv| kv.mod_revision >= from).count();
+        let same = |kv: &KeyValue| match self.some.get(&kv.key) {
+            Some(known) => *known == Fingerprint::of(kv),
+            None => kv.mod_revision < self.since,
+        };
+        self.is_as_new_as(reply) && shown == expected && reply.kvs.iter().all(same)
     }
 
     /// Whether a range read with its newest record first has as many records, and none that is
     /// newer.
     pub fn is_as_new_as(&self, reply: &RangeReply) -> bool {
-        let newest = match reply.kvs.first() {
-            None => reply.count == 0,
-            Some(kv) if !self.some.is_empty() => kv.mod_revision == self.newest,
-            Some(kv) if self.all => kv.mod_revision < self.newest,
-            Some(kv) => kv.mod_revision <= self.newest,
+        let newest = match (reply.kvs.first(), self.newest()) {
+            (None, _) => reply.count == 0,
+            (Some(kv), Some(newest)) => kv.mod_revision == newest,
+            (Some(kv), None) => kv.mod_revision < self.since,
         };
         newest && u64::try_from(reply.count) == Ok(self.count)
     }
@@ -155,29 +153,49 @@ impl Known {
         self.is_whole() || self.gone.is_some()
     }
 
+    /// When the newest record changed, if that is known.
+    fn newest(&self) -> Option<Revision> {
+        self.some.values().map(|known| known.modified).max()
+    }
+
     fn put(&mut self, kv: &KeyValue) {
-        if kv.mod_revision < self.newest {
+        if kv.mod_revision < self.since {
+            self.some.remove(&kv.key);
             return;
         }
-        if kv.mod_revision > self.newest {
-            self.newest = kv.mod_revision;
-            self.some.clear();
-            self.all = true;
+        self.some.insert(kv.key.clone(), Fingerprint::of(kv));
+        if self.some.len() > 2 * KNOWN_NEWEST {
+            self.prune();
         }
-        self.some.push((kv.key.clone(), hash(&kv.value)));
+    }
+
+    /// Forgets the older half.
+    fn prune(&mut self) {
+        let mut modified: Vec<_> = self.some.values().map(|known| known.modified).collect();
+        modified.sort_unstable();
+        let since = modified[modified.len() - KNOWN_NEWEST];
+        // Of a revision that is larger than all that is kept, a part is kept.
+        let (mut room, mut all) = (KNOWN_NEWEST, true);
+        self.some.retain(|_, known| match known.modified.cmp(&since) {
+            Ordering::Less => false,
+            Ordering::Equal => {
+                let keep = room > 0;
+                all &= keep;
+                room = room.saturating_sub(1);
+                keep
+            }
+            Ordering::Greater => true,
+        });
+        self.since = if all { since } else { since.next() };
     }
 
     /// What count and newest records do not show.
-    fn facts(&self, cursor: Revision) -> Vec<Fact<'_>> {
-        let mut facts = Vec::new();
-        if let (false, Some((key, value_hash))) = (self.all, self.some.first()) {
-            facts.push(Fact { key, at: cursor, is: Some((self.newest, *value_hash)) });
-        }
-        if let Some(Gone { key, at, was }) = &self.gone {
-            facts.push(Fact { key, at: Revision(at.0.saturating_sub(1)), is: Some(*was) });
-            facts.push(Fact { key, at: *at, is: None });
-        }
-        facts
+    fn facts(&self) -> Vec<Fact<'_>> {
+        let Some(Gone { key, at, was }) = &self.gone else { return Vec::new() };
+        vec![
+            Fact { key, at: Revision(at.0.saturating_sub(1)), is: Some(*was) },
+            Fact { key, at: *at, is: None },
+        ]
     }
 }
 
@@ -187,23 +205,26 @@ impl Fact<'_> {
     }
 
     fn fits(&self, reply: &RangeReply) -> bool {
-        reply.kvs.first().map(version) == self.is
+        reply.kvs.first().map(Fingerprint::of) == self.is
     }
 }
 
-fn version(kv: &KeyValue) -> Version {
-    (kv.mod_revision, hash(&kv.value))
-}
+/// How many records are kept; up to twice as many before older ones are forgotten.
+const KNOWN_NEWEST: usize = stream::KNOWN_NEWEST as usize;
 
-/// A read of the newest record, and of the next one, which says whether it came alone.
-pub(super) fn newest_two(keys: &KeyRange) -> Range {
-    Range { limit: 2, ..newest(keys) }
+/// From where on an answer with the newest records first shows all of them: of the last revision in
+/// it there may be more.
+fn complete_from(reply: &RangeReply) -> Revision {
+    match reply.kvs.last() {
+        Some(kv) if reply.more => kv.mod_revision.next(),
+        _ => Revision::ZERO,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waist::Header;
+    use crate::waist::{Header, LeaseId};
 
     fn kv(key: &str, mod_revision: i64) -> KeyValue {
         let mod_revision = Revision(mod_revision);
@@ -217,25 +238,76 @@ mod tests {
     }
 
     fn asks(known: &Known) -> usize {
-        let question = known.question(&KeyRange::prefix("k"), Revision(9));
+        let question = known.question(Range::of(KeyRange::prefix("k")), Revision(9));
         if let Request::Txn(txn) = question { txn.then.len() } else { 1 }
     }
 
-    /// Of the newest records only those that nothing tells apart by number cost a question more.
     #[test]
-    fn what_was_read_is_asked_for_again_only_where_it_may_be_one_of_many() {
+    fn what_was_read_is_as_it_was_read() {
         let cases = [
-            ("none", newest(0, &[]), 1),
-            ("one", newest(1, &[kv("k1", 7)]), 1),
-            ("two of one revision", newest(2, &[kv("k1", 7), kv("k2", 7)]), 1),
-            ("the newest came alone", newest(3, &[kv("k1", 7), kv("k2", 6)]), 1),
-            ("two, and perhaps more", newest(3, &[kv("k1", 7), kv("k2", 7)]), 2),
+            ("none", newest(0, &[])),
+            ("one", newest(1, &[kv("k1", 7)])),
+            ("two of one revision", newest(2, &[kv("k1", 7), kv("k2", 7)])),
+            ("the newest came alone", newest(3, &[kv("k1", 7), kv("k2", 6)])),
+            ("two, and perhaps more", newest(3, &[kv("k1", 7), kv("k2", 7)])),
         ];
-        for (what, reply, questions) in cases {
+        for (what, reply) in cases {
             let mut known = Known::default();
             known.learn(&reply);
             assert!(known.is_as(&reply), "{what}");
-            assert_eq!(asks(&known), questions, "{what}");
+            assert_eq!(asks(&known), 1, "{what}");
+        }
+    }
+
+    /// Each of these has as many records, and none that is newer.
+    #[test]
+    fn what_is_known_of_older_records_tells_stores_apart() {
+        let listed = [kv("k1", 5), kv("k2", 6), kv("k3", 7)];
+        let mut known = Known::default();
+        listed.iter().for_each(|kv| known.listed(kv));
+        let with = |change: fn(&mut Vec<KeyValue>)| {
+            let mut kvs = listed.iter().rev().cloned().collect();
+            change(&mut kvs);
+            RangeReply { more: false, ..newest(3, &kvs) }
+        };
+        let cases = [
+            ("the same", with(|_| {}), true),
+            ("only the newest two are shown", newest(3, &[kv("k3", 7), kv("k2", 6)]), true),
+            ("on another lease", with(|kvs| kvs[1].lease = LeaseId::new(5)), false),
+            ("with another value", with(|kvs| kvs[1].value = "v".into()), false),
+            ("created otherwise", with(|kvs| kvs[1].create_revision = Revision(2)), false),
+            ("in another version", with(|kvs| kvs[1].version = 2), false),
+            ("at another revision", with(|kvs| kvs[2].mod_revision = Revision(4)), false),
+            ("of another name", with(|kvs| kvs[2].key = "k0".into()), false),
+        ];
+        for (what, reply, same) in cases {
+            assert!(known.is_as_new_as(&reply), "{what}");
+            assert_eq!(known.is_as(&reply), same, "{what}");
+        }
+    }
+
+    /// However many there are, and whether or not one revision has all of them.
+    #[test]
+    fn of_many_records_the_newest_are_kept() {
+        let count = 5 * KNOWN_NEWEST;
+        let int = |n| i64::try_from(n).expect("few");
+        for per_revision in [1, 3, 100, 200, 10_000] {
+            let kvs: Vec<_> =
+                (0..count).map(|n| kv(&format!("k{n:05}"), 1 + int(n / per_revision))).collect();
+            let mut known = Known::default();
+            kvs.iter().for_each(|kv| known.listed(kv));
+            assert!((1..=2 * KNOWN_NEWEST).contains(&known.some.len()), "{per_revision}");
+            let mut answer: Vec<_> = kvs.clone();
+            answer.sort_by_key(|kv| std::cmp::Reverse(kv.mod_revision));
+            answer.truncate(KNOWN_NEWEST);
+            let reply = |kvs: &[KeyValue]| RangeReply { more: true, ..newest(int(count), kvs) };
+            assert!(known.is_as(&reply(&answer)), "{per_revision}");
+            if per_revision < KNOWN_NEWEST {
+                answer[5].value = "v".into();
+                assert!(!known.is_as(&reply(&answer)), "{per_revision}");
+                answer.remove(5);
+                assert!(!known.is_as(&reply(&answer)), "{per_revision}");
+            }
         }
     }
 

@@ -66,15 +66,20 @@ impl Follow {
             }
             let records: Vec<_> = list.rest.drain(..count).collect();
             let complete = list.rest.is_empty() && !list.more;
-            if complete || !records.is_empty() {
-                let first = !std::mem::replace(&mut list.told, true);
-                let revision = list.pages.revision();
-                self.tell(cx, size, Followed::Listed { revision, first, complete, records });
-            }
+            let is_some = !records.is_empty();
+            let first = !list.told;
+            let revision = list.pages.revision();
+            let part = Followed::Listed { revision, first, complete, records };
             if complete {
+                // While the reader took its time the store may have become another one.
+                self.list_end = Some((size, part));
                 self.known = list.known;
                 self.source.differed_at = Revision::ZERO;
                 return self.watch(cx);
+            }
+            if is_some {
+                list.told = true;
+                self.tell(cx, size, part);
             }
             if list.rest.is_empty() {
                 if !self.window.is_empty() {

@@ -24,20 +24,24 @@
 //! **Gaps.** History that is compacted, another store, a store that has something else than was
 //! told, and answers without sense are declared likewise and end in a whole list.
 //!
-//! **Check and probe** of the watch do without a copy: the number of records and the newest one are
-//! known at the cursor ([`Known`]). What came and went again while a watch told nothing leaves
-//! no trace in them; but the cursor stays before it, so the next watch tells it, or its loss is
-//! declared.
+//! **Check and probe** of the watch do without a copy: the number of records and fingerprints of the
+//! newest ones are known at the cursor ([`Known`]). What came and went again while a watch told
+//! nothing leaves no trace in them; but the cursor stays before it, so the next watch tells it, or
+//! its loss is declared.
 //!
-//! After the newest record was deleted it is not known which one is the newest now. So the check
-//! asks for the deletion itself as well: the record that was there before it, and was not after it.
-//! Where that history is compacted, nothing shows that the store is still the same, and a gap is
-//! declared. To make that seldom, the next probe is a read at once, which tells the newest record;
-//! what is read so is believed as the stream is, which is still open.
+//! After the newest record was deleted the check asks for the deletion itself as well: the record
+//! that was there before it, and was not after it. Where that history is compacted, the other
+//! records have to do. If none of them is known, nothing shows that the store is still the same, and
+//! a gap is declared. To make that seldom, the next probe is a read at once, which tells the newest
+//! ones; what is read so is believed as the stream is, which is still open.
 //!
 //! A store that was restored from a backup and has overtaken the cursor passes all the same if it
-//! has as many records there, the same newest one, and the same deletion of what was newer, and
+//! has as many records there, the same newest 128, and the same deletion of what was newer, and
 //! differs in older records only: other ones were deleted. Only a whole list would show that.
+//!
+//! **A list's end** is told when the watch that goes on from there has passed its check. While the
+//! reader took one page after the other the store may have become another one, and the pages fit as
+//! little as the stores do.
 //!
 //! **Before a change.** The store looks it up when it tells the change, and has nothing to tell
 //! where that revision is compacted (row W11): then it is missing, and the change is told.
@@ -49,12 +53,12 @@ mod tests;
 mod watching;
 mod window;
 
-use self::known::{Known, newest_two};
+use self::known::Known;
 use self::listing::List;
 use self::window::{Size, Window};
 use super::cx::Cx;
 use super::output::Event;
-use super::stream::{End, Source, Watching, of_read};
+use super::stream::{End, Source, Watching, of_check};
 use super::view::{Followed, Gap};
 use super::wire::Owner;
 use super::{FollowId, FollowSeq};
@@ -71,6 +75,8 @@ pub(crate) struct Follow {
     cursor: Revision,
     known: Known,
     window: Window,
+    /// The last part of a list, told when a watch that goes on from there has passed its check.
+    list_end: Option<(Size, Followed)>,
     state: State,
 }
 
@@ -118,6 +124,7 @@ impl Follow {
             cursor: from.map_or(Revision::ZERO, |from| Revision(from.0.saturating_sub(1).max(1))),
             known: Known::default(),
             window: Window::default(),
+            list_end: None,
             state: State::Idle,
         };
         follow.state = follow.anchor(cx);
@@ -146,7 +153,8 @@ impl Follow {
         self.state = match (state, reply) {
             (State::Anchoring { .. }, Reply::Range(reply)) => self.anchored(cx, &reply),
             (State::Anchoring { .. }, Reply::Failed(error)) => {
-                self.ended(cx, of_read(error), Next::Anchor)
+                let end = of_check(self, error);
+                self.ended(cx, end, Next::Anchor)
             }
             (State::Listing { list, .. }, Reply::Range(page)) => self.listed(cx, list, &page),
             (State::Listing { .. }, Reply::Failed(error)) => self.list_failed(cx, &error),
@@ -215,7 +223,7 @@ impl Follow {
 
     /// Asks what there is where it begins.
     fn anchor(&self, cx: &mut Cx<'_>) -> State {
-        let range = Range { revision: self.cursor, ..newest_two(&self.source.keys) };
+        let range = Range { revision: self.cursor, ..self.source.newest_records() };
         State::Anchoring { attempt: self.source.ask(cx, range) }
     }
 
@@ -261,6 +269,7 @@ impl Follow {
             }
             End::Full => Followed::Lagged { after: self.cursor },
         };
+        self.list_end = None;
         self.tell(cx, Size::default(), missing);
         self.again(cx, Next::List)
     }

@@ -21,12 +21,12 @@ fn changes_are_told_once_in_whole_revisions_with_what_was_before() {
     h.reply(2, events(12, [delete("a", 10), delete("c", 12)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=128 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < #2 watch @8 k/b=2B:e92744d8@4/7, k/a=2B:86e746da@8/8
@@ -46,12 +46,12 @@ fn it_begins_where_the_reader_says() {
     h.reply(2, events(9, [put("a", 3, 6), put("b", 8, 8)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l) from 5
-    0.000s > #1 m0 range [k, l) at4 limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) at4 limit=128 sort=Mod/Descending
     0.000s < #1 range @9 k/a=2B:9e73a6e3@3/3
     0.000s > follow 1 1 begun @4
     0.000s > #2 m0 watch [k, l) from 4 prev progress fragment
     0.000s < #2 watch @9 created
-    0.000s > #3 m0 range [k, l) at4 limit=2 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at4 limit=128 sort=Mod/Descending
     0.000s < #3 range @9 k/a=2B:9e73a6e3@3/3
     0.000s > #4 m0 status
     0.000s < #2 watch @9 k/a=2B:0c216d79@3/6, k/b=2B:86e746da@8/8
@@ -66,7 +66,10 @@ fn a_beginning_that_is_compacted_or_was_never_there_is_a_gap() {
         h.reply(1, failed(error.clone())).wait(ms(100));
         // Nothing goes on before the reader has taken what was told.
         assert!(h.end().contains("gap after @4"), "{}", h.trace());
-        h.acknowledge(1).reply(2, range(9, [put("a", 3, 3)])).wait(ms(0));
+        h.acknowledge(1).reply(2, range(9, [put("a", 3, 3)]));
+        // Nor is a list at its end before it is known that it was of one store.
+        assert!(h.end().contains("#3 m0 watch"), "{}", h.trace());
+        h.reply(3, created(9)).reply(4, range(9, [put("a", 3, 3)]));
         let said: Vec<_> = h.lines.iter().filter(|line| line.contains("follow 1")).collect();
         let why = if error == StoreError::Compacted { "Compacted" } else { "NewEpoch" };
         assert_eq!(said.len(), 3, "{}", h.trace());
@@ -115,12 +118,12 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     h.reply(7, events(22, [was(delete("c", 21), put("c", 11, 11))]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=128 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < #2 watch @9 k/a=2B:86e746da@8/8, k/b=2B:3be75e32@4/9, k/a=3B:0368d98d@8/10, k/c=3B:4df80213@11/11
@@ -136,11 +139,11 @@ fn a_slow_reader_is_told_that_it_lagged_and_lists_once_it_has_taken_all() {
     121.000s < acknowledge 1 4
     121.000s > #6 m0 range [k/b, l) at20 limit=3
     121.000s < #6 range @22 k/b=2B:3be75e32@4/9, k/c=3B:4df80213@11/11
-    121.000s > follow 1 5 listed on @20 k/c=3B:4df80213@11/11
     121.000s > #7 m0 watch [k, l) from 20 prev progress fragment
     121.000s < #7 watch @22 created
-    121.000s > #8 m0 range [k, l) at20 limit=2 sort=Mod/Descending
+    121.000s > #8 m0 range [k, l) at20 limit=128 sort=Mod/Descending
     121.000s < #8 range @22 k/c=3B:4df80213@11/11 of 3
+    121.000s > follow 1 5 listed on @20 k/c=3B:4df80213@11/11
     121.000s > #9 m0 status
     121.000s < #7 watch @22 -k/c@21
     121.000s > follow 1 6 changes: -k/c@21 was @11
@@ -153,10 +156,12 @@ fn a_page_waits_for_room_in_the_window() {
     let mut h = start(Tuning { follow_bytes: 13, ..Tuning::default() }, Some(5));
     h.reply(1, failed(StoreError::Compacted)).acknowledge(1).wait(ms(100));
     h.reply(2, range(9, [put("a", 3, 3), put("b", 4, 4), put("c", 5, 5)]));
-    h.acknowledge(2).acknowledge(3).acknowledge(4);
+    h.acknowledge(2);
+    h.reply(3, created(9)).reply(4, range(9, [put("c", 5, 5), put("b", 4, 4), put("a", 3, 3)]));
+    h.acknowledge(3).acknowledge(4);
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l) from 5
-    0.000s > #1 m0 range [k, l) at4 limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) at4 limit=128 sort=Mod/Descending
     0.000s < #1 failed: etcdserver: mvcc: required revision has been compacted
     0.000s > follow 1 1 gap after @4: Compacted
     0.000s < acknowledge 1 1
@@ -164,8 +169,12 @@ fn a_page_waits_for_room_in_the_window() {
     0.100s < #2 range @9 k/a=2B:9e73a6e3@3/3, k/b=2B:5dc116c9@4/4, k/c=2B:c2f61945@5/5
     0.100s > follow 1 2 listed @9 k/a=2B:9e73a6e3@3/3 k/b=2B:5dc116c9@4/4, more
     0.100s < acknowledge 1 2
-    0.100s > follow 1 3 listed on @9 k/c=2B:c2f61945@5/5
     0.100s > #3 m0 watch [k, l) from 9 prev progress fragment
+    0.100s < #3 watch @9 created
+    0.100s > #4 m0 range [k, l) at9 limit=128 sort=Mod/Descending
+    0.100s < #4 range @9 k/c=2B:c2f61945@5/5, k/b=2B:5dc116c9@4/4, k/a=2B:9e73a6e3@3/3
+    0.100s > follow 1 3 listed on @9 k/c=2B:c2f61945@5/5
+    0.100s > #5 m0 status
     0.100s < acknowledge 1 3
     0.100s < acknowledge 1 4
     ");
@@ -186,7 +195,7 @@ fn a_record_that_is_larger_than_the_window_is_listed_all_the_same() {
     h.reply(1, failed(StoreError::Compacted)).acknowledge(1).wait(ms(100));
     h.reply(2, range(9, [put("a", 3, 3), put("b", 4, 4)]));
     assert!(h.end().contains("follow 1 2 listed @9 k/a"), "{}", h.trace());
-    h.acknowledge(2);
+    h.acknowledge(2).reply(3, created(9)).reply(4, range(9, [put("b", 4, 4), put("a", 3, 3)]));
     assert!(h.trace().contains("follow 1 3 listed on @9 k/b"), "{}", h.trace());
 }
 
@@ -196,14 +205,15 @@ fn compaction_while_cut_off_is_a_gap() {
     h.acknowledge(1).reply(2, failed(lost())).wait(ms(100));
     h.reply(5, created(40)).reply(5, compacted(30)).wait(ms(200)).acknowledge(2).wait(ms(200));
     h.reply(7, range(40, [put("b", 4, 7)]));
+    h.reply(8, created(40)).reply(9, range(40, [put("b", 4, 7)]));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=128 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < acknowledge 1 1
@@ -212,7 +222,7 @@ fn compaction_while_cut_off_is_a_gap() {
     0.000s > #4 cancel
     0.100s > #5 m0 watch [k, l) from 7 prev progress fragment
     0.100s < #5 watch @40 created
-    0.100s > #6 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    0.100s > #6 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     0.100s < #5 watch @0 canceled compacted=30
     0.100s > #6 cancel
     0.100s > #5 cancel
@@ -220,8 +230,12 @@ fn compaction_while_cut_off_is_a_gap() {
     0.300s < acknowledge 1 2
     0.300s > #7 m0 range [k, l) limit=8192
     0.500s < #7 range @40 k/b=2B:e92744d8@4/7
-    0.500s > follow 1 3 listed @40 k/b=2B:e92744d8@4/7
     0.500s > #8 m0 watch [k, l) from 40 prev progress fragment
+    0.500s < #8 watch @40 created
+    0.500s > #9 m0 range [k, l) at40 limit=128 sort=Mod/Descending
+    0.500s < #9 range @40 k/b=2B:e92744d8@4/7
+    0.500s > follow 1 3 listed @40 k/b=2B:e92744d8@4/7
+    0.500s > #10 m0 status
     ");
 }
 
@@ -239,7 +253,7 @@ fn another_store_behind_a_lost_connection_is_a_gap() {
     ];
     for (what, check, other) in cases {
         let mut h = followed(Tuning::default());
-        h.reply(2, events(9, [put("c", 8, 8), delete("x", 9)])).wait(ms(1));
+        h.reply(2, events(9, [put("c", 8, 8), delete("b", 9)])).wait(ms(1));
         h.reply(2, failed(lost())).wait(ms(100));
         h.reply(5, created(12)).reply(6, check);
         let told = h.end().ends_with("gap after @9: NewEpoch");
@@ -258,6 +272,7 @@ fn another_store_is_declared_once() {
         let mut h = followed(Tuning::default());
         h.reply(2, failed(lost())).wait(ms(100)).reply(5, created(9)).reply(6, check);
         h.acknowledge(2).wait(ms(200)).reply(7, range(3, [put("c", 3, 3)]));
+        h.reply(8, created(3)).reply(9, range(3, [put("c", 3, 3)]));
         let gap = |line: &String| Some(line.split_once("gap after @7: ")?.1.to_owned());
         assert_eq!(h.lines.iter().filter_map(gap).collect::<Vec<_>>(), gaps, "{}", h.trace());
         assert!(h.trace().contains("listed @3"), "{}", h.trace());
@@ -290,31 +305,31 @@ fn a_watch_that_tells_nothing_is_left_and_then_declared() {
     h.reply(11, counted(12, 2, put("a", 8, 8)));
     assert_snapshot!(h.trace(), @"
     0.000s < follow 1 [k, l)
-    0.000s > #1 m0 range [k, l) limit=2 sort=Mod/Descending
+    0.000s > #1 m0 range [k, l) limit=128 sort=Mod/Descending
     0.000s < #1 range @7 k/b=2B:e92744d8@4/7
     0.000s > follow 1 1 begun @7
     0.000s > #2 m0 watch [k, l) from 7 prev progress fragment
     0.000s < #2 watch @7 created
-    0.000s > #3 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    0.000s > #3 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     0.000s < #3 range @7 k/b=2B:e92744d8@4/7
     0.000s > #4 m0 status
     0.000s < acknowledge 1 1
     3.000s > #4 cancel
     3.000s > m0 redial
     5.000s > #5 m0 on #2 progress
-    8.000s > #6 m0 range [k, l) limit=2 sort=Mod/Descending keys-only
+    8.000s > #6 m0 range [k, l) limit=1 sort=Mod/Descending keys-only
     8.000s < #6 range @12 k/a=2B:86e746da@8/8 of 2
     8.000s > m0 redial
     8.000s > #2 cancel
     8.100s > #7 m0 watch [k, l) from 7 prev progress fragment
     8.200s < #7 watch @12 created
-    8.200s > #8 m0 range [k, l) at7 limit=2 sort=Mod/Descending
+    8.200s > #8 m0 range [k, l) at7 limit=128 sort=Mod/Descending
     8.200s < #8 range @12 k/b=2B:e92744d8@4/7
     8.200s > #9 m0 status
     11.200s > #9 cancel
     11.200s > m0 redial
     13.200s > #10 m0 on #7 progress
-    16.200s > #11 m0 range [k, l) limit=2 sort=Mod/Descending keys-only
+    16.200s > #11 m0 range [k, l) limit=1 sort=Mod/Descending keys-only
     17.200s < #11 range @12 k/a=2B:86e746da@8/8 of 2
     17.200s > #7 cancel
     17.200s > follow 1 2 gap after @7: Differs

@@ -1,8 +1,7 @@
 use super::Follow;
-use super::known::newest_two;
 use super::window::Size;
 use crate::engine::cx::Cx;
-use crate::engine::stream::{Source, Watcher};
+use crate::engine::stream::{Source, Watcher, newest};
 use crate::engine::view::{Followed, Gap};
 use crate::waist::{KeyEvent, Range, RangeReply, Reply, Request, Revision, Watch};
 
@@ -21,11 +20,11 @@ impl Watcher for Follow {
     }
 
     fn question(&self) -> Request {
-        self.known.question(&self.source.keys, self.cursor)
+        self.known.question(self.source.newest_records(), self.cursor)
     }
 
     fn check(&mut self, answer: Reply) -> Result<(), Gap> {
-        let answer = self.known.answered(answer, self.cursor).ok_or(Gap::NewEpoch)?;
+        let answer = self.known.answered(answer).ok_or(Gap::NewEpoch)?;
         if !self.known.is_as(&answer) {
             return Err(Gap::NewEpoch);
         }
@@ -42,7 +41,10 @@ impl Watcher for Follow {
     }
 
     fn newest(&self) -> Range {
-        Range { keys_only: self.known.is_whole(), ..newest_two(&self.source.keys) }
+        match self.known.is_whole() {
+            true => Range { keys_only: true, ..newest(&self.source.keys) },
+            false => self.source.newest_records(),
+        }
     }
 
     fn is_told_all(&mut self, answer: &RangeReply) -> bool {
@@ -56,6 +58,13 @@ impl Watcher for Follow {
 
     fn is_curious(&self) -> bool {
         !self.known.is_whole()
+    }
+
+    /// The first time after a list: the list was of this store, to its end.
+    fn confirm(&mut self, cx: &mut Cx<'_>) {
+        if let Some((size, end)) = self.list_end.take() {
+            self.tell(cx, size, end);
+        }
     }
 
     fn advance(&mut self, to: Revision) {

@@ -34,6 +34,8 @@ pub(super) struct Lease {
     pub backoff: Backoff,
     /// When it is asked which keys it has; `None`: all of them are watched.
     pub sweep_at: Option<Time>,
+    /// Another store may be behind it by now, and have brought back what was removed.
+    pub doubted: bool,
     /// The timer that is set for it.
     pub timer: Option<Time>,
 }
@@ -77,6 +79,7 @@ impl Lease {
             tainting: BTreeSet::new(),
             backoff: Backoff::default(),
             sweep_at: None,
+            doubted: false,
             timer: None,
         }
     }

@@ -20,6 +20,7 @@
 //! | `batch` | many slots in one request, and its answer |
 //! | `own` | the watch of own keys |
 //! | `sweep` | how the disturbed ones among the others are found |
+//! | `stray` | how removed ones are found that another store has brought back |
 //! | `leasing` | grants, renewals, losses, revokes; which slot hangs on which lease |
 //! | `gathering` | fewer leases, when fewer suffice |
 //! | `judging` | what an answer means for a slot |
@@ -35,6 +36,7 @@ mod leasing;
 mod own;
 mod sending;
 mod slot;
+mod stray;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -160,6 +162,8 @@ enum Flight {
     Dispute(SlotId, LeaseId),
     /// Which keys a lease has.
     Sweep(LeaseId),
+    /// Whether a key that belongs to nothing here stands on a lease of ours.
+    Stray(LeaseId, Key),
 }
 
 impl Holds {
@@ -268,6 +272,7 @@ impl Holds {
             }
             Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
             Some(Flight::Sweep(lease)) => self.sweep_answered(cx, lease, &reply),
+            Some(Flight::Stray(lease, key)) => self.stray_read(cx, lease, &key, &reply),
             Some(Flight::Dispute(slot, by)) => self.dispute_answered(cx, slot, by, &reply),
             None => {}
         }
@@ -445,13 +450,22 @@ impl Holds {
                     self.judge(cx, id, false);
                 }
             }
-            Sighting::Blind(id) => {
-                if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.recheck = true;
-                    slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
-                    self.reconsider(id);
+            Sighting::Blind(id) => self.unseen(cx, id),
+            Sighting::Anew(id) => {
+                self.unseen(cx, id);
+                if let Some(lease) = self.slots.get(&id).and_then(|slot| slot.lease) {
+                    self.doubt(cx, lease);
                 }
             }
+        }
+    }
+
+    /// Nothing tells how a slot's key stands but a read.
+    fn unseen(&mut self, cx: &mut Cx<'_>, id: SlotId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.recheck = true;
+            slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
+            self.reconsider(id);
         }
     }
 

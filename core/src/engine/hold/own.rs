@@ -56,6 +56,8 @@ pub(super) enum Sighting {
     Seen(SlotId, Seen, Option<(Stamp, Box<str>)>),
     /// It cannot tell how the key stands; read it.
     Blind(SlotId),
+    /// As that, since it goes on on another stream: behind that may be another store.
+    Anew(SlotId),
 }
 
 impl OwnWatch {
@@ -157,7 +159,7 @@ impl OwnWatch {
         let early = message.header.revision < watched.seen;
         if message.created && (std::mem::take(&mut watched.broken) || early) {
             // A watch that goes on in another store, or before its time, is just silent (row W2).
-            return vec![Sighting::Blind(slot)];
+            return vec![Sighting::Anew(slot)];
         }
         let Some(stream) = &mut self.stream else { return Vec::new() };
         let mut events = stream.parts.remove(&id).unwrap_or_default();

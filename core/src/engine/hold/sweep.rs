@@ -1,6 +1,7 @@
 //! How disturbed records are found that nobody watches: sweeps and the audit.
 //!
-//! - A *sweep* asks a lease which keys it has, once in its time to live. A key that should hang there
+//! - A *sweep* asks a lease which keys it has, once in its time to live, and at once when it is in
+//!   doubt (see `stray`). A key that should hang there
 //!   and is not told was deleted or moved, perhaps: the answer of an old release around a change of
 //!   leader is wrong (3.4.32 and 3.5.14 mend that), and it has no order (row L9). So it is a hint,
 //!   and the read decides. Where etcd wants rights on all keys of a lease (3.4.42, 3.5.28) it may
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::lease::{LeaseState, Renewal};
+use super::leasing::is_denied;
 use super::slot::{Phase, Slot, SlotId};
 use super::{Flight, Holds};
 use crate::engine::cx::Cx;
@@ -74,8 +76,8 @@ impl Holds {
         lease.sweep_at = None;
         let LeaseState::Held { expires_at, .. } = lease.state else { return };
         let own = &self.own;
-        let unwatched = |slot: &SlotId| !own.follows(*slot);
-        if expires_at <= cx.now || self.closing.is_some() || !lease.slots.iter().any(unwatched) {
+        let wanted = lease.doubted || lease.slots.iter().any(|slot| !own.follows(*slot));
+        if expires_at <= cx.now || self.closing.is_some() || !wanted {
             return;
         }
         let jitter = cx.tuning.jitter_percent.min(SWEEP_JITTER);
@@ -86,9 +88,15 @@ impl Holds {
     }
 
     /// A lease has told which keys it has, or has not: the next sweep comes anyway.
-    pub(super) fn sweep_answered(&mut self, cx: &Cx<'_>, id: LeaseId, reply: &Reply) {
+    pub(super) fn sweep_answered(&mut self, cx: &mut Cx<'_>, id: LeaseId, reply: &Reply) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if matches!(reply, Reply::Failed(error) if is_denied(error)) {
+            lease.doubted = false;
+        }
         let Reply::TimeToLive(left) = reply else { return };
-        let Some(lease) = self.leases.get_mut(&id).filter(|_| left.lease == id) else { return };
+        if left.lease != id {
+            return;
+        }
         if left.ttl_secs < 0 {
             // No such lease, it says. A renewal tells whether that is so.
             if let LeaseState::Held { renewal: Renewal::Due { at }, .. } = &mut lease.state {
@@ -109,6 +117,7 @@ impl Holds {
         for id in missing {
             self.read_again(id);
         }
+        self.look_for_strays(cx, id, &left.keys);
     }
 
     /// There are more records than before: the audit comes in time for all of them.

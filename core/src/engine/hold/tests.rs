@@ -11,6 +11,7 @@ mod ownership;
 mod refusals;
 mod removal;
 mod store;
+mod stray;
 mod sweep;
 
 use std::fmt::Write;

@@ -13,11 +13,12 @@
 //! **List.** In pages, all at the revision of the first, which is the *cursor* then; and a watch from
 //! there on (see [`Watching`]).
 //!
-//! **Check.** A new watch is checked by the copy's own count and newest record at the cursor. If they
-//! are not the store's, or it cannot be the same for another reason, a new epoch begins: all is
-//! listed anew. It does not see through everything: a store restored from a backup that differs by
-//! nothing but deletions may have the same count and newest record. And it costs the store a walk
-//! over the range, though nothing on the wire.
+//! **Check.** A new watch is checked by the copy's own count and its newest records at the cursor, up
+//! to 128 of them. If they are not the store's, or it cannot be the same for another reason, a new
+//! epoch begins: all is listed anew. So a range of no more records is compared whole. Of a larger
+//! one it does not see through everything: a store that was restored from a backup and differs by
+//! the deletion of old records, as many as were deleted before, passes until the next audit. It
+//! costs the store a walk over the range, however few are shown.
 //!
 //! An error never changes the content, only its freshness: live as long as the store confirmed a
 //! revision at or above the cursor no longer ago than `probe_after + probe_timeout`; stale beyond

@@ -133,10 +133,10 @@ impl Replica {
         }
     }
 
-    /// Whether a range read with its newest record first shows this very content: as many keys,
-    /// and the newest one the same down to its value.
+    /// Whether a range read with its newest records first shows this very content: as many keys,
+    /// and the newest ones the same down to their values.
     pub fn is_as(&self, reply: &RangeReply) -> bool {
-        self.is_as_new_as(reply) && reply.kvs.first().is_none_or(|kv| self.has(kv))
+        self.is_as_new_as(reply) && reply.kvs.iter().all(|kv| self.has(kv))
     }
 
     /// Whether a range read with its newest record first has as many keys, and none that is

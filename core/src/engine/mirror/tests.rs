@@ -32,7 +32,7 @@ fn a_compacted_watch_is_listed_anew_and_removals_are_told() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @40 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #5 watch @0 canceled compacted=30
     0.100s < #6 cancel
     0.100s < #5 cancel
@@ -70,7 +70,7 @@ fn after_a_lost_connection_events_wait_for_the_check() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #5 watch @8 a@3/8
     0.100s > #5 watch @9 id=-1
     0.100s > #6 range @9 b@4/5 of 2
@@ -93,7 +93,7 @@ fn a_wiped_store_that_overtook_the_cursor_is_a_new_epoch() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #5 watch @8 x@8/8
     0.100s > #6 range @9 b@6/6 of 2
     0.100s < #5 cancel
@@ -103,7 +103,7 @@ fn a_wiped_store_that_overtook_the_cursor_is_a_new_epoch() {
     0.300s < directory 1 1@9 live 2 records Relisted(NewEpoch): -a@3, ~b@6, +x@8
     0.300s < #8 m0 watch shop from 9 progress fragment
     0.300s > #8 watch @9 created
-    0.300s < #9 m0 range shop at9 limit=1 sort=Mod/Descending
+    0.300s < #9 m0 range shop at9 limit=128 sort=Mod/Descending
     0.300s > #9 range @9 x@8/8 of 2
     0.300s < #10 m0 status
     ");
@@ -291,7 +291,7 @@ fn unreadable_and_foreign_records_count_but_are_not_shown() {
     0.000s < directory 1 0@9 live 0 records 1 unreadable Listed
     0.000s < #2 m1 watch shop from 9 progress fragment
     0.000s > #2 watch @9 created
-    0.000s < #3 m1 range shop at9 limit=1 sort=Mod/Descending
+    0.000s < #3 m1 range shop at9 limit=128 sort=Mod/Descending
     0.000s > #3 range @9 shop/leader@9/9 of 2
     0.000s < #4 m1 status
     0.000s > #4 failed: connection lost: reset
@@ -300,7 +300,7 @@ fn unreadable_and_foreign_records_count_but_are_not_shown() {
     0.000s > #2 failed: connection lost: reset
     0.100s < #5 m0 watch shop from 10 progress fragment
     0.100s > #5 watch @10 created
-    0.100s < #6 m0 range shop at10 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at10 limit=128 sort=Mod/Descending
     0.100s > #6 range @10 bad@4/4
     0.100s < #7 m0 status
     0.100s > #5 watch @11 bad@4/11
@@ -380,7 +380,7 @@ fn a_stream_of_another_cluster_is_left() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @9 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #5 watch @8 -a@8
     0.100s > #6 range @9 b@4/5 of 2
     0.100s < m0 redial
@@ -429,7 +429,7 @@ fn a_lagging_member_is_waited_for_and_then_left() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @6 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #6 range @9 b@4/5 of 2
     0.100s < #7 m0 status
     0.100s > #7 status 3.5.30 @1

@@ -19,7 +19,7 @@ impl Watcher for Mirror {
     }
 
     fn question(&self) -> Request {
-        Request::Range(Range { revision: self.cursor(), ..newest(&self.source.keys) })
+        Request::Range(Range { revision: self.cursor(), ..self.source.newest_records() })
     }
 
     fn check(&mut self, answer: Reply) -> Result<(), Gap> {
@@ -35,7 +35,7 @@ impl Watcher for Mirror {
         self.replica.is_as_new_as(answer)
     }
 
-    fn confirm(&mut self, cx: &Cx<'_>) {
+    fn confirm(&mut self, cx: &mut Cx<'_>) {
         Self::confirm(self, cx);
     }
 

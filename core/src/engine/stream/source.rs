@@ -1,4 +1,4 @@
-use super::jittered;
+use super::{KNOWN_NEWEST, jittered, newest};
 use crate::engine::cx::Cx;
 use crate::engine::epoch::Stand;
 use crate::engine::pages::smaller;
@@ -21,6 +21,8 @@ pub(crate) struct Source {
     backoff: Backoff,
     /// Records in a page; it shrinks when answers are too large.
     page_limit: u32,
+    /// Records in a check; likewise.
+    check_limit: u32,
     /// The cursor at which the store was last found to have more; 0: none.
     pub differed_at: Revision,
 }
@@ -34,6 +36,7 @@ impl Source {
             store: None,
             backoff: Backoff::default(),
             page_limit: page_limit.max(1),
+            check_limit: KNOWN_NEWEST,
             differed_at: Revision::ZERO,
         }
     }
@@ -49,6 +52,11 @@ impl Source {
     /// Asks for a page of what `range` is of; its own limit comes on top.
     pub fn ask_page(&self, cx: &mut Cx<'_>, range: Range) -> AttemptId {
         self.ask(cx, Range { limit: i64::from(self.page_limit) + range.limit, ..range })
+    }
+
+    /// What a check reads: the newest records.
+    pub fn newest_records(&self) -> Range {
+        Range { limit: i64::from(self.check_limit), ..newest(&self.keys) }
     }
 
     /// How far the store surely is that has a content up to `cursor`.
@@ -101,13 +109,12 @@ impl Source {
 
     /// Whether it failed for the size of its answer, and pages are smaller from now on.
     pub fn shrinks_pages(&mut self, error: &StoreError) -> bool {
-        if let StoreError::AnswerTooLarge { size, limit } = *error
-            && self.page_limit > 1
-        {
-            self.page_limit = smaller(self.page_limit, size, limit);
-            return true;
-        }
-        false
+        shrink(&mut self.page_limit, error)
+    }
+
+    /// Whether it failed for the size of its answer, and checks are smaller from now on.
+    pub fn shrinks_checks(&mut self, error: &StoreError) -> bool {
+        shrink(&mut self.check_limit, error)
     }
 
     /// When it would be tried again if nothing had ever failed.
@@ -121,6 +128,16 @@ impl Source {
         let jitter = cx.tuning.jitter_percent.min(PROBE_JITTER_PERCENT);
         cx.now + jittered(cx.tuning.probe_after, jitter, &mut self.rng)
     }
+}
+
+fn shrink(records: &mut u32, error: &StoreError) -> bool {
+    if let StoreError::AnswerTooLarge { size, limit } = *error
+        && *records > 1
+    {
+        *records = smaller(*records, size, limit);
+        return true;
+    }
+    false
 }
 
 /// How much of the time before a probe is drawn by chance.

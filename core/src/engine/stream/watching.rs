@@ -79,7 +79,8 @@ pub(crate) trait Watcher {
     /// Holds the answer against what is known, and learns from it if it fits.
     fn check(&mut self, answer: Reply) -> Result<(), Gap>;
 
-    /// History is compacted. True: a question that needs less of it may be answered.
+    /// The question is refused since history is compacted. True: one that needs less of it may be
+    /// answered.
     fn asks_less(&mut self) -> bool {
         false
     }
@@ -96,7 +97,7 @@ pub(crate) trait Watcher {
     }
 
     /// The store confirmed a revision at or above the cursor just now.
-    fn confirm(&mut self, _cx: &Cx<'_>) {}
+    fn confirm(&mut self, _cx: &mut Cx<'_>) {}
 
     /// There is nothing more to tell up to this revision.
     fn advance(&mut self, to: Revision);
@@ -246,13 +247,16 @@ impl Watching {
                     return Ok(check(cx, of, feed, held));
                 }
                 feed.end(cx);
-                Err(of_read(error))
+                Err(of_check(of, error))
             }
             Self::Following { feed, probe: Probe::Settling { attempt: asked, .. } }
                 if asked == attempt =>
             {
                 feed.end(cx);
-                Err(End::Silent(error))
+                Err(match of.source().shrinks_checks(&error) {
+                    true => End::Elsewhere,
+                    false => End::Silent(error),
+                })
             }
             Self::Following { mut feed, probe } if feed.status == Some(attempt) => {
                 feed.status = None;
@@ -267,8 +271,17 @@ impl Watching {
     }
 }
 
+/// Why a check failed.
+pub(crate) fn of_check(of: &mut impl Watcher, error: StoreError) -> End {
+    match of.source().shrinks_checks(&error) {
+        // The next one is smaller.
+        true => End::Elsewhere,
+        false => of_read(error),
+    }
+}
+
 /// Why a read at the cursor failed.
-pub(crate) fn of_read(error: StoreError) -> End {
+fn of_read(error: StoreError) -> End {
     if error == StoreError::Compacted {
         End::Gap(Gap::Compacted)
     } else if error == StoreError::FutureRevision {

@@ -20,7 +20,7 @@ fn lists_in_pages_of_one_revision_and_watches_from_there() {
     0.000s < directory 1 0@7 live 3 records Listed: +a@3, +b@5, +c@6
     0.000s < #3 m1 watch shop from 7 progress fragment
     0.000s > #3 watch @9 created
-    0.000s < #4 m1 range shop at7 limit=1 sort=Mod/Descending
+    0.000s < #4 m1 range shop at7 limit=128 sort=Mod/Descending
     0.000s > #4 range @9 c@6/6 of 3
     0.000s < #5 m1 status
     0.000s > #5 status 3.5.30 @1

@@ -18,7 +18,7 @@ fn a_lagging_member_that_catches_up_is_followed() {
     0.000s < m1 redial
     0.100s < #5 m0 watch shop from 7 progress fragment
     0.100s > #5 watch @6 created
-    0.100s < #6 m0 range shop at7 limit=1 sort=Mod/Descending
+    0.100s < #6 m0 range shop at7 limit=128 sort=Mod/Descending
     0.100s > #6 range @9 b@4/5 of 2
     0.100s < #7 m0 status
     0.100s > #7 status 3.5.30 @1
@@ -88,7 +88,7 @@ fn an_unanswered_probe_that_finds_a_difference_opens_another_watch() {
     8.000s < #2 cancel
     8.100s < #7 m0 watch shop from 7 progress fragment
     8.100s > #7 watch @30 created
-    8.100s < #8 m0 range shop at7 limit=1 sort=Mod/Descending
+    8.100s < #8 m0 range shop at7 limit=128 sort=Mod/Descending
     8.100s > #8 range @30 b@4/5 of 2
     8.100s < #9 m0 status
     8.100s < directory 1 0@7 live 2 records

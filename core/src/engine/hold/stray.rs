@@ -1,0 +1,56 @@
+//! What was removed, and stands again.
+//!
+//! A removal is over when nothing can bring the record back in this history of the store. A store
+//! that was restored from a backup can, and where nothing shows that it is another one, on a lease
+//! that carries other records too the old one would be renewed with them for ever. So after the own
+//! watch was lost each of its leases is asked once which keys it has. One that belongs to nothing
+//! here is read, since what a lease tells is only a hint; if it does stand there, the lease is
+//! condemned: what belongs to us moves to another one, and what is left goes with it.
+
+use super::lease::LeaseState;
+use super::{Flight, Holds};
+use crate::engine::cx::Cx;
+use crate::engine::wire::Owner;
+use crate::waist::{Key, KeyRange, LeaseId, Range, Reply, Request};
+
+impl Holds {
+    /// Another store may be behind a lease: it is asked at once which keys it has, and again until
+    /// it has told, or refused to.
+    pub(super) fn doubt(&mut self, cx: &Cx<'_>, id: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&id).filter(|_| cx.tuning.sweeps_per_ttl > 0) {
+            lease.doubted = true;
+            lease.sweep_at = Some(cx.now);
+            self.set_lease_timer(id);
+        }
+    }
+
+    /// A lease has told its keys, after it was doubted: one that belongs to nothing here is read.
+    pub(super) fn look_for_strays(&mut self, cx: &mut Cx<'_>, id: LeaseId, told: &[Key]) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if !std::mem::take(&mut lease.doubted) || self.closing.is_some() {
+            return;
+        }
+        if let Some(stray) = told.iter().find(|key| !self.keys.contains_key(*key)) {
+            let read = Request::Range(Range::of(KeyRange::one(stray.clone())));
+            let attempt = cx.send(Owner::Holds, read);
+            self.flights.insert(attempt, Flight::Stray(id, stray.clone()));
+        }
+    }
+
+    /// What seemed to stand on a lease of ours was read.
+    pub(super) fn stray_read(&mut self, cx: &mut Cx<'_>, id: LeaseId, key: &Key, reply: &Reply) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        let held = matches!(lease.state, LeaseState::Held { .. });
+        if !held || self.closing.is_some() || self.keys.contains_key(key) {
+            return;
+        }
+        let Reply::Range(read) = reply else {
+            // The next sweep tells it again.
+            lease.doubted = true;
+            return self.sweep_later(cx, id);
+        };
+        if read.kvs.iter().any(|kv| kv.key == *key && kv.lease == Some(id)) {
+            self.condemn(cx, id);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What was removed, and stands again.
+
+use insta::assert_snapshot;
+
+use super::store::Store;
+use super::*;
+use crate::waist::TimeToLiveReply;
+
+/// Two registrations that stood on one lease, watched both, of which the second was removed. The
+/// record that it left is returned.
+fn removed() -> (Harness, Store, KeyValue) {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.own_watches, tuning.sweeps_per_ttl) = (200, 1);
+        tuning.probe_after = Duration::from_secs(3_600);
+    });
+    let mut store = Store { revision: 1, ..Store::default() };
+    for id in 1..=2 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| watched(&mut store, request));
+    let left = store.keys[&key(2)].clone();
+    h.deregister(2);
+    h.play(1, |request| watched(&mut store, request));
+    assert_eq!(store.on(h.leases[0]), [key(1)], "{}", h.trace);
+    h.trace();
+    (h, store, left)
+}
+
+/// As the store answers, and it says that it watches.
+fn watched(store: &mut Store, request: &Request) -> Option<Reply> {
+    let Request::Watch(watch) = request else { return store.answer(request) };
+    let header = header(store.revision);
+    let reply = WatchReply { header, watch_id: watch.id, created: true, ..WatchReply::default() };
+    Some(Reply::Watch(reply))
+}
+
+fn key(id: u64) -> Key {
+    Key::from(format!("/p/instances/web/i{id}"))
+}
+
+fn lost() -> StoreError {
+    StoreError::ConnectionLost { detail: "reset".into() }
+}
+
+/// The own watch is lost and comes back.
+fn reconnect(h: &mut Harness) {
+    let stream = h.asked.iter().rfind(|(_, asked)| matches!(asked, Request::Watch(_)));
+    let stream = stream.expect("a watch").0;
+    h.reply(stream.0, Reply::Failed(lost()));
+}
+
+#[test]
+fn what_a_restored_store_brought_back_goes_with_its_lease() {
+    let (mut h, mut store, left) = removed();
+    store.keys.insert(key(2), left);
+    reconnect(&mut h);
+    h.play(2, |request| watched(&mut store, request));
+    assert_snapshot!(h.trace(), @"
+    2.000s < #3 failed: connection lost: reset
+    2.000s > m0 redial
+    2.100s > #8 m0 watch /p/instances/web/i1 from 2 id=1 fragment
+    2.100s < #8 watch @4 id=1 created
+    2.100s > #9 m0 time-to-live lease=L1 keys
+    2.100s < #9 time-to-live lease=L1 left=5s granted=9s keys=2
+    2.100s > #10 m0 range /p/instances/web/i2
+    2.100s < #10 range @4 /p/instances/web/i2=147B:1ce01096@2/2~L1
+    2.100s > #11 m0 grant lease=L2 ttl=9s
+    2.100s < #11 granted lease=L2 ttl=9s
+    2.200s > #12 m0 range /p/instances/web/i1
+    2.200s < #12 range @4 /p/instances/web/i1=147B:a375f67c@2/2~L1
+    2.200s > #13 m0 txn if mod(/p/instances/web/i1)=2 then put /p/instances/web/i1=147B:a375f67c lease=L2 else range /p/instances/web/i1
+    2.200s < #13 then put @5
+    2.200s > registration 1 registered @5 lease=L2 sequence=1
+    2.200s > #14 m0 revoke lease=L1
+    2.200s < #14 revoked @6
+    ");
+    assert_eq!(store.keys.keys().collect::<Vec<_>>(), [&key(1)]);
+}
+
+/// A release that tells what is not so, around a change of leader: the read decides.
+#[test]
+fn what_only_seems_to_stand_changes_nothing() {
+    let elsewhere = |left: &KeyValue| KeyValue { lease: Some(stranger()), ..left.clone() };
+    for what in ["nothing", "on another lease", "unanswered"] {
+        let (mut h, mut store, left) = removed();
+        reconnect(&mut h);
+        if what == "on another lease" {
+            store.keys.insert(key(2), elsewhere(&left));
+        }
+        let lease = h.leases[0];
+        let asked = h.play(TTL / 2, |request| {
+            if matches!(request, Request::TimeToLive(_)) {
+                let keys = vec![key(1), key(2)];
+                let told = TimeToLiveReply { keys, ..store.time_to_live(lease) };
+                return Some(Reply::TimeToLive(told));
+            }
+            let is_read = matches!(request, Request::Range(range) if range.keys.key == key(2));
+            if is_read && what == "unanswered" {
+                return Some(Reply::Failed(lost()));
+            }
+            watched(&mut store, request)
+        });
+        let requests: Vec<_> = asked.iter().map(|(_, request)| request.to_string()).collect();
+        assert!(requests.iter().any(|asked| asked == "range /p/instances/web/i2"), "{requests:?}");
+        assert!(!requests.iter().any(|asked| asked.starts_with("grant")), "{what}: {requests:?}");
+    }
+}
+
+/// Once for each time that the watch was lost, and again only as long as nothing was told.
+#[test]
+fn a_lease_in_doubt_is_asked_until_it_has_told() {
+    let cases = [
+        ("told", None, 1),
+        ("denied", Some(StoreError::PermissionDenied), 1),
+        ("lost", Some(lost()), 3),
+    ];
+    for (what, error, count) in cases {
+        let (mut h, mut store, _) = removed();
+        reconnect(&mut h);
+        let asked = h.play(3 * TTL, |request| match (request, &error) {
+            (Request::TimeToLive(_), Some(error)) => Some(Reply::Failed(error.clone())),
+            (request, _) => watched(&mut store, request),
+        });
+        let sweeps = asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
+        assert_eq!(sweeps.count(), count, "{what}: {}", h.trace);
+    }
+}
