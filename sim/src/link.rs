@@ -208,7 +208,13 @@ impl Wire {
     }
 
     /// A message has come to the end of its way, unless the way is cut.
-    pub fn arrive(&mut self, client: ClientId, way: Way, attempt: AttemptId) -> Option<Arrival> {
+    pub fn arrive(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        way: Way,
+        attempt: AttemptId,
+    ) -> Option<Arrival> {
         let connection = self.connections.get_mut(&client)?;
         let link = self.links.get_mut(&(connection.run.process, connection.member))?;
         if connection.dead.is_some() {
@@ -232,7 +238,9 @@ impl Wire {
         let lost = asked.and_then(|asked| link.loses(way, asked.kind?));
         let arrival = match way {
             Way::Up => {
-                let message = pop(&mut connection.up, attempt)?;
+                let message = pop(&mut connection.up, attempt);
+                connection.forget_arrival(now, way, attempt);
+                let message = message?;
                 if lost.is_some() {
                     None
                 } else {
@@ -240,7 +248,9 @@ impl Wire {
                 }
             }
             Way::Down => {
-                let (reply, token) = pop(&mut connection.down, attempt)?;
+                let message = pop(&mut connection.down, attempt);
+                connection.forget_arrival(now, way, attempt);
+                let (reply, token) = message?;
                 if lost.is_some() {
                     None
                 } else {
@@ -602,6 +612,19 @@ impl Wire {
     fn next_silence(&mut self) -> u64 {
         self.last_silence += 1;
         self.last_silence
+    }
+}
+
+impl Connection {
+    /// Once the last of an attempt's messages has arrived, a later one need not be held back for it.
+    fn forget_arrival(&mut self, now: Time, way: Way, attempt: AttemptId) {
+        let on_its_way = match way {
+            Way::Up => self.up.contains_key(&attempt),
+            Way::Down => self.down.contains_key(&attempt),
+        };
+        if !on_its_way && self.arrivals.get(&(way, attempt)).is_some_and(|&last| last <= now) {
+            self.arrivals.remove(&(way, attempt));
+        }
     }
 }
 

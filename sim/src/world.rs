@@ -188,7 +188,7 @@ impl World {
         match happening {
             Happening::Arrive { client, way, attempt } => {
                 let late = self.wire.is_late(client, attempt);
-                let arrival = self.wire.arrive(client, way, attempt);
+                let arrival = self.wire.arrive(self.now, client, way, attempt);
                 self.note_wire();
                 match arrival {
                     Some(Arrival::Store(mut input)) => {
