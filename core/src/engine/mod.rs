@@ -131,6 +131,8 @@ pub struct Engine {
     updates: Updates,
     calls: Calls,
     closing: Closing,
+    /// When the next timer is due, as of the last input.
+    due: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -146,7 +148,7 @@ impl Engine {
     pub fn new(now: Time, setup: Setup) -> Self {
         let rng = Rng::new(setup.seed);
         let run = rng.fork("run").bits() >> 1;
-        Self {
+        let mut engine = Self {
             wire: Wire::new(setup.members.max(1), setup.authenticates, &setup.tuning, &rng),
             discovery: Discovery::new(rng.fork("discovery")),
             detector: Detector::default(),
@@ -156,11 +158,14 @@ impl Engine {
             updates: Updates::new(rng.fork("update")),
             calls: Calls::new(rng.fork("call")),
             closing: Closing::Open,
+            due: None,
             layout: setup.layout,
             tuning: setup.tuning,
             now,
             rng,
-        }
+        };
+        engine.due = engine.next_timeout();
+        engine
     }
 
     /// Takes one input. Timers due at or before `now` run first, so every driver gets one order.
@@ -182,6 +187,7 @@ impl Engine {
             Input::Tick => {}
         }
         self.settle();
+        self.due = self.next_timeout();
     }
 
     /// The next thing to do, or `None` until the next input. Drain it after every `handle`.
@@ -191,6 +197,15 @@ impl Engine {
 
     /// When to pass [`Input::Tick`] if nothing else happens first; `None`: no need to.
     pub fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// The run that this engine writes into its records.
+    pub fn run(&self) -> u64 {
+        self.holds.run()
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
         if self.closing == Closing::Closed {
             return None;
         }
@@ -208,11 +223,6 @@ impl Engine {
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// The run that this engine writes into its records.
-    pub fn run(&self) -> u64 {
-        self.holds.run()
     }
 
     /// A directory's present snapshot.
@@ -244,7 +254,7 @@ impl Engine {
     /// Runs every timer due by now; a timer may set another that is due too, but not without end.
     fn run_timers(&mut self) {
         for _ in 0..MAX_TIMER_PASSES {
-            if self.poll_timeout().is_none_or(|due| due > self.now) {
+            if self.due.is_none_or(|due| due > self.now) {
                 return;
             }
             while let Some((attempt, owner, error)) = self.wire.expire(&self.tuning) {
@@ -262,6 +272,7 @@ impl Engine {
             machines.updates.on_timer(&mut cx);
             machines.calls.on_timer(&mut cx);
             self.settle();
+            self.due = self.next_timeout();
         }
         debug_assert!(false, "a timer that stays due would spin");
     }
