@@ -7,7 +7,7 @@ use portolan_core::Time;
 use portolan_core::engine::{
     Command, DirectoryId, Event, FollowId, OpId, RegistrationEvent, RegistrationId, UpdateOutcome,
 };
-use portolan_core::layout::Layout;
+use portolan_core::layout::{Decoded, Layout, Scope};
 use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Reply, Request, Revision};
 use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 
@@ -17,8 +17,10 @@ use super::ops;
 use crate::plan::{Left, WorldSetup};
 use crate::trace::{Entry, Run, What};
 
+mod attempts;
 mod records;
 
+pub(crate) use self::attempts::Attempts;
 pub(crate) use self::records::{
     Attempt, Directory, Fate, Follower, Lease, Operation, OperationKind, Registration, RunFacts,
     RunLife,
@@ -28,13 +30,15 @@ pub(crate) use self::records::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Facts {
     pub setup: Arc<WorldSetup>,
+    /// Where all instances' records are.
+    instances: Vec<KeyRange>,
     /// The present entry's time.
     pub now: Time,
     /// What was left as it was when all else healed.
     pub left: Left,
     pub runs: BTreeMap<Run, RunFacts>,
     pub clients: BTreeMap<ClientId, Run>,
-    pub attempts: BTreeMap<(Run, AttemptId), Attempt>,
+    pub attempts: Attempts,
     /// Whether the engine still waited for what the present entry answers.
     pub fresh: bool,
     /// The store's present history.
@@ -45,6 +49,8 @@ pub(crate) struct Facts {
     pub past: Vec<History>,
     pub backup: Option<Backup>,
     pub leases: BTreeMap<LeaseId, Lease>,
+    /// Of each run, those that were granted for it.
+    owned: BTreeMap<Run, Vec<LeaseId>>,
     pub directories: BTreeMap<(Run, DirectoryId), Directory>,
     pub registrations: BTreeMap<(Run, RegistrationId), Registration>,
     pub ops: BTreeMap<(Run, OpId), Operation>,
@@ -54,23 +60,30 @@ pub(crate) struct Facts {
 impl Facts {
     pub fn new(setup: Arc<WorldSetup>) -> Self {
         Self {
+            instances: setup.layout.ranges(&Scope::AllInstances),
             setup,
             now: Time::ZERO,
             left: Left::default(),
             runs: BTreeMap::new(),
             clients: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            attempts: Attempts::default(),
             fresh: false,
             store: History::new(),
             died: Vec::new(),
             past: Vec::new(),
             backup: None,
             leases: BTreeMap::new(),
+            owned: BTreeMap::new(),
             directories: BTreeMap::new(),
             registrations: BTreeMap::new(),
             ops: BTreeMap::new(),
             follows: BTreeMap::new(),
         }
+    }
+
+    /// Whether a key is an instance's.
+    pub fn is_instance(&self, key: &Key) -> bool {
+        self.instances.iter().any(|range| range.contains(key))
     }
 
     pub fn layout(&self) -> &Layout {
@@ -108,9 +121,14 @@ impl Facts {
         run: Run,
         keys: &KeyRange,
     ) -> impl Iterator<Item = (DirectoryId, &Directory)> {
+        self.directories_by(run)
+            .filter(move |(_, directory)| directory.open && directory.keys.as_ref() == Some(keys))
+    }
+
+    /// All directories of a run.
+    pub fn directories_by(&self, run: Run) -> impl Iterator<Item = (DirectoryId, &Directory)> {
         self.directories
             .range((run, DirectoryId(0))..=(run, DirectoryId(u64::MAX)))
-            .filter(move |(_, directory)| directory.open && directory.keys.as_ref() == Some(keys))
             .map(|(&(_, id), directory)| (id, directory))
     }
 
@@ -127,8 +145,29 @@ impl Facts {
 
     /// Whether a run has ever followed just these keys.
     pub fn is_followed(&self, run: Run, keys: &KeyRange) -> bool {
-        let mut followers = self.follows.range((run, FollowId(0))..=(run, FollowId(u64::MAX)));
-        followers.any(|(_, follower)| follower.keys == *keys)
+        self.followers_by(run).any(|follower| follower.keys == *keys)
+    }
+
+    /// All followers of a run.
+    pub fn followers_by(&self, run: Run) -> impl Iterator<Item = &Follower> {
+        let own = self.follows.range((run, FollowId(0))..=(run, FollowId(u64::MAX)));
+        own.map(|(_, follower)| follower)
+    }
+
+    /// All operations of a run.
+    pub fn ops_by(&self, run: Run) -> impl Iterator<Item = (OpId, &Operation)> {
+        let own = self.ops.range((run, OpId(0))..=(run, OpId(u64::MAX)));
+        own.map(|(&(_, id), operation)| (id, operation))
+    }
+
+    /// All leases that were ever granted for a run.
+    pub fn leases_by(&self, run: Run) -> impl Iterator<Item = &Lease> {
+        self.owned.get(&run).into_iter().flatten().filter_map(|lease| self.leases.get(lease))
+    }
+
+    /// The run for which a lease was granted.
+    pub fn owner(&self, lease: LeaseId) -> Option<Run> {
+        self.leases.get(&lease)?.owner
     }
 
     /// The registrations of a run.
@@ -383,22 +422,25 @@ impl Facts {
     }
 
     fn sent(&mut self, run: Run, attempt: AttemptId, request: &Request) {
-        let own = self.ops.range((run, OpId(0))..=(run, OpId(u64::MAX)));
-        let call = own
-            .filter(|(_, operation)| {
+        let call = self
+            .ops_by(run)
+            .find(|(_, operation)| {
                 !operation.ended
                     && matches!(&operation.kind,
                         OperationKind::Call { request: called } if called == request)
             })
-            .map(|(&(_, id), _)| id)
-            .next();
+            .map(|(id, _)| id);
         if let Request::Revoke(revoke) = request
             && let Some(lease) = self.leases.get_mut(&revoke.lease)
         {
             lease.revoke_sent |= lease.owner == Some(run);
         }
         let (at, epoch) = (self.now, self.epoch());
-        let known = Attempt { at, epoch, request: request.clone(), fate: None, call };
+        let says: Vec<_> = ops::writes(request)
+            .into_iter()
+            .map(|write| Some(self.layout().decode(write.key, &write.put?.value)))
+            .collect();
+        let known = Attempt { at, epoch, request: request.clone(), says, fate: None, call };
         self.attempts.insert((run, attempt), known);
     }
 
@@ -420,12 +462,12 @@ impl Facts {
         let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
         let epoch = self.past.len();
         let keys = ops::written(&known.request, reply);
-        let stood: Vec<(RegistrationId, Option<LeaseId>)> = ops::writes(&known.request)
-            .into_iter()
-            .filter(|write| keys.contains(&write.key))
-            .filter_map(|write| {
-                let stamp = self.setup.layout.stamp_of(write.key, &write.put?.value)?;
-                Some((RegistrationId(stamp.registration), write.lease()))
+        let stood: Vec<(RegistrationId, Option<LeaseId>)> = known
+            .writes()
+            .filter(|(write, _)| keys.contains(&write.key))
+            .filter_map(|(write, says)| {
+                let Some(Decoded::Instance(instance)) = says else { return None };
+                Some((RegistrationId(instance.stamp()?.registration), write.lease()))
             })
             .collect();
         for (id, lease) in stood {
@@ -510,7 +552,16 @@ impl Facts {
                     known_dead: false,
                     relied_until: Time::ZERO,
                 };
-                self.leases.insert(change.lease, lease);
+                let id = change.lease;
+                if let Some(Lease { owner: Some(before), .. }) = self.leases.get(&id)
+                    && let Some(owned) = self.owned.get_mut(before)
+                {
+                    owned.retain(|&lease| lease != id);
+                }
+                if let Some(owner) = lease.owner {
+                    self.owned.entry(owner).or_default().push(id);
+                }
+                self.leases.insert(id, lease);
             }
             LeaseStep::Ended { .. } => {
                 if let Some(lease) = self.leases.get_mut(&change.lease) {

@@ -234,7 +234,8 @@ impl Check for NotInvented {
             };
             report.look();
             let store = facts.history_of(shown.directory);
-            let written = store.of(key).iter().any(|version| version.is_record(record));
+            let version = store.at(key, record.mod_revision);
+            let written = version.is_some_and(|version| version.is_record(record));
             report.expect(written && record.mod_revision <= shown.snapshot.revision, || {
                 format!("{}: {change} was never in the store", shown.name())
             });
