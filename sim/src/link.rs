@@ -203,7 +203,7 @@ impl Wire {
         for _ in 0..copies {
             self.put(now, queue, client, Way::Down, attempt);
             let connection = self.connections.get_mut(&client).expect("it was there");
-            connection.down.entry(attempt).or_default().push_back((reply.clone(), token.clone()));
+            flow(&mut connection.down, attempt).push_back((reply.clone(), token.clone()));
         }
     }
 
@@ -529,7 +529,7 @@ impl Wire {
         if let Some(error) = why {
             self.notes.push(What::Broke { run, client });
             for attempt in waiting {
-                let reply = Reply::Failed(error.clone());
+                let reply = Box::new(Reply::Failed(error.clone()));
                 queue.push(now, Happening::Fail { run, attempt, reply });
             }
         }
@@ -558,7 +558,7 @@ impl Wire {
         message: Up,
     ) {
         if let Some(connection) = self.connections.get_mut(&client) {
-            connection.up.entry(attempt).or_default().push_back(message);
+            flow(&mut connection.up, attempt).push_back(message);
             self.put(now, queue, client, Way::Up, attempt);
         }
     }
@@ -658,6 +658,11 @@ fn input(client: ClientId, member: MemberId, attempt: AttemptId, message: Up) ->
         }
         Up::Cancel => Input::Cancel { from: client, attempt },
     }
+}
+
+/// An attempt's messages on one way. There is seldom more than one.
+fn flow<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> &mut VecDeque<T> {
+    flows.entry(attempt).or_insert_with(|| VecDeque::with_capacity(1))
 }
 
 fn pop<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> Option<T> {
