@@ -126,7 +126,7 @@ impl Check for Whole {
         let Some(keys) = shown.keys else { return };
         let Snapshot { revision, records, bad, .. } = shown.snapshot;
         let store = facts.history_of(shown.directory);
-        for at in store.revisions(shown.before(), *revision) {
+        for at in store.several(shown.before(), *revision) {
             let touched: Vec<_> = store.touched(keys, at).collect();
             if touched.len() < 2 {
                 continue;
