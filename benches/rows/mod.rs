@@ -7,6 +7,7 @@ mod leases;
 mod pure;
 mod readers;
 mod recovery;
+mod sim;
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 7] = [
+pub const SUBJECTS: [Subject; 8] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
@@ -28,6 +29,7 @@ pub const SUBJECTS: [Subject; 7] = [
     ("faults", faults::all),
     ("readers", readers::all),
     ("idle", idle::all),
+    ("sim", sim::all),
 ];
 
 /// Where the records of the group of all rows are.

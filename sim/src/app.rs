@@ -238,7 +238,8 @@ fn edit(run: Run, id: OpId, proposal: u32, base: Option<&GroupConfig>) -> Data {
 }
 
 fn describe(run: Run, id: RegistrationId, group: &GroupName, instance: &InstanceId) -> Instance {
-    let address = format!("10.0.{}.{}:80", run.process, id.0 % 250 + 1);
+    let [high, low] = run.process.to_be_bytes();
+    let address = format!("10.{high}.{low}.{}:80", id.0 % 250 + 1);
     let builder = Instance::builder(group.clone(), instance.clone()).endpoint("http", address);
     builder.state(State::Ready).build().expect("this is an address")
 }

@@ -49,7 +49,7 @@ impl Batch {
         self.entries += runner.entries();
         self.events += runner.events();
         self.virtual_secs += runner.world().now().as_nanos() / 1_000_000_000;
-        add(&mut self.looked, runner.checks().looked());
+        add(&mut self.looked, &runner.checks().looked());
         self.cover(runner.checks().coverage());
         if let Some(violation) = runner.violation() {
             self.failures.push(Failure { plan, violation: violation.clone() });

@@ -203,12 +203,18 @@ impl Wire {
         for _ in 0..copies {
             self.put(now, queue, client, Way::Down, attempt);
             let connection = self.connections.get_mut(&client).expect("it was there");
-            connection.down.entry(attempt).or_default().push_back((reply.clone(), token.clone()));
+            flow(&mut connection.down, attempt).push_back((reply.clone(), token.clone()));
         }
     }
 
     /// A message has come to the end of its way, unless the way is cut.
-    pub fn arrive(&mut self, client: ClientId, way: Way, attempt: AttemptId) -> Option<Arrival> {
+    pub fn arrive(
+        &mut self,
+        now: Time,
+        client: ClientId,
+        way: Way,
+        attempt: AttemptId,
+    ) -> Option<Arrival> {
         let connection = self.connections.get_mut(&client)?;
         let link = self.links.get_mut(&(connection.run.process, connection.member))?;
         if connection.dead.is_some() {
@@ -232,7 +238,9 @@ impl Wire {
         let lost = asked.and_then(|asked| link.loses(way, asked.kind?));
         let arrival = match way {
             Way::Up => {
-                let message = pop(&mut connection.up, attempt)?;
+                let message = pop(&mut connection.up, attempt);
+                connection.forget_arrival(now, way, attempt);
+                let message = message?;
                 if lost.is_some() {
                     None
                 } else {
@@ -240,7 +248,9 @@ impl Wire {
                 }
             }
             Way::Down => {
-                let (reply, token) = pop(&mut connection.down, attempt)?;
+                let message = pop(&mut connection.down, attempt);
+                connection.forget_arrival(now, way, attempt);
+                let (reply, token) = message?;
                 if lost.is_some() {
                     None
                 } else {
@@ -519,7 +529,7 @@ impl Wire {
         if let Some(error) = why {
             self.notes.push(What::Broke { run, client });
             for attempt in waiting {
-                let reply = Reply::Failed(error.clone());
+                let reply = Box::new(Reply::Failed(error.clone()));
                 queue.push(now, Happening::Fail { run, attempt, reply });
             }
         }
@@ -548,7 +558,7 @@ impl Wire {
         message: Up,
     ) {
         if let Some(connection) = self.connections.get_mut(&client) {
-            connection.up.entry(attempt).or_default().push_back(message);
+            flow(&mut connection.up, attempt).push_back(message);
             self.put(now, queue, client, Way::Up, attempt);
         }
     }
@@ -605,6 +615,19 @@ impl Wire {
     }
 }
 
+impl Connection {
+    /// Once the last of an attempt's messages has arrived, a later one need not be held back for it.
+    fn forget_arrival(&mut self, now: Time, way: Way, attempt: AttemptId) {
+        let on_its_way = match way {
+            Way::Up => self.up.contains_key(&attempt),
+            Way::Down => self.down.contains_key(&attempt),
+        };
+        if !on_its_way && self.arrivals.get(&(way, attempt)).is_some_and(|&last| last <= now) {
+            self.arrivals.remove(&(way, attempt));
+        }
+    }
+}
+
 impl Link {
     fn cut(&self) -> Option<Cut> {
         match (self.cut_up, self.cut_down) {
@@ -635,6 +658,11 @@ fn input(client: ClientId, member: MemberId, attempt: AttemptId, message: Up) ->
         }
         Up::Cancel => Input::Cancel { from: client, attempt },
     }
+}
+
+/// An attempt's messages on one way. There is seldom more than one.
+fn flow<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> &mut VecDeque<T> {
+    flows.entry(attempt).or_insert_with(|| VecDeque::with_capacity(1))
 }
 
 fn pop<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> Option<T> {

@@ -183,7 +183,7 @@ impl Plan {
             Err(PlanError::Number { field, found, least, most })
         };
         number("version", self.version.into(), VERSION.into(), VERSION.into())?;
-        number("world.processes", world.processes.into(), 1, 64)?;
+        number("world.processes", world.processes.into(), 1, 4_096)?;
         number("world.members", world.members.into(), 1, 5)?;
         world.tuning.check().map_err(PlanError::Tuning)?;
         for &drift in &world.drift_permille {

@@ -27,7 +27,9 @@ pub(crate) struct Live {
     pub clock: Clock,
     /// While it is held: what has reached it.
     pub held: Option<VecDeque<Input>>,
-    /// When it is to be woken, in the world's time.
+    /// When its next timer is due, by its own clock.
+    pub due: Option<Time>,
+    /// When it is to be woken for that, in the world's time.
     pub wake: Option<Time>,
 }
 
@@ -54,7 +56,8 @@ impl Process {
 
 impl Live {
     pub fn new(run: Run, clock: Clock, subject: Subject) -> Self {
-        Self { run, subject, clock, held: None, wake: None }
+        let due = subject.poll_timeout();
+        Self { run, subject, clock, held: None, due, wake: None }
     }
 }
 

@@ -26,9 +26,9 @@ pub(crate) enum Happening {
     /// The store learns that a client is gone, unless more of it is still on the way.
     Hangup { client: ClientId },
     /// An engine learns that its attempt's connection is gone.
-    Fail { run: Run, attempt: AttemptId, reply: Reply },
+    Fail { run: Run, attempt: AttemptId, reply: Box<Reply> },
     /// An application has made up its mind.
-    Command { run: Run, command: Command },
+    Command { run: Run, command: Box<Command> },
 }
 
 impl Queue {

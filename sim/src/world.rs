@@ -47,6 +47,8 @@ pub struct World {
     queue: Queue,
     wire: Wire,
     store: Model,
+    /// When the store is to be ticked.
+    store_at: Option<Time>,
     told: LogEnd,
     /// The end of the log of which there is a backup.
     backup: Option<LogEnd>,
@@ -81,6 +83,7 @@ impl World {
         let setup = Arc::new(plan.world.clone());
         let chance = Chance::new(plan.seed);
         let store = memory::Config { keep_log: true, ..setup.store.clone() };
+        let store = Model::new(store.members(setup.members));
         let mut world = Self {
             steps: Arc::new(steps),
             next_step: 0,
@@ -88,7 +91,8 @@ impl World {
             chance,
             queue: Queue::default(),
             wire: Wire::new(setup.wire.clone(), chance),
-            store: Model::new(store.members(setup.members)),
+            store_at: store.poll_timeout(),
+            store,
             told: LogEnd::default(),
             backup: None,
             processes: (0..setup.processes).map(|_| Process::new(App::default())).collect(),
@@ -176,7 +180,7 @@ impl World {
         [
             step.map(|step| (Time::from_millis(step.at_ms), Next::Step)),
             self.queue.next_at().map(|at| (at, Next::Queue)),
-            self.store.poll_timeout().map(|at| (at, Next::Store)),
+            self.store_at.map(|at| (at, Next::Store)),
             self.wakes.first().map(|&(at, process)| (at, Next::Process(process))),
         ]
         .into_iter()
@@ -188,7 +192,7 @@ impl World {
         match happening {
             Happening::Arrive { client, way, attempt } => {
                 let late = self.wire.is_late(client, attempt);
-                let arrival = self.wire.arrive(client, way, attempt);
+                let arrival = self.wire.arrive(self.now, client, way, attempt);
                 self.note_wire();
                 match arrival {
                     Some(Arrival::Store(mut input)) => {
@@ -219,9 +223,9 @@ impl World {
                 }
             }
             Happening::Fail { run, attempt, reply } => {
-                self.feed_run(run, Input::Reply { attempt, reply });
+                self.feed_run(run, Input::Reply { attempt, reply: *reply });
             }
-            Happening::Command { run, command } => self.feed_run(run, Input::Command(command)),
+            Happening::Command { run, command } => self.feed_run(run, Input::Command(*command)),
         }
     }
 
@@ -333,7 +337,8 @@ impl World {
             seed: self.chance.bits(Purpose::Run, place, run.start.into()),
         };
         let kind = self.setup.subjects.of(process);
-        let live = Live::new(run, clock, Subject::new(kind, setup, self.setup.broken));
+        let subject = Subject::new(kind, setup, self.setup.broken);
+        let live = Live::new(run, clock, subject);
         let stamp = live.subject.stamp();
         there.live = Some(live);
         let commands = there.app.restart();
@@ -396,7 +401,7 @@ impl World {
         }
         let run = live.run;
         let local = live.clock.local(self.now);
-        if input != Input::Tick && live.subject.poll_timeout().is_some_and(|due| due <= local) {
+        if input != Input::Tick && live.due.is_some_and(|due| due <= local) {
             // The engine would do so itself; apart, the trace tells what came of what.
             live.subject.handle(local, Input::Tick);
             self.drain(process);
@@ -444,6 +449,7 @@ impl World {
                     if let Some((command, slow)) = there.app.on_event(run, &event) {
                         let thought =
                             slow.unwrap_or_else(|| think(self.chance, &self.setup, run, &event));
+                        let command = Box::new(command);
                         self.queue.push(now + thought, Happening::Command { run, command });
                     }
                     let what = What::Told { run, event };
@@ -451,7 +457,8 @@ impl World {
                 }
             }
         }
-        let wake = live.subject.poll_timeout().map(|local| live.clock.world(local).max(now));
+        live.due = live.subject.poll_timeout();
+        let wake = live.due.map(|local| live.clock.world(local).max(now));
         if wake != live.wake {
             if let Some(old) = live.wake {
                 self.wakes.remove(&(old, process));
@@ -464,6 +471,7 @@ impl World {
     fn tell_store(&mut self, input: memory::Input) {
         let (before, led) = (self.store.compacted(), self.store.leader());
         self.store.handle(self.now, input);
+        self.store_at = self.store.poll_timeout();
         for change in &self.store.log().changes()[self.told.changes..] {
             let what = What::Changed(change.clone());
             self.entries.push_back(Entry { at: change.at, what });

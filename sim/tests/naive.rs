@@ -52,7 +52,7 @@ fn run(fleet: Fleet) -> Ran {
             let plan = plan(seed, &mix, fleet);
             let mut runner = Runner::new(&plan, false);
             runner.finish();
-            for (&property, looked) in runner.checks().looked() {
+            for (property, looked) in runner.checks().looked() {
                 *ran.looked.entry(property).or_default() += looked;
             }
             let violation = runner.violation().cloned();

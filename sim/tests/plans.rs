@@ -103,8 +103,8 @@ fn what_is_no_plan_is_refused() {
     let refused = |text: &str| Plan::parse(text).expect_err(text).to_string();
     assert_eq!(refused(r#"{"version": 2, "steps": []}"#), "version is 2; it takes 1");
     assert_eq!(
-        refused(r#"{"world": {"processes": 65}, "steps": []}"#),
-        "world.processes is 65; it takes 1 to 64"
+        refused(r#"{"world": {"processes": 4097}, "steps": []}"#),
+        "world.processes is 4097; it takes 1 to 4096"
     );
     let nobody = r#"{"steps": [{"at_ms": 0, "do": {"crash": {"process": 1}}}]}"#;
     assert_eq!(refused(nobody), "steps[0] names process 1 of 1, numbered from 0");

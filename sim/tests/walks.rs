@@ -87,9 +87,9 @@ fn one_key_is_taken_over() {
     );
     insta::assert_snapshot!(said, @r"
     both at once: 971 states, 1664 moves, 100 ends, 0 unfinished
-    both at once, time passes: 23667 states, 44674 moves, 124 ends, 9974 unfinished
+    both at once, time passes: 22919 states, 44194 moves, 120 ends, 9314 unfinished
     while publishing: 198 states, 368 moves, 25 ends, 0 unfinished
-    while publishing, time passes: 12242 states, 28010 moves, 183 ends, 3708 unfinished
+    while publishing, time passes: 9788 states, 22958 moves, 120 ends, 2876 unfinished
     while removing: 3338 states, 9051 moves, 132 ends, 0 unfinished
     waiting while removing: 2337 states, 6268 moves, 103 ends, 0 unfinished
     while publishing and removing: 4229 states, 10329 moves, 70 ends, 0 unfinished
@@ -109,11 +109,11 @@ fn one_key_is_published_and_removed() {
         ],
     );
     insta::assert_snapshot!(said, @r"
-    registered and removed: 29932 states, 88466 moves, 1158 ends, 0 unfinished
-    published and removed: 9050 states, 22263 moves, 957 ends, 0 unfinished
+    registered and removed: 29355 states, 87520 moves, 1059 ends, 0 unfinished
+    published and removed: 6950 states, 17191 moves, 745 ends, 0 unfinished
     removed, connections reset: 2068 states, 4511 moves, 162 ends, 0 unfinished
-    removed, cut off: 25505 states, 58319 moves, 352 ends, 6639 unfinished
-    removed, held: 12542 states, 34430 moves, 205 ends, 0 unfinished
+    removed, cut off: 23103 states, 54355 moves, 284 ends, 5711 unfinished
+    removed, held: 11710 states, 32564 moves, 177 ends, 0 unfinished
     ");
 }
 
@@ -131,12 +131,12 @@ fn one_key_outlives_faults() {
         ],
     );
     insta::assert_snapshot!(said, @r"
-    taken over, crash: 5040 states, 12789 moves, 268 ends, 0 unfinished
+    taken over, crash: 4356 states, 11204 moves, 214 ends, 0 unfinished
     taken over, restart: 1393 states, 2456 moves, 132 ends, 0 unfinished
-    taken over, held: 6674 states, 21517 moves, 77 ends, 0 unfinished
-    taken over, cut off: 8991 states, 18021 moves, 80 ends, 3851 unfinished
-    taken over, reset: 7898 states, 17638 moves, 167 ends, 3132 unfinished
-    held until its lease ends: 5014 states, 11315 moves, 12 ends, 1165 unfinished
+    taken over, held: 5925 states, 19081 moves, 69 ends, 0 unfinished
+    taken over, cut off: 7913 states, 16009 moves, 72 ends, 3344 unfinished
+    taken over, reset: 6921 states, 15602 moves, 147 ends, 2697 unfinished
+    held until its lease ends: 4943 states, 11228 moves, 12 ends, 1131 unfinished
     ");
 }
 
@@ -153,10 +153,10 @@ fn two_updates_of_one_configuration() {
         ],
     );
     insta::assert_snapshot!(said, @r"
-    both create it: 9679 states, 17576 moves, 1168 ends, 0 unfinished
-    both change it: 6461 states, 11679 moves, 736 ends, 0 unfinished
-    a reset: 22811 states, 41561 moves, 3322 ends, 0 unfinished
-    a crash: 9008 states, 15936 moves, 1411 ends, 0 unfinished
-    cut off: 20043 states, 40475 moves, 1638 ends, 0 unfinished
+    both create it: 9145 states, 17074 moves, 1012 ends, 0 unfinished
+    both change it: 5933 states, 11094 moves, 615 ends, 0 unfinished
+    a reset: 20619 states, 38944 moves, 2603 ends, 0 unfinished
+    a crash: 8390 states, 15437 moves, 1156 ends, 0 unfinished
+    cut off: 18466 states, 38648 moves, 1223 ends, 0 unfinished
     ");
 }

@@ -40,11 +40,10 @@ mod pages;
 mod retry;
 mod show;
 mod stream;
+mod timed;
 mod update;
 mod view;
 mod wire;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +63,7 @@ use self::epoch::Detector;
 use self::follow::Follow;
 use self::hold::Holds;
 use self::mirror::Mirror;
+use self::timed::Timed;
 use self::update::Updates;
 use self::wire::{Owner, Wire};
 use crate::layout::Layout;
@@ -126,11 +126,13 @@ pub struct Engine {
     discovery: Discovery,
     detector: Detector,
     holds: Holds,
-    mirrors: BTreeMap<DirectoryId, Mirror>,
-    follows: BTreeMap<FollowId, Follow>,
+    mirrors: Timed<DirectoryId, Mirror>,
+    follows: Timed<FollowId, Follow>,
     updates: Updates,
     calls: Calls,
     closing: Closing,
+    /// When the next timer is due, as of the last input.
+    due: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
@@ -146,21 +148,24 @@ impl Engine {
     pub fn new(now: Time, setup: Setup) -> Self {
         let rng = Rng::new(setup.seed);
         let run = rng.fork("run").bits() >> 1;
-        Self {
+        let mut engine = Self {
             wire: Wire::new(setup.members.max(1), setup.authenticates, &setup.tuning, &rng),
             discovery: Discovery::new(rng.fork("discovery")),
             detector: Detector::default(),
             holds: Holds::new(run, rng.fork("hold")),
-            mirrors: BTreeMap::new(),
-            follows: BTreeMap::new(),
+            mirrors: Timed::new(),
+            follows: Timed::new(),
             updates: Updates::new(rng.fork("update")),
             calls: Calls::new(rng.fork("call")),
             closing: Closing::Open,
+            due: None,
             layout: setup.layout,
             tuning: setup.tuning,
             now,
             rng,
-        }
+        };
+        engine.due = engine.next_timeout();
+        engine
     }
 
     /// Takes one input. Timers due at or before `now` run first, so every driver gets one order.
@@ -182,6 +187,7 @@ impl Engine {
             Input::Tick => {}
         }
         self.settle();
+        self.due = self.next_timeout();
     }
 
     /// The next thing to do, or `None` until the next input. Drain it after every `handle`.
@@ -191,17 +197,24 @@ impl Engine {
 
     /// When to pass [`Input::Tick`] if nothing else happens first; `None`: no need to.
     pub fn poll_timeout(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// The run that this engine writes into its records.
+    pub fn run(&self) -> u64 {
+        self.holds.run()
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
         if self.closing == Closing::Closed {
             return None;
         }
-        let mirrors = self.mirrors.values().filter_map(Mirror::next_timeout).min();
-        let follows = self.follows.values().filter_map(Follow::next_timeout).min();
         [
             self.wire.next_timeout(),
             self.discovery.next_timeout(self.tuning.member_list_every.is_some()),
             self.holds.next_timeout(),
-            mirrors,
-            follows,
+            self.mirrors.next_timeout(),
+            self.follows.next_timeout(),
             self.updates.next_timeout(),
             self.calls.next_timeout(),
         ]
@@ -210,14 +223,9 @@ impl Engine {
         .min()
     }
 
-    /// The run that this engine writes into its records.
-    pub fn run(&self) -> u64 {
-        self.holds.run()
-    }
-
     /// A directory's present snapshot.
     pub fn snapshot(&self, id: DirectoryId) -> Option<&Snapshot> {
-        self.mirrors.get(&id).map(Mirror::snapshot)
+        self.mirrors.get(id).map(Mirror::snapshot)
     }
 
     /// How the store stands, as far as asking it goes.
@@ -244,7 +252,7 @@ impl Engine {
     /// Runs every timer due by now; a timer may set another that is due too, but not without end.
     fn run_timers(&mut self) {
         for _ in 0..MAX_TIMER_PASSES {
-            if self.poll_timeout().is_none_or(|due| due > self.now) {
+            if self.due.is_none_or(|due| due > self.now) {
                 return;
             }
             while let Some((attempt, owner, error)) = self.wire.expire(&self.tuning) {
@@ -253,15 +261,16 @@ impl Engine {
             let (mut cx, machines) = self.split();
             machines.discovery.on_timer(&mut cx);
             machines.holds.on_timer(&mut cx);
-            for mirror in machines.mirrors.values_mut() {
-                mirror.on_timer(&mut cx);
+            for id in machines.mirrors.due(cx.now) {
+                machines.mirrors.on(id, |mirror| mirror.on_timer(&mut cx));
             }
-            for follow in machines.follows.values_mut() {
-                follow.on_timer(&mut cx);
+            for id in machines.follows.due(cx.now) {
+                machines.follows.on(id, |follow| follow.on_timer(&mut cx));
             }
             machines.updates.on_timer(&mut cx);
             machines.calls.on_timer(&mut cx);
             self.settle();
+            self.due = self.next_timeout();
         }
         debug_assert!(false, "a timer that stays due would spin");
     }
@@ -283,14 +292,10 @@ impl Engine {
             }
             Owner::Holds => machines.holds.on_reply(&mut cx, attempt, reply),
             Owner::Mirror(id) => {
-                if let Some(mirror) = machines.mirrors.get_mut(&id) {
-                    mirror.on_reply(&mut cx, attempt, reply);
-                }
+                machines.mirrors.on(id, |mirror| mirror.on_reply(&mut cx, attempt, reply));
             }
             Owner::Follow(id) => {
-                if let Some(follow) = machines.follows.get_mut(&id) {
-                    follow.on_reply(&mut cx, attempt, reply);
-                }
+                machines.follows.on(id, |follow| follow.on_reply(&mut cx, attempt, reply));
             }
             Owner::Update(id) => machines.updates.on_reply(&mut cx, id, attempt, reply),
             Owner::Call(id) => machines.calls.on_reply(&mut cx, id, reply),
@@ -320,14 +325,12 @@ impl Engine {
                 self.mirrors.insert(id, mirror);
             }
             Command::Close { id } => {
-                if let Some(mut mirror) = self.mirrors.remove(&id) {
+                if let Some(mut mirror) = self.mirrors.remove(id) {
                     mirror.close(&mut cx);
                 }
             }
             Command::Refused { id, key } => {
-                if let Some(mirror) = self.mirrors.get_mut(&id) {
-                    mirror.refused(&mut cx, &key);
-                }
+                self.mirrors.on(id, |mirror| mirror.refused(&mut cx, &key));
             }
             Command::Follow { id, keys, from } => {
                 let rng = rng.fork("follow").fork(&id.0.to_string());
@@ -335,12 +338,10 @@ impl Engine {
                 self.follows.insert(id, follow);
             }
             Command::Acknowledge { id, seq } => {
-                if let Some(follow) = self.follows.get_mut(&id) {
-                    follow.acknowledge(&mut cx, seq);
-                }
+                self.follows.on(id, |follow| follow.acknowledge(&mut cx, seq));
             }
             Command::Unfollow { id } => {
-                if let Some(mut follow) = self.follows.remove(&id) {
+                if let Some(mut follow) = self.follows.remove(id) {
                     follow.close(&mut cx);
                 }
             }
@@ -359,13 +360,9 @@ impl Engine {
                 self.closing = Closing::Underway;
                 // A closing engine asks for nothing new, so what has not left must not.
                 cx.wire.refuse_waiting();
-                for mirror in self.mirrors.values_mut() {
-                    mirror.close(&mut cx);
-                }
+                self.mirrors.each(|mirror| mirror.close(&mut cx));
                 self.mirrors.clear();
-                for follow in self.follows.values_mut() {
-                    follow.close(&mut cx);
-                }
+                self.follows.each(|follow| follow.close(&mut cx));
                 self.follows.clear();
                 self.updates.close(&mut cx);
                 self.calls.close(&mut cx);
@@ -389,13 +386,9 @@ impl Engine {
         self.wire.log_in(&self.tuning);
         if self.wire.take_let_in() {
             let (mut cx, machines) = self.split();
-            for mirror in machines.mirrors.values_mut() {
-                mirror.let_in(&mut cx);
-            }
+            machines.mirrors.each(|mirror| mirror.let_in(&mut cx));
             machines.holds.let_in(&mut cx);
-            for follow in machines.follows.values_mut() {
-                follow.let_in(&mut cx);
-            }
+            machines.follows.each(|follow| follow.let_in(&mut cx));
         }
         if let (Closing::Underway, Some(confirmed)) = (self.closing, self.holds.closed()) {
             self.closing = Closing::Closed;
@@ -427,8 +420,8 @@ struct Machines<'a> {
     discovery: &'a mut Discovery,
     detector: &'a mut Detector,
     holds: &'a mut Holds,
-    mirrors: &'a mut BTreeMap<DirectoryId, Mirror>,
-    follows: &'a mut BTreeMap<FollowId, Follow>,
+    mirrors: &'a mut Timed<DirectoryId, Mirror>,
+    follows: &'a mut Timed<FollowId, Follow>,
     updates: &'a mut Updates,
     calls: &'a mut Calls,
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use portolan_core::engine::{Event, OpId, UpdateOutcome};
-use portolan_core::layout::{Decoded, Layout};
+use portolan_core::layout::Decoded;
 use portolan_core::waist::{AttemptId, Certainty, Key, Reply, Request, Revision};
 
-use super::facts::{Facts, OperationKind};
+use super::facts::{Attempt, Facts, OperationKind};
 use super::history::{Author, Version};
 use super::ops::{self, Write};
 use super::{Check, Report};
@@ -22,12 +22,10 @@ struct Swap<'a> {
 }
 
 impl<'a> Swap<'a> {
-    fn of(layout: &Layout, request: &'a Request) -> Option<Self> {
-        ops::writes(request).into_iter().find_map(|write| {
-            let Decoded::Config(config) = layout.decode(write.key, &write.put?.value) else {
-                return None;
-            };
-            let tag = Some(Edited::read(&config).by).filter(|tag| tag.proposal > 0)?;
+    fn of(attempt: &'a Attempt) -> Option<Self> {
+        attempt.writes().find_map(|(write, says)| {
+            let Some(Decoded::Config(config)) = says else { return None };
+            let tag = Some(Edited::read(config).by).filter(|tag| tag.proposal > 0)?;
             Some(Self { write, operation: config.operation()?, tag })
         })
     }
@@ -103,14 +101,15 @@ impl Check for OneGuard {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
             && error.certainty() == Certainty::NotDone
-            && let Some(swap) = Swap::of(facts.layout(), &attempt.request)
+            && let Some(swap) = Swap::of(attempt)
             && swap.write.guard == Some(Revision::ZERO)
         {
             // It was never there: what only wanted a token may come again.
             self.guards.remove(&(run, swap.operation));
         }
-        let What::Sent { run, request, .. } = &entry.what else { return };
-        let Some(swap) = Swap::of(facts.layout(), request) else { return };
+        let What::Sent { run, attempt, .. } = &entry.what else { return };
+        let attempt = facts.attempts.get(&(*run, *attempt));
+        let Some(swap) = attempt.and_then(Swap::of) else { return };
         report.look();
         let Some(guard) = swap.write.guard else {
             report.fail(format!("{run} writes {} without comparing", swap.write.key));
@@ -149,8 +148,9 @@ struct Attempted {
 impl Check for Honest {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         match &entry.what {
-            What::Sent { run, attempt, request, .. } => {
-                let Some(swap) = Swap::of(facts.layout(), request) else { return };
+            What::Sent { run, attempt, .. } => {
+                let known = facts.attempts.get(&(*run, *attempt));
+                let Some(swap) = known.and_then(Swap::of) else { return };
                 let place = (*run, OpId(swap.tag.op));
                 self.expect_settled(facts, place, Some(swap.operation), report);
                 let attempted = Attempted {
@@ -251,10 +251,8 @@ impl Check for NoLostUpdate {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         let Some((run, attempt, key, after)) = swapped(facts, entry) else { return };
         report.look();
-        let request = facts.attempts.get(&(run, attempt)).map(|attempt| &attempt.request);
-        let guard = request
-            .and_then(|request| Swap::of(facts.layout(), request))
-            .and_then(|swap| swap.write.guard);
+        let attempt = facts.attempts.get(&(run, attempt));
+        let guard = attempt.and_then(Swap::of).and_then(|swap| swap.write.guard);
         let before = facts.store.before_last(key).map_or(Revision::ZERO, |before| before.revision);
         report.expect(guard == Some(before), || {
             format!(

@@ -9,7 +9,7 @@ use portolan_core::engine::{
     UpdateOutcome,
 };
 use portolan_core::waist::{
-    AttemptId, KeyRange, LeaseId, MemberId, Reply, Request, Revision, StoreError, WatchReply,
+    AttemptId, Key, KeyRange, LeaseId, MemberId, Reply, Request, Revision, StoreError, WatchReply,
 };
 use portolan_memory::{Cause, LeaseStep};
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ struct Known {
     /// The member that each run asked last, and whether something failed there since.
     members: BTreeMap<Run, (MemberId, bool)>,
     /// When what failed, and has not worked since.
-    failed: BTreeMap<(Run, String), Time>,
+    failed: BTreeMap<(Run, Address), Time>,
     /// The revision up to which each watch was told that it had all.
     progress: BTreeMap<(Run, AttemptId), Revision>,
     /// How many watches of the same keys have ended as soon as they were accepted, in a row.
@@ -131,6 +131,16 @@ struct Known {
     watched: BTreeMap<(Run, AttemptId), (MemberId, bool)>,
     /// When a lease last ran out.
     expired: Option<Time>,
+}
+
+impl Known {
+    /// What is tried again, or has worked: when it had failed.
+    fn forget_failure(&mut self, run: Run, request: &Request) -> Option<Time> {
+        if self.failed.is_empty() {
+            return None;
+        }
+        self.failed.remove(&(run, Address::of(request)))
+    }
 }
 
 impl Coverage {
@@ -174,7 +184,7 @@ impl Coverage {
                 if before.is_none_or(|(before, _)| before != *member) {
                     self.known.members.insert(*run, (*member, false));
                 }
-                let failed = self.known.failed.remove(&(*run, address(request)));
+                let failed = self.known.forget_failure(*run, request);
                 if failed.is_some_and(|at| at < entry.at) {
                     self.machine(Machine::Retry);
                 }
@@ -185,7 +195,7 @@ impl Coverage {
                 if matches!(reply, Reply::Failed(_)) {
                     self.failed(*run, &attempt.request, entry.at);
                 } else if !matches!(attempt.request, Request::Watch(_)) {
-                    self.known.failed.remove(&(*run, address(&attempt.request)));
+                    self.known.forget_failure(*run, &attempt.request);
                 }
                 match reply {
                     Reply::KeepAlive(kept) if kept.ttl_secs > 0 => {
@@ -389,7 +399,7 @@ impl Coverage {
     }
 
     fn failed(&mut self, run: Run, request: &Request, at: Time) {
-        self.known.failed.insert((run, address(request)), at);
+        self.known.failed.insert((run, Address::of(request)), at);
         if let Some((_, failed)) = self.known.members.get_mut(&run) {
             *failed = true;
         }
@@ -464,23 +474,35 @@ fn unanswered(facts: &Facts, run: Run, id: OpId, revision: Revision) -> bool {
 }
 
 /// What a request is for, roughly: the same address is the same try again.
-fn address(request: &Request) -> String {
-    match request {
-        Request::Range(range) => format!("range {}", range.keys),
-        Request::Watch(watch) => format!("watch {}", watch.keys),
-        Request::Grant(_) => "grant".to_owned(),
-        Request::KeepAlive(keep) => format!("keepalive {}", keep.lease),
-        Request::Revoke(revoke) => format!("revoke {}", revoke.lease),
-        Request::Put(_) | Request::Delete(_) | Request::Txn(_) => {
-            let writes = ops::writes(request);
-            writes.first().map_or("txn".to_owned(), |write| format!("write {}", write.key))
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+enum Address {
+    Range(KeyRange),
+    Watch(KeyRange),
+    Grant,
+    KeepAlive(LeaseId),
+    Revoke(LeaseId),
+    Write(Option<Key>),
+    Other,
+}
+
+impl Address {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::Range(range) => Self::Range(range.keys.clone()),
+            Request::Watch(watch) => Self::Watch(watch.keys.clone()),
+            Request::Grant(_) => Self::Grant,
+            Request::KeepAlive(keep) => Self::KeepAlive(keep.lease),
+            Request::Revoke(revoke) => Self::Revoke(revoke.lease),
+            Request::Put(_) | Request::Delete(_) | Request::Txn(_) => {
+                Self::Write(ops::writes(request).first().map(|write| write.key.clone()))
+            }
+            Request::Compact(_)
+            | Request::TimeToLive(_)
+            | Request::Leases
+            | Request::OnWatch { .. }
+            | Request::Status
+            | Request::Members
+            | Request::Authenticate => Self::Other,
         }
-        Request::Compact(_)
-        | Request::TimeToLive(_)
-        | Request::Leases
-        | Request::OnWatch { .. }
-        | Request::Status
-        | Request::Members
-        | Request::Authenticate => "other".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ use portolan_core::instance::State;
 use portolan_core::layout::Decoded;
 use portolan_core::waist::{AttemptId, Key, LeaseId, Op, Reply, Request};
 
+use super::due::Due;
 use super::facts::{Attempt, Facts, RunLife};
 use super::ops;
 use super::series::{Series, users};
@@ -162,25 +163,30 @@ fn users_of(facts: &Facts, run: Run, target: &Target, first: Time) -> u128 {
 
 /// EF4.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Deadlines;
+pub(super) struct Deadlines {
+    /// Runs that may have something that is to end.
+    due: Due,
+}
 
 impl Check for Deadlines {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         match &entry.what {
+            What::Wanted { run, .. } | What::Started { run, .. } | What::Resumed(run) => {
+                self.due.changed(*run);
+            }
             What::Told { event: Event::Updated { .. } | Event::Called { .. }, .. } => report.look(),
             What::Told { event: Event::Registration { event, .. }, .. } => {
                 if matches!(event, RegistrationEvent::Gone(_)) {
                     report.look();
                 }
             }
-            What::Sent { run, attempt, request, .. } => {
+            What::Sent { run, attempt, .. } => {
                 let now = facts.local(*run, entry.at);
-                let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
-                let tag = ops::writes(request).into_iter().find_map(|write| {
-                    match facts.layout().decode(write.key, &write.put?.value) {
-                        Decoded::Config(config) => Some(Edited::read(&config).by),
-                        Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_) => None,
-                    }
+                let Some(known) = facts.attempts.get(&(*run, *attempt)) else { return };
+                let call = known.call;
+                let tag = known.says.iter().flatten().find_map(|says| match says {
+                    Decoded::Config(config) => Some(Edited::read(config).by),
+                    Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_) => None,
                 });
                 let update = tag.filter(|tag| tag.proposal > 0).map(|tag| OpId(tag.op));
                 let Some(id) = call.or(update) else { return };
@@ -198,31 +204,39 @@ impl Check for Deadlines {
 
     /// Whatever was to end by now has ended.
     fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
-        for ((run, id), operation) in &facts.ops {
-            let late = facts.local(*run, facts.now) >= operation.deadline;
-            if late && !operation.ended && facts.is_awake(*run) {
-                report.fail(format!(
-                    "operation {} of {run} has not ended at its deadline {}",
-                    id.0, operation.deadline
-                ));
+        while let Some(run) = self.due.next(facts.now) {
+            let Some(known) = facts.runs.get(&run) else { continue };
+            let now = known.clock.local(facts.now);
+            let awake = known.life == RunLife::Awake;
+            let mut next = Time::NEVER;
+            let mut is_late = |deadline: Time| {
+                let late = now >= deadline;
+                if !late {
+                    next = next.min(deadline);
+                }
+                late && awake
+            };
+            for (id, operation) in facts.ops_by(run).filter(|(_, operation)| !operation.ended) {
+                let deadline = operation.deadline;
+                report.expect(!is_late(deadline), || {
+                    format!("operation {} of {run} has not ended at its deadline {deadline}", id.0)
+                });
             }
-        }
-        for ((run, id), registration) in &facts.registrations {
-            let Some(deadline) = registration.deadline else { continue };
-            let late = facts.local(*run, facts.now) >= deadline;
-            if late && registration.gone.is_none() && facts.is_awake(*run) {
-                report.fail(format!(
-                    "the removal of registration {} of {run} has not ended at its deadline \
-                     {deadline}",
-                    id.0
-                ));
+            for (id, registration) in facts.registrations_of(run) {
+                let Some(deadline) = registration.deadline else { continue };
+                let late = registration.gone.is_none() && is_late(deadline);
+                report.expect(!late, || {
+                    format!(
+                        "the removal of registration {} of {run} has not ended at its deadline \
+                         {deadline}",
+                        id.0
+                    )
+                });
             }
-        }
-        for (run, known) in &facts.runs {
-            let late = known.closing.is_some_and(|at| facts.local(*run, facts.now) >= at);
-            if late && !known.closed && known.life == RunLife::Awake {
-                report.fail(format!("the shutdown of {run} has not ended at its deadline"));
-            }
+            let late = !known.closed && known.closing.is_some_and(is_late);
+            report.expect(!late, || format!("the shutdown of {run} has not ended at its deadline"));
+            // Whoever is held past a deadline is looked at when it goes on.
+            self.due.at(run, (next < Time::NEVER).then(|| known.clock.world(next)));
         }
     }
 }
@@ -241,14 +255,11 @@ impl Check for Silence {
         let Some(known) = facts.runs.get(run) else { return };
         if let What::Told { event: Event::Closed { .. }, .. } = &entry.what {
             report.look();
-            let open = facts
-                .attempts
-                .range((*run, AttemptId(0))..=(*run, AttemptId(u64::MAX)))
-                .find(|(_, attempt)| {
-                    attempt.fate.is_none() && !matches!(attempt.request, Request::OnWatch { .. })
-                });
+            let open = facts.attempts.by(*run).find(|(_, attempt)| {
+                attempt.fate.is_none() && !matches!(attempt.request, Request::OnWatch { .. })
+            });
             report.expect(open.is_none(), || {
-                let attempt = open.map(|(&(_, attempt), _)| attempt).unwrap_or(AttemptId(0));
+                let attempt = open.map_or(AttemptId(0), |(attempt, _)| attempt);
                 format!("{run} has closed and still waits for {attempt}")
             });
             return;

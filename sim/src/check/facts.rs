@@ -7,7 +7,7 @@ use portolan_core::Time;
 use portolan_core::engine::{
     Command, DirectoryId, Event, FollowId, OpId, RegistrationEvent, RegistrationId, UpdateOutcome,
 };
-use portolan_core::layout::Layout;
+use portolan_core::layout::{Decoded, Scope};
 use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Reply, Request, Revision};
 use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 
@@ -17,8 +17,11 @@ use super::ops;
 use crate::plan::{Left, WorldSetup};
 use crate::trace::{Entry, Run, What};
 
+mod asked;
+mod attempts;
 mod records;
 
+pub(crate) use self::attempts::Attempts;
 pub(crate) use self::records::{
     Attempt, Directory, Fate, Follower, Lease, Operation, OperationKind, Registration, RunFacts,
     RunLife,
@@ -28,13 +31,15 @@ pub(crate) use self::records::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Facts {
     pub setup: Arc<WorldSetup>,
+    /// Where all instances' records are.
+    instances: Vec<KeyRange>,
     /// The present entry's time.
     pub now: Time,
     /// What was left as it was when all else healed.
     pub left: Left,
     pub runs: BTreeMap<Run, RunFacts>,
     pub clients: BTreeMap<ClientId, Run>,
-    pub attempts: BTreeMap<(Run, AttemptId), Attempt>,
+    pub attempts: Attempts,
     /// Whether the engine still waited for what the present entry answers.
     pub fresh: bool,
     /// The store's present history.
@@ -45,6 +50,8 @@ pub(crate) struct Facts {
     pub past: Vec<History>,
     pub backup: Option<Backup>,
     pub leases: BTreeMap<LeaseId, Lease>,
+    /// Of each run, those that were granted for it.
+    owned: BTreeMap<Run, Vec<LeaseId>>,
     pub directories: BTreeMap<(Run, DirectoryId), Directory>,
     pub registrations: BTreeMap<(Run, RegistrationId), Registration>,
     pub ops: BTreeMap<(Run, OpId), Operation>,
@@ -54,91 +61,25 @@ pub(crate) struct Facts {
 impl Facts {
     pub fn new(setup: Arc<WorldSetup>) -> Self {
         Self {
+            instances: setup.layout.ranges(&Scope::AllInstances),
             setup,
             now: Time::ZERO,
             left: Left::default(),
             runs: BTreeMap::new(),
             clients: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            attempts: Attempts::default(),
             fresh: false,
             store: History::new(),
             died: Vec::new(),
             past: Vec::new(),
             backup: None,
             leases: BTreeMap::new(),
+            owned: BTreeMap::new(),
             directories: BTreeMap::new(),
             registrations: BTreeMap::new(),
             ops: BTreeMap::new(),
             follows: BTreeMap::new(),
         }
-    }
-
-    pub fn layout(&self) -> &Layout {
-        &self.setup.layout
-    }
-
-    /// What a run's clock shows at a moment of the world.
-    pub fn local(&self, run: Run, at: Time) -> Time {
-        self.runs.get(&run).map_or(at, |facts| facts.clock.local(at))
-    }
-
-    /// Whether a run takes inputs as they come.
-    pub fn is_awake(&self, run: Run) -> bool {
-        self.runs.get(&run).is_some_and(|facts| facts.life == RunLife::Awake)
-    }
-
-    /// Whether a run must come to rest: it is awake, and healed.
-    pub fn must_rest(&self, run: Run) -> bool {
-        self.is_awake(run) && !self.left.processes.contains(&run.process)
-    }
-
-    /// The attempt that an entry answers, if its engine still waited for it.
-    pub fn answered<'a>(&'a self, entry: &'a Entry) -> Option<(Run, &'a Attempt, &'a Reply)> {
-        match &entry.what {
-            What::Answered { run, attempt, reply } if self.fresh => {
-                Some((*run, self.attempts.get(&(*run, *attempt))?, reply))
-            }
-            _ => None,
-        }
-    }
-
-    /// The directories of a run that show just these keys.
-    pub fn directories_of(
-        &self,
-        run: Run,
-        keys: &KeyRange,
-    ) -> impl Iterator<Item = (DirectoryId, &Directory)> {
-        self.directories
-            .range((run, DirectoryId(0))..=(run, DirectoryId(u64::MAX)))
-            .filter(move |(_, directory)| directory.open && directory.keys.as_ref() == Some(keys))
-            .map(|(&(_, id), directory)| (id, directory))
-    }
-
-    /// The one directory of a run that shows just these keys; `None` if there are several, or a
-    /// follower of them, since the wire does not tell for which of them an attempt is.
-    pub fn only_directory_of(
-        &self,
-        run: Run,
-        keys: &KeyRange,
-    ) -> Option<(DirectoryId, &Directory)> {
-        let mut of = self.directories_of(run, keys);
-        of.next().filter(|_| of.next().is_none() && !self.is_followed(run, keys))
-    }
-
-    /// Whether a run has ever followed just these keys.
-    pub fn is_followed(&self, run: Run, keys: &KeyRange) -> bool {
-        let mut followers = self.follows.range((run, FollowId(0))..=(run, FollowId(u64::MAX)));
-        followers.any(|(_, follower)| follower.keys == *keys)
-    }
-
-    /// The registrations of a run.
-    pub fn registrations_of(
-        &self,
-        run: Run,
-    ) -> impl Iterator<Item = (RegistrationId, &Registration)> {
-        self.registrations
-            .range((run, RegistrationId(0))..=(run, RegistrationId(u64::MAX)))
-            .map(|(&(_, id), registration)| (id, registration))
     }
 
     /// Takes the next entry.
@@ -383,22 +324,25 @@ impl Facts {
     }
 
     fn sent(&mut self, run: Run, attempt: AttemptId, request: &Request) {
-        let own = self.ops.range((run, OpId(0))..=(run, OpId(u64::MAX)));
-        let call = own
-            .filter(|(_, operation)| {
+        let call = self
+            .ops_by(run)
+            .find(|(_, operation)| {
                 !operation.ended
                     && matches!(&operation.kind,
                         OperationKind::Call { request: called } if called == request)
             })
-            .map(|(&(_, id), _)| id)
-            .next();
+            .map(|(id, _)| id);
         if let Request::Revoke(revoke) = request
             && let Some(lease) = self.leases.get_mut(&revoke.lease)
         {
             lease.revoke_sent |= lease.owner == Some(run);
         }
         let (at, epoch) = (self.now, self.epoch());
-        let known = Attempt { at, epoch, request: request.clone(), fate: None, call };
+        let says: Vec<_> = ops::writes(request)
+            .into_iter()
+            .map(|write| Some(self.layout().decode(write.key, &write.put?.value)))
+            .collect();
+        let known = Attempt { at, epoch, request: request.clone(), says, fate: None, call };
         self.attempts.insert((run, attempt), known);
     }
 
@@ -420,12 +364,12 @@ impl Facts {
         let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
         let epoch = self.past.len();
         let keys = ops::written(&known.request, reply);
-        let stood: Vec<(RegistrationId, Option<LeaseId>)> = ops::writes(&known.request)
-            .into_iter()
-            .filter(|write| keys.contains(&write.key))
-            .filter_map(|write| {
-                let stamp = self.setup.layout.stamp_of(write.key, &write.put?.value)?;
-                Some((RegistrationId(stamp.registration), write.lease()))
+        let stood: Vec<(RegistrationId, Option<LeaseId>)> = known
+            .writes()
+            .filter(|(write, _)| keys.contains(&write.key))
+            .filter_map(|(write, says)| {
+                let Some(Decoded::Instance(instance)) = says else { return None };
+                Some((RegistrationId(instance.stamp()?.registration), write.lease()))
             })
             .collect();
         for (id, lease) in stood {
@@ -510,7 +454,16 @@ impl Facts {
                     known_dead: false,
                     relied_until: Time::ZERO,
                 };
-                self.leases.insert(change.lease, lease);
+                let id = change.lease;
+                if let Some(Lease { owner: Some(before), .. }) = self.leases.get(&id)
+                    && let Some(owned) = self.owned.get_mut(before)
+                {
+                    owned.retain(|&lease| lease != id);
+                }
+                if let Some(owner) = lease.owner {
+                    self.owned.entry(owner).or_default().push(id);
+                }
+                self.leases.insert(id, lease);
             }
             LeaseStep::Ended { .. } => {
                 if let Some(lease) = self.leases.get_mut(&change.lease) {

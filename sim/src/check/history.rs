@@ -18,7 +18,10 @@ pub(crate) struct History {
     /// The revision of the last change.
     pub revision: Revision,
     keys: BTreeMap<Key, Vec<Version>>,
-    touched: BTreeMap<Revision, Vec<Key>>,
+    /// Every change's key, by revision.
+    touched: Vec<(Revision, Key)>,
+    /// The revisions that changed several keys.
+    several: Vec<Revision>,
 }
 
 /// A key after one change.
@@ -102,7 +105,8 @@ impl Version {
 impl History {
     /// Of a fresh store, which is at revision 1 (row R1).
     pub fn new() -> Self {
-        Self { revision: Revision(1), keys: BTreeMap::new(), touched: BTreeMap::new() }
+        let (keys, touched, several) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { revision: Revision(1), keys, touched, several }
     }
 
     pub fn push(&mut self, layout: &Layout, clients: &BTreeMap<ClientId, Run>, change: &Change) {
@@ -129,7 +133,12 @@ impl History {
             by,
         };
         self.revision = self.revision.max(change.revision);
-        self.touched.entry(change.revision).or_default().push(kv.key.clone());
+        let before = self.touched.last().map(|&(at, _)| at);
+        debug_assert!(before <= Some(change.revision), "a history goes on, never back");
+        if before == Some(change.revision) && self.several.last() != before.as_ref() {
+            self.several.push(change.revision);
+        }
+        self.touched.push((change.revision, kv.key.clone()));
         self.keys.entry(kv.key.clone()).or_default().push(version);
     }
 
@@ -222,8 +231,15 @@ impl History {
         keys: &'a KeyRange,
         revision: Revision,
     ) -> impl Iterator<Item = &'a Key> {
-        let at = self.touched.get(&revision).map_or(&[][..], Vec::as_slice);
-        at.iter().filter(|key| keys.contains(key))
+        let from = self.touched.partition_point(|&(at, _)| at < revision);
+        let here = self.touched[from..].iter().take_while(move |&&(at, _)| at == revision);
+        here.map(|(_, key)| key).filter(|key| keys.contains(key))
+    }
+
+    /// The revisions after one and up to another that changed several keys, of whatever range.
+    pub fn several(&self, after: Revision, up_to: Revision) -> impl Iterator<Item = Revision> {
+        let from = self.several.partition_point(|&at| at <= after);
+        self.several[from..].iter().copied().take_while(move |&at| at <= up_to)
     }
 
     /// The revisions after one and up to another at which anything changed.
@@ -232,7 +248,10 @@ impl History {
         after: Revision,
         up_to: Revision,
     ) -> impl Iterator<Item = Revision> + use<'_> {
-        let span = after.next()..=up_to.max(after.next());
-        self.touched.range(span).map(|(&revision, _)| revision).filter(move |&at| at <= up_to)
+        let from = self.touched.partition_point(|&(at, _)| at <= after);
+        let span = self.touched[from..].iter().map(|&(at, _)| at);
+        let mut last = after;
+        span.take_while(move |&at| at <= up_to)
+            .filter(move |&at| std::mem::replace(&mut last, at) < at)
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portolan_core::Time;
-use portolan_core::engine::RegistrationEvent;
+use portolan_core::engine::{Event, RegistrationEvent};
 use portolan_core::waist::{Certainty, LeaseId, Reply, Request};
 
+use super::due::Due;
 use super::facts::{Facts, Lease};
 use super::ops;
 use super::{Check, Report};
@@ -19,6 +20,8 @@ pub(super) struct NoPile {
     asked: BTreeSet<LeaseId>,
     /// Since when a run has had too many.
     since: BTreeMap<Run, Time>,
+    /// Runs that may have more than they had.
+    due: Due,
 }
 
 impl Check for NoPile {
@@ -29,6 +32,24 @@ impl Check for NoPile {
         {
             // It may be asked for again, where only a token was wanting.
             self.asked.retain(|asked| grant.lease != Some(*asked));
+        }
+        match &entry.what {
+            What::Answered { run, reply: Reply::Grant(_) | Reply::KeepAlive(_), .. }
+            | What::Told { run, event: Event::Registration { .. } }
+            | What::Started { run, .. }
+            | What::Resumed(run) => self.due.changed(*run),
+            What::Leased(change) => {
+                if let Some(run) = facts.owner(change.lease) {
+                    self.due.changed(run);
+                }
+            }
+            What::Changed(change) => {
+                if let Some(run) = change.kv.lease.and_then(|lease| facts.owner(lease)) {
+                    self.due.changed(run);
+                }
+            }
+            What::Stored(_) => facts.runs.keys().for_each(|&run| self.due.changed(run)),
+            _ => {}
         }
         let What::Sent { run, request, .. } = &entry.what else { return };
         if let Request::Grant(grant) = request {
@@ -42,15 +63,15 @@ impl Check for NoPile {
 
     fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         let tuning = &facts.setup.tuning;
-        for &run in facts.runs.keys() {
+        while let Some(run) = self.due.next(facts.now) {
             if !facts.is_awake(run) {
                 self.since.remove(&run);
                 continue;
             }
             let now = facts.local(run, facts.now);
-            let of_run = |lease: &&Lease| lease.owner == Some(run) && lease.confirmed;
             let home = facts.runs.get(&run).and_then(|known| known.home);
-            let held = facts.leases.values().filter(of_run).filter(|lease| {
+            let confirmed = |lease: &&Lease| lease.confirmed;
+            let held = facts.leases_by(run).filter(confirmed).filter(|lease| {
                 // Of what another cluster granted, the grant is not believed at first, and nobody
                 // comes to keep it.
                 let is_kept = lease.used || home == Some(lease.cluster);
@@ -69,6 +90,8 @@ impl Check for NoPile {
             }
             // Leases whose keys are moving to others do not count; moving takes a few answers.
             let since = *self.since.entry(run).or_insert(facts.now);
+            // As long as it has too many, every moment counts: some may run out.
+            self.due.at(run, Some(facts.now + Duration::from_nanos(1)));
             let for_long = facts.now.since(since);
             report.expect(for_long <= moving_time(facts), || {
                 format!("{run} holds {held} leases for {keys} keys, for {for_long:?} now")
@@ -87,24 +110,53 @@ pub(super) fn moving_time(facts: &Facts) -> Duration {
 
 /// RG6.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Belief;
+pub(super) struct Belief {
+    /// Runs that may have said more than they may, or have been told that they may less.
+    due: Due,
+}
 
 impl Check for Belief {
-    fn see(&mut self, _: &Facts, _: &Entry, _: &mut Report<'_>) {}
+    fn see(&mut self, facts: &Facts, entry: &Entry, _: &mut Report<'_>) {
+        match &entry.what {
+            // A list says nothing of what leases records hang on.
+            What::Answered { reply: Reply::Range(_), .. } => {}
+            What::Answered { run, .. }
+            | What::Told { run, event: Event::Registration { .. } }
+            | What::Started { run, .. }
+            | What::Resumed(run) => self.due.changed(*run),
+            // Anew, under a number that had been given out: nothing is known of it yet.
+            What::Leased(change) => {
+                if let Some(run) = facts.owner(change.lease) {
+                    self.due.changed(run);
+                }
+            }
+            _ => {}
+        }
+    }
 
     fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
-        for ((run, id), registration) in &facts.registrations {
+        while let Some(run) = self.due.next(facts.now) {
+            self.look(facts, run, report);
+        }
+    }
+}
+
+impl Belief {
+    fn look(&mut self, facts: &Facts, run: Run, report: &mut Report<'_>) {
+        let Some(of_run) = facts.runs.get(&run).filter(|_| facts.is_awake(run)) else { return };
+        let now = of_run.clock.local(facts.now);
+        let mut next = Time::NEVER;
+        for (id, registration) in facts.registrations_of(run) {
             let Some(RegistrationEvent::Registered { lease: told, .. }) = registration.told else {
                 continue;
             };
             // Moved, but with other content than the newest, it was not told again yet.
             let lease = registration.hangs_on.map_or(told, |(_, lease)| lease);
             // A registration that is being removed says nothing any more.
-            if registration.deadline.is_some() || !facts.is_awake(*run) {
+            if registration.deadline.is_some() {
                 continue;
             }
             report.look();
-            let now = facts.local(*run, facts.now);
             let known = facts.leases.get(&lease).filter(|lease| !lease.known_dead);
             let until = known.map_or(Time::ZERO, |lease| lease.relied_until);
             report.expect(now < until, || {
@@ -114,7 +166,9 @@ impl Check for Belief {
                     id.0
                 )
             });
+            next = next.min(until);
         }
+        self.due.at(run, (next < Time::NEVER && next > now).then(|| of_run.clock.world(next)));
     }
 }
 

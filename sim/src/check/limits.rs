@@ -114,12 +114,11 @@ impl Bounded {
 /// follower, one attempt for each operation, one for each key and one for each lease, a few for
 /// all of it: the own watch, a grant or four, a token, the members.
 fn allowed(facts: &Facts, run: Run) -> usize {
-    let directories =
-        facts.directories.iter().filter(|((of, _), directory)| *of == run && directory.open);
-    let followers = facts.follows.iter().filter(|((of, _), follower)| *of == run && follower.open);
-    let operations = facts.ops.iter().filter(|((of, _), operation)| *of == run && !operation.ended);
+    let directories = facts.directories_by(run).filter(|(_, directory)| directory.open);
+    let followers = facts.followers_by(run).filter(|follower| follower.open);
+    let operations = facts.ops_by(run).filter(|(_, operation)| !operation.ended);
     let keys: usize = facts.registrations_of(run).map(|(_, known)| known.keys.len()).sum();
-    let leases = facts.leases.values().filter(|lease| lease.owner == Some(run)).count();
+    let leases = facts.leases_by(run).count();
     let operations = operations.count().min(facts.setup.tuning.max_in_flight as usize);
     2 * (directories.count() + followers.count()) + operations + 2 * keys + leases + FOR_ALL
 }

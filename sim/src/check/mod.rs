@@ -12,6 +12,7 @@
 
 mod config;
 mod coverage;
+mod due;
 mod effort;
 mod epochs;
 mod facts;
@@ -34,10 +35,11 @@ mod standing;
 mod tests;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use portolan_core::Time;
+use portolan_core::engine::Event;
 use serde::{Deserialize, Serialize};
 
 use self::facts::Facts;
@@ -170,12 +172,77 @@ impl Report<'_> {
     }
 }
 
+/// Kinds of entries. Most checks look at few, and are not asked about the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Sent,
+    Answered,
+    Cancelled,
+    Wanted,
+    /// An application was told of a directory.
+    View,
+    /// Or of anything else.
+    Told,
+    Changed,
+    Leased,
+    /// What happens to processes and to the store.
+    Rare,
+    /// What no check looks at: steps of the plan, and messages on their way.
+    Passing,
+}
+
+impl Kind {
+    const fn of(what: &What) -> Self {
+        match what {
+            What::Sent { .. } => Self::Sent,
+            What::Answered { .. } => Self::Answered,
+            What::Cancelled { .. } => Self::Cancelled,
+            What::Wanted { .. } => Self::Wanted,
+            What::Told { event, .. } => match event {
+                Event::Stepped { .. } | Event::Freshness { .. } | Event::Guard { .. } => Self::View,
+                Event::Registration { .. }
+                | Event::Followed { .. }
+                | Event::Propose { .. }
+                | Event::Updated { .. }
+                | Event::Called { .. }
+                | Event::Closed { .. } => Self::Told,
+            },
+            What::Changed(_) => Self::Changed,
+            What::Leased(_) => Self::Leased,
+            What::Healed(_)
+            | What::Started { .. }
+            | What::Crashed(_)
+            | What::Paused(_)
+            | What::Resumed(_)
+            | What::Broke { .. }
+            | What::Swallowed { .. }
+            | What::Stored(_)
+            | What::Membered { .. }
+            | What::Allowed(_)
+            | What::PasswordSet { .. }
+            | What::Led(_)
+            | What::Compacted(_) => Self::Rare,
+            What::Began(_)
+            | What::Did(_)
+            | What::Connected { .. }
+            | What::Arrived { .. }
+            | What::Delayed { .. }
+            | What::Stopped { .. }
+            | What::Lost { .. } => Self::Passing,
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
 macro_rules! checks {
-    ($($field:ident: $property:ident = $check:ty,)*) => {
+    ($($field:ident: $property:ident = $check:ident::$name:ident of [$($kind:ident),*],)*) => {
         /// Every check of a trace.
         #[derive(Clone, Debug, Default)]
         struct Scans {
-            $($field: $check,)*
+            $($field: $check::$name,)*
         }
 
         impl Scans {
@@ -183,13 +250,14 @@ macro_rules! checks {
                 &mut self,
                 facts: &Facts,
                 entry: &Entry,
-                looked: &mut BTreeMap<Property, u64>,
+                looked: &mut Looked,
                 violations: &mut Vec<Violation>,
-                held_to: &HeldTo,
+                held_to: HeldTo,
             ) {
-                $(if held_to.has(Property::$property) {
+                let kind = Kind::of(&entry.what).bit();
+                $(if kind & (0 $(| Kind::$kind.bit())*) != 0 && held_to.has(Property::$property) {
                     let property = Property::$property;
-                    let looked = looked.entry(property).or_default();
+                    let looked = looked.of(property);
                     let mut report = Report { property, at: entry.at, looked, violations };
                     self.$field.see(facts, entry, &mut report);
                 })*
@@ -198,66 +266,85 @@ macro_rules! checks {
             fn settled(
                 &mut self,
                 facts: &Facts,
-                looked: &mut BTreeMap<Property, u64>,
+                looked: &mut Looked,
                 violations: &mut Vec<Violation>,
-                held_to: &HeldTo,
+                held_to: HeldTo,
             ) {
                 $(if held_to.has(Property::$property) {
                     let property = Property::$property;
-                    let looked = looked.entry(property).or_default();
+                    let looked = looked.of(property);
                     let mut report = Report { property, at: facts.now, looked, violations };
                     self.$field.settled(facts, &mut report);
                 })*
+            }
+
+            /// The checks that take notice of an entry although it is of no kind that they name.
+            #[cfg(test)]
+            fn surprised(&self, facts: &Facts, entry: &Entry) -> Vec<Property> {
+                let mut surprised = Vec::new();
+                let kind = Kind::of(&entry.what);
+                $(if ![$(Kind::$kind),*].contains(&kind) {
+                    let property = Property::$property;
+                    let mut scan = self.$field.clone();
+                    let (mut looked, mut violations) = (0, Vec::new());
+                    let (looked, found) = (&mut looked, &mut violations);
+                    scan.see(facts, entry, &mut Report { property, at: entry.at, looked, violations: found });
+                    let same = format!("{scan:?}") == format!("{:?}", self.$field);
+                    if !same || *looked > 0 || !violations.is_empty() {
+                        surprised.push(property);
+                    }
+                })*
+                surprised
             }
         }
     };
 }
 
 checks! {
-    prefix: VW1 = views::Prefix,
-    monotone: VW2 = views::Monotone,
-    whole: VW3 = views::Whole,
-    sound: VW4 = views::Sound,
-    one_order: VW5 = views::OneOrder,
-    not_invented: VW6 = views::NotInvented,
-    gapless: VW7 = resume::Gapless,
-    declared: VW8 = resume::Declared,
-    cursor: VW9 = resume::Cursor,
-    not_behind: VW10 = resume::NotBehind,
-    fresh: VW11 = resume::Fresh,
-    late: VW12 = late::CatchUp,
-    taken: LV2 = registrations::Taken,
-    no_ghost: RG1 = registrations::NoGhost,
-    no_return: RG2 = registrations::NoReturn,
-    leased: RG3 = registrations::AlwaysLeased,
-    foreign: RG4 = registrations::ForeignSafe,
-    pile: RG5 = leases::NoPile,
-    belief: RG6 = leases::Belief,
-    waking: RG7 = renewals::Waking,
-    renewed: RG8 = renewals::Renewed,
-    loss_once: RG9 = standing::LossOnce,
-    no_strays: RG10 = renewals::NoStrays,
-    lease_gone: RG11 = leases::GoneMeansGrant,
-    no_step_back: RG12 = registrations::NoStepBack,
-    outcome: CS1 = config::Outcome,
-    one_guard: CS2 = config::OneGuard,
-    honest: CS3 = config::Honest,
-    no_lost_update: CS4 = config::NoLostUpdate,
-    own_writes: CS5 = config::OwnWrites,
-    linearizable: CS6 = config::Linearizable,
-    once: FO1 = follow::Once,
-    window: FO2 = follow::Window,
-    no_busy_loop: EF1 = effort::NoBusyLoop,
-    proven_health: EF2 = health::ProvenHealth,
-    shared_budget: EF3 = limits::SharedBudget,
-    deadlines: EF4 = effort::Deadlines,
-    no_use: EF5 = limits::NoUse,
-    bounded: EF6 = limits::Bounded,
-    silence: EF7 = effort::Silence,
-    no_dead_wait: LV7 = recovery::NoDeadWait,
-    no_chase: LV9 = recovery::NoChase,
-    no_starving: LV10 = renewals::NoStarving,
-    handover: LV11 = standing::Handover,
+    prefix: VW1 = views::Prefix of [View],
+    monotone: VW2 = views::Monotone of [View],
+    whole: VW3 = views::Whole of [View],
+    sound: VW4 = views::Sound of [View],
+    one_order: VW5 = views::OneOrder of [View],
+    not_invented: VW6 = views::NotInvented of [View],
+    gapless: VW7 = resume::Gapless of [Sent, View],
+    declared: VW8 = resume::Declared of [Answered, View],
+    cursor: VW9 = resume::Cursor of [Sent, Answered],
+    not_behind: VW10 = resume::NotBehind of [Answered, View],
+    fresh: VW11 = resume::Fresh of [Answered, View, Rare],
+    late: VW12 = late::CatchUp of [View],
+    taken: LV2 = registrations::Taken of [Told],
+    no_ghost: RG1 = registrations::NoGhost of [Told, Changed],
+    no_return: RG2 = registrations::NoReturn of [Changed, Rare],
+    leased: RG3 = registrations::AlwaysLeased of [Sent, Changed],
+    foreign: RG4 = registrations::ForeignSafe of [Sent, Changed],
+    pile: RG5 = leases::NoPile of [Sent, Answered, Told, Changed, Leased, Rare],
+    belief: RG6 = leases::Belief of [Answered, Told, Leased, Rare],
+    waking: RG7 = renewals::Waking of [Sent, Told, Rare],
+    renewed: RG8 = renewals::Renewed of [Sent, Answered, Cancelled],
+    loss_once: RG9 = standing::LossOnce of [Told],
+    no_strays: RG10 = renewals::NoStrays of [Sent, Told, Wanted],
+    lease_gone: RG11 = leases::GoneMeansGrant of [Sent, Answered],
+    no_step_back: RG12 = registrations::NoStepBack of [Changed, Rare],
+    outcome: CS1 = config::Outcome of [Told, Changed, Rare],
+    one_guard: CS2 = config::OneGuard of [Sent, Answered],
+    honest: CS3 = config::Honest of [Sent, Told],
+    no_lost_update: CS4 = config::NoLostUpdate of [Changed],
+    own_writes: CS5 = config::OwnWrites of [Told],
+    linearizable: CS6 = config::Linearizable of [Sent],
+    once: FO1 = follow::Once of [Told, Rare],
+    window: FO2 = follow::Window of [Told, Wanted],
+    no_busy_loop: EF1 = effort::NoBusyLoop of [Sent, Answered, Cancelled],
+    proven_health: EF2 = health::ProvenHealth of [Sent, Answered, Cancelled],
+    shared_budget: EF3 = limits::SharedBudget of [Sent],
+    deadlines: EF4 = effort::Deadlines of [Sent, Told, Wanted, Rare],
+    no_use: EF5 = limits::NoUse of [Sent, Answered],
+    bounded: EF6 = limits::Bounded of [Sent, Answered, Cancelled, Rare],
+    silence: EF7 = effort::Silence of [Sent, Told, View, Cancelled],
+    no_dead_wait: LV7 = recovery::NoDeadWait of [Rare],
+    no_chase: LV9 = recovery::NoChase of [Answered],
+    no_starving: LV10 = renewals::NoStarving of [Sent, Answered, Told, Cancelled, Rare],
+    handover: LV11 = standing::Handover of [Changed],
 }
 
 /// All checks over one trace.
@@ -266,18 +353,40 @@ pub struct Checks {
     facts: Option<Facts>,
     scans: Scans,
     coverage: Coverage,
-    looked: BTreeMap<Property, u64>,
+    looked: Looked,
     violations: Vec<Violation>,
     held_to: HeldTo,
 }
 
-/// The properties that are looked at; none named: all of them.
-#[derive(Clone, Debug, Default)]
-struct HeldTo(BTreeSet<Property>);
+/// The properties that are looked at: a bit for each.
+#[derive(Clone, Copy, Debug)]
+struct HeldTo(u64);
+
+const _: () = assert!(Property::ALL.len() <= 64, "a bit for each");
 
 impl HeldTo {
-    fn has(&self, property: Property) -> bool {
-        self.0.is_empty() || self.0.contains(&property)
+    /// None named: all of them.
+    fn of(properties: &[Property]) -> Self {
+        if properties.is_empty() {
+            return Self(u64::MAX);
+        }
+        Self(properties.iter().fold(0, |bits, &property| bits | 1 << property as u32))
+    }
+
+    fn has(self, property: Property) -> bool {
+        self.0 & (1 << property as u32) != 0
+    }
+}
+
+/// How often each property had something to look at.
+#[derive(Clone, Debug)]
+struct Looked([u64; Property::ALL.len()]);
+
+impl Looked {
+    const NONE: Self = Self([0; Property::ALL.len()]);
+
+    fn of(&mut self, property: Property) -> &mut u64 {
+        &mut self.0[property as usize]
     }
 }
 
@@ -290,11 +399,11 @@ impl Checks {
     /// Only of these properties; none named: of all.
     pub fn of(held_to: &[Property]) -> Self {
         Self {
-            held_to: HeldTo(held_to.iter().copied().collect()),
+            held_to: HeldTo::of(held_to),
             facts: None,
             scans: Scans::default(),
             coverage: Coverage::default(),
-            looked: BTreeMap::new(),
+            looked: Looked::NONE,
             violations: Vec::new(),
         }
     }
@@ -306,24 +415,24 @@ impl Checks {
         }
         let Some(facts) = &mut self.facts else { return };
         if entry.at > facts.now {
-            self.scans.settled(facts, &mut self.looked, &mut self.violations, &self.held_to);
+            self.scans.settled(facts, &mut self.looked, &mut self.violations, self.held_to);
         }
         facts.take(entry);
         self.coverage.see(facts, entry);
-        self.scans.see(facts, entry, &mut self.looked, &mut self.violations, &self.held_to);
+        self.scans.see(facts, entry, &mut self.looked, &mut self.violations, self.held_to);
     }
 
     /// The world was left alone, healed, for long enough: it must have come to rest.
     pub fn at_rest(&mut self) {
         if let Some(facts) = &self.facts {
-            self.scans.settled(facts, &mut self.looked, &mut self.violations, &self.held_to);
-            rest::check(facts, &mut self.looked, &mut self.violations, &self.held_to);
+            self.scans.settled(facts, &mut self.looked, &mut self.violations, self.held_to);
+            rest::check(facts, &mut self.looked, &mut self.violations, self.held_to);
         }
     }
 
     /// How much has still to come to rest: what [`at_rest`](Self::at_rest) would find.
     pub fn unrest(&self) -> usize {
-        self.facts.as_ref().map_or(0, |facts| rest::unrest(facts, &self.held_to))
+        self.facts.as_ref().map_or(0, |facts| rest::unrest(facts, self.held_to))
     }
 
     /// What did not hold, in the order of discovery.
@@ -331,9 +440,17 @@ impl Checks {
         &self.violations
     }
 
-    /// How often each property had something to look at.
-    pub fn looked(&self) -> &BTreeMap<Property, u64> {
-        &self.looked
+    /// How often each property that is looked at had something to look at. (EF8 is of two traces.)
+    pub fn looked(&self) -> BTreeMap<Property, u64> {
+        let held_to = Property::ALL.iter().filter(|&&property| self.held_to.has(property));
+        let of_one = held_to.filter(|&&property| property != Property::EF8);
+        of_one.map(|&property| (property, self.looked.0[property as usize])).collect()
+    }
+
+    /// The checks that take notice of the entry seen last, although it is of no kind that they name.
+    #[cfg(test)]
+    fn surprised(&self, entry: &Entry) -> Vec<Property> {
+        self.facts.as_ref().map_or(Vec::new(), |facts| self.scans.surprised(facts, entry))
     }
 
     /// What was exercised.

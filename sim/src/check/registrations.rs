@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use portolan_core::engine::{Conflict, Event, Gone, RegistrationEvent, RegistrationId};
+use portolan_core::layout::Decoded;
 use portolan_core::waist::{AttemptId, EventKind, Key, Request};
 
-use super::facts::Facts;
+use super::facts::{Attempt, Facts};
 use super::history::{Author, Version};
 use super::ops::{self, Write};
 use super::{Check, Report};
@@ -29,7 +30,7 @@ impl<'a> Written<'a> {
         let key = &change.kv.key;
         let after = facts.store.of(key).last()?;
         let Author::Run(run, attempt) = after.by else { return None };
-        if facts.attempts.get(&(run, attempt))?.call.is_some() || !is_instance(facts, key) {
+        if facts.attempts.get(&(run, attempt))?.call.is_some() || !facts.is_instance(key) {
             return None;
         }
         let stamp = after.stamp().filter(|stamp| stamp.run == facts.runs[&run].stamp);
@@ -44,12 +45,6 @@ impl<'a> Written<'a> {
         let mut writes = ops::writes(&attempt.request).into_iter();
         writes.find(|write| write.key == self.key)
     }
-}
-
-/// Whether a key is an instance's.
-fn is_instance(facts: &Facts, key: &Key) -> bool {
-    let all = facts.layout().ranges(&portolan_core::layout::Scope::AllInstances);
-    all.iter().any(|range| range.contains(key))
 }
 
 /// RG1.
@@ -233,9 +228,10 @@ impl ForeignSafe {
                 format!("{run} revokes lease {}, which is not its own", revoke.lease)
             });
         }
-        for write in ops::writes(request) {
-            let Some(put) = write.put else { continue };
-            let Some(stamp) = facts.layout().stamp_of(write.key, &put.value) else { continue };
+        let known = facts.attempts.get(&(run, attempt));
+        for (write, says) in known.into_iter().flat_map(Attempt::writes) {
+            let Some(Decoded::Instance(instance)) = says else { continue };
+            let Some(stamp) = instance.stamp() else { continue };
             let registration = facts.registrations.get(&(run, RegistrationId(stamp.registration)));
             let keys = self.stood.entry((run, attempt)).or_default();
             keys.insert(write.key.clone(), registration.is_none_or(|known| known.stood));

@@ -1,30 +1,28 @@
 //! LV: what must hold once the world was left alone, healed, for long enough.
 
-use std::collections::BTreeMap;
-
 use portolan_core::engine::{Conflict, Freshness, RegistrationEvent};
 use portolan_core::layout::Scope;
 use portolan_core::waist::{Key, Request, Revision};
 
 use super::facts::{Facts, Registration, RunLife};
 use super::history::Version;
-use super::{HeldTo, Property, Report, Violation};
+use super::{HeldTo, Looked, Property, Report, Violation};
 use crate::trace::Run;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
 /// How much has still to come to rest.
-pub(super) fn unrest(facts: &Facts, held_to: &HeldTo) -> usize {
+pub(super) fn unrest(facts: &Facts, held_to: HeldTo) -> usize {
     let mut violations = Vec::new();
-    check(facts, &mut BTreeMap::new(), &mut violations, held_to);
+    check(facts, &mut Looked::NONE.clone(), &mut violations, held_to);
     violations.len()
 }
 
 pub(super) fn check(
     facts: &Facts,
-    looked: &mut BTreeMap<Property, u64>,
+    looked: &mut Looked,
     violations: &mut Vec<Violation>,
-    held_to: &HeldTo,
+    held_to: HeldTo,
 ) {
     let scans: [(Property, Scan); 9] = [
         (Property::LV1, views),
@@ -38,7 +36,7 @@ pub(super) fn check(
         (Property::FO3, followers),
     ];
     for (property, scan) in scans.into_iter().filter(|&(property, _)| held_to.has(property)) {
-        let looked = looked.entry(property).or_default();
+        let looked = looked.of(property);
         scan(facts, &mut Report { property, at: facts.now, looked, violations });
     }
 }
@@ -190,9 +188,9 @@ fn histories(facts: &Facts, report: &mut Report<'_>) {
     if facts.past.is_empty() {
         return;
     }
-    for ((run, id), attempt) in &facts.attempts {
+    for ((run, id), attempt) in facts.attempts.iter() {
         let Request::Watch(watch) = &attempt.request else { continue };
-        if attempt.fate.is_some() || !facts.must_rest(*run) {
+        if attempt.fate.is_some() || !facts.must_rest(run) {
             continue;
         }
         report.look();

@@ -1,13 +1,15 @@
 //! VW7 to VW11: how a directory goes on after something went wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use portolan_core::Time;
-use portolan_core::engine::{Change, DirectoryId, Freshness, Gap, StepCause};
+use portolan_core::engine::{Change, DirectoryId, Event, Freshness, Gap, StepCause};
 use portolan_core::waist::{
     Key, KeyRange, Range, Reply, Request, Revision, StoreError, Watch, WatchSay,
 };
 
+use super::due::Due;
 use super::facts::Facts;
 use super::history::History;
 use super::views::Shown;
@@ -314,10 +316,21 @@ impl Check for NotBehind {
 pub(super) struct Fresh {
     /// When the store last confirmed each directory's revision.
     confirmed: BTreeMap<Place, Time>,
+    /// Runs with a directory that may say live for too long.
+    due: Due,
 }
 
 impl Check for Fresh {
     fn see(&mut self, facts: &Facts, entry: &Entry, _: &mut Report<'_>) {
+        match &entry.what {
+            What::Told {
+                run,
+                event: Event::Stepped { .. } | Event::Freshness { .. } | Event::Guard { .. },
+            }
+            | What::Resumed(run)
+            | What::Started { run, .. } => self.due.changed(*run),
+            _ => {}
+        }
         if let Some(Shown { run, id, step: Some(step), .. }) = Shown::of(facts, entry)
             && step.cause == StepCause::Relisted(Gap::NewEpoch)
         {
@@ -326,33 +339,44 @@ impl Check for Fresh {
         }
         let Some((run, attempt, reply)) = facts.answered(entry) else { return };
         let (Some(asked), Some(newest)) = (keys(&attempt.request), newest(reply)) else { return };
-        let own = (run, DirectoryId(0))..=(run, DirectoryId(u64::MAX));
-        for (&place, directory) in facts.directories.range(own) {
+        for (id, directory) in facts.directories_by(run) {
             // A later page asks for the rest of the directory's keys.
             let speaks_of_it = directory
                 .keys
                 .as_ref()
                 .is_some_and(|keys| keys == asked || keys.end == asked.end && asked.key > keys.key);
             if speaks_of_it && newest >= directory.cursor() {
-                self.confirmed.insert(place, entry.at);
+                self.confirmed.insert((run, id), entry.at);
             }
         }
     }
 
     fn settled(&mut self, facts: &Facts, report: &mut Report<'_>) {
         let tuning = &facts.setup.tuning;
-        for (place, directory) in &facts.directories {
-            let (run, id) = *place;
-            let (Some(_), Some(shown)) = (&directory.keys, &directory.shown) else { continue };
-            if !directory.open || shown.freshness != Freshness::Live || !facts.is_awake(run) {
+        let longest = tuning.probe_after + tuning.probe_timeout;
+        while let Some(run) = self.due.next(facts.now) {
+            let Some(of_run) = facts.runs.get(&run).filter(|_| facts.is_awake(run)) else {
                 continue;
+            };
+            let now = of_run.clock.local(facts.now);
+            let mut next = Time::NEVER;
+            for (id, directory) in facts.directories_by(run) {
+                let (Some(_), Some(shown)) = (&directory.keys, &directory.shown) else { continue };
+                if !directory.open || shown.freshness != Freshness::Live {
+                    continue;
+                }
+                report.look();
+                let confirmed = self.confirmed.get(&(run, id)).copied().unwrap_or_default();
+                let confirmed = of_run.clock.local(confirmed);
+                let silent = now.since(confirmed);
+                report.expect(silent <= longest, || {
+                    format!("directory {} of {run} says live after a silence of {silent:?}", id.0)
+                });
+                // What is confirmed meanwhile is seen then.
+                next = next.min(confirmed + longest + Duration::from_nanos(1));
             }
-            report.look();
-            let confirmed = self.confirmed.get(place).copied().unwrap_or_default();
-            let silent = facts.local(run, facts.now).since(facts.local(run, confirmed));
-            report.expect(silent <= tuning.probe_after + tuning.probe_timeout, || {
-                format!("directory {} of {run} says live after a silence of {silent:?}", id.0)
-            });
+            let next = (next < Time::NEVER && next > now).then(|| of_run.clock.world(next));
+            self.due.at(run, next);
         }
     }
 }

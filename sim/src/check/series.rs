@@ -89,15 +89,12 @@ impl<K> Default for Series<K> {
 /// How many directories, followers, updates and registrations of a run may each have tried the
 /// same key, or range from there, since `first`.
 pub(super) fn users(facts: &Facts, run: Run, key: &Key, first: Time) -> u128 {
-    let of_run = |of: &Run| *of == run;
-    let directories = facts.directories.iter().filter(|((of, _), directory)| {
-        of_run(of) && directory.keys.as_ref().is_some_and(|keys| keys.key == *key)
-    });
-    let followers =
-        facts.follows.iter().filter(|((of, _), follower)| of_run(of) && follower.keys.key == *key);
-    let updates = facts.ops.iter().filter(|((of, _), operation)| {
-        let on = matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key);
-        of_run(of) && on
+    let directories = facts
+        .directories_by(run)
+        .filter(|(_, directory)| directory.keys.as_ref().is_some_and(|keys| keys.key == *key));
+    let followers = facts.followers_by(run).filter(|follower| follower.keys.key == *key);
+    let updates = facts.ops_by(run).filter(|(_, operation)| {
+        matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key)
     });
     // One after the other, each anew: the first of them is the one that began.
     let registrations = facts

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 
 use self::story::Story;
 use super::{Checks, Property, same};
+use crate::draw::Mix;
+use crate::plan::Plan;
+use crate::run::Runner;
 
 /// A story in which one property does not hold, and what its check is to say.
 struct Row {
@@ -43,6 +46,25 @@ fn every_check_can_fail() {
     }
     let all: BTreeSet<_> = Property::ALL.iter().copied().collect();
     assert_eq!(all, fell, "a property has no row");
+}
+
+/// A check is asked only about entries of the kinds that it names: of no other does it take notice.
+#[test]
+fn checks_name_all_that_they_look_at() {
+    let rows = [views::rows(), holds::rows(), configs::rows(), efforts::rows(), follows::rows()];
+    let stories = rows.into_iter().flatten().map(|row| row.story.entries);
+    let drawn = (0..4).map(|seed| {
+        let mut runner = Runner::new(&Plan::draw(seed, &Mix::default()), true);
+        while runner.entries() < 500 && runner.step() {}
+        runner.trace().to_vec()
+    });
+    for entries in stories.chain(drawn) {
+        let mut checks = Checks::new();
+        for entry in &entries {
+            checks.see(entry);
+            assert_eq!(checks.surprised(entry), [], "{entry}");
+        }
+    }
 }
 
 /// The stories that the rows spoil are good until then.

@@ -126,7 +126,7 @@ impl Check for Whole {
         let Some(keys) = shown.keys else { return };
         let Snapshot { revision, records, bad, .. } = shown.snapshot;
         let store = facts.history_of(shown.directory);
-        for at in store.revisions(shown.before(), *revision) {
+        for at in store.several(shown.before(), *revision) {
             let touched: Vec<_> = store.touched(keys, at).collect();
             if touched.len() < 2 {
                 continue;
@@ -234,7 +234,8 @@ impl Check for NotInvented {
             };
             report.look();
             let store = facts.history_of(shown.directory);
-            let written = store.of(key).iter().any(|version| version.is_record(record));
+            let version = store.at(key, record.mod_revision);
+            let written = version.is_some_and(|version| version.is_record(record));
             report.expect(written && record.mod_revision <= shown.snapshot.revision, || {
                 format!("{}: {change} was never in the store", shown.name())
             });

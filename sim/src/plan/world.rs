@@ -13,7 +13,7 @@ use crate::canary::Breakage;
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldSetup {
-    /// How many processes there are, numbered from 0; 1 to 64.
+    /// How many processes there are, numbered from 0; 1 to 4096.
     pub processes: u16,
     /// How many members the store has, numbered from 0; 1 to 5. Each process can reach all.
     pub members: u16,

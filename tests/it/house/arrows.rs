@@ -19,7 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("portolan-cli", &["portolan", "portolan-wire", "portolan-sim"]),
     ("portolan-playground", &["portolan-sim"]),
     ("portolan-kit", &[]),
-    ("portolan-benches", &["portolan", "portolan-core", "portolan-memory", "portolan-etcd"]),
+    (
+        "portolan-benches",
+        &["portolan", "portolan-core", "portolan-memory", "portolan-etcd", "portolan-sim"],
+    ),
 ];
 
 /// What the fuzz workspace may use of ours.

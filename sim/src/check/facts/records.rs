@@ -4,10 +4,11 @@ use portolan_core::Time;
 use portolan_core::engine::{
     Conflict, Followed, Gone, OpId, RegistrationEvent, Snapshot, UpdateOutcome,
 };
-use portolan_core::layout::Scope;
+use portolan_core::layout::{Decoded, Scope};
 use portolan_core::waist::{Certainty, Key, KeyRange, LeaseId, Request, Revision, StoreError};
 
 use crate::check::epochs::Epochs;
+use crate::check::ops::{self, Write};
 use crate::process::Clock;
 use crate::trace::Run;
 
@@ -44,6 +45,8 @@ pub(crate) struct Attempt {
     /// In which history of the store it was sent.
     pub epoch: usize,
     pub request: Request,
+    /// What each of its writes says; `None`: it deletes.
+    pub says: Vec<Option<Decoded>>,
     /// How it ended for its engine; `None`: it still waits.
     pub fate: Option<Fate>,
     /// The key-value call that it is of.
@@ -183,6 +186,12 @@ impl Registration {
 }
 
 impl Attempt {
+    /// All that it may write, and what that says; `None`: it deletes.
+    pub fn writes(&self) -> impl Iterator<Item = (Write<'_>, Option<&Decoded>)> {
+        let says = self.says.iter().map(Option::as_ref);
+        ops::writes(&self.request).into_iter().zip(says)
+    }
+
     /// Whether its engine cannot know whether it was, or will be, applied.
     pub fn is_in_doubt(&self) -> bool {
         match &self.fate {
