@@ -36,6 +36,8 @@ pub(super) struct Lease {
     pub sweep_at: Option<Time>,
     /// Another store may be behind it by now, and have brought back what was removed.
     pub doubted: bool,
+    /// The own watch's stream since which it is, or was, in doubt.
+    pub doubted_on: Option<AttemptId>,
     /// The timer that is set for it.
     pub timer: Option<Time>,
 }
@@ -80,6 +82,7 @@ impl Lease {
             backoff: Backoff::default(),
             sweep_at: None,
             doubted: false,
+            doubted_on: None,
             timer: None,
         }
     }

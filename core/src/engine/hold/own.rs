@@ -125,6 +125,11 @@ impl OwnWatch {
         *self = Self::default();
     }
 
+    /// The stream that is open.
+    pub fn stream(&self) -> Option<AttemptId> {
+        self.stream.as_ref().map(|stream| stream.attempt)
+    }
+
     pub fn is_stream(&self, attempt: AttemptId) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.attempt == attempt)
     }

@@ -14,10 +14,14 @@ use crate::engine::wire::Owner;
 use crate::waist::{Key, KeyRange, LeaseId, Range, Reply, Request};
 
 impl Holds {
-    /// Another store may be behind a lease: it is asked at once which keys it has, and again until
-    /// it has told, or refused to.
+    /// The own watch goes on on another stream, and so another store may be behind a lease: it is
+    /// asked at once which keys it has, and again until it has told, or refused to. Once for each
+    /// stream, however many of its keys are watched.
     pub(super) fn doubt(&mut self, cx: &Cx<'_>, id: LeaseId) {
-        if let Some(lease) = self.leases.get_mut(&id).filter(|_| cx.tuning.sweeps_per_ttl > 0) {
+        let stream = self.own.stream();
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if cx.tuning.sweeps_per_ttl > 0 && lease.doubted_on != stream {
+            lease.doubted_on = stream;
             lease.doubted = true;
             lease.sweep_at = Some(cx.now);
             self.set_lease_timer(id);

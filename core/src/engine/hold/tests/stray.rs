@@ -44,9 +44,14 @@ fn lost() -> StoreError {
 
 /// The own watch is lost and comes back.
 fn reconnect(h: &mut Harness) {
+    let stream = stream(h);
+    h.reply(stream, Reply::Failed(lost()));
+}
+
+/// The newest stream.
+fn stream(h: &Harness) -> u64 {
     let stream = h.asked.iter().rfind(|(_, asked)| matches!(asked, Request::Watch(_)));
-    let stream = stream.expect("a watch").0;
-    h.reply(stream.0, Reply::Failed(lost()));
+    stream.expect("a watch").0.0
 }
 
 #[test]
@@ -104,6 +109,33 @@ fn what_only_seems_to_stand_changes_nothing() {
         assert!(requests.iter().any(|asked| asked == "range /p/instances/web/i2"), "{requests:?}");
         assert!(!requests.iter().any(|asked| asked.starts_with("grant")), "{what}: {requests:?}");
     }
+}
+
+/// Twenty keys, and each says by itself that it is watched again.
+#[test]
+fn a_lease_is_asked_once_for_all_its_keys() {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.own_watches, tuning.sweeps_per_ttl) = (200, 1);
+        tuning.probe_after = Duration::from_secs(3_600);
+    });
+    let mut store = Store { revision: 1, ..Store::default() };
+    for id in 1..=20 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| watched(&mut store, request));
+    reconnect(&mut h);
+    let mut asked = h.play(0, |request| watched(&mut store, request));
+    for _ in 0..3 {
+        asked.extend(h.play(1, |request| watched(&mut store, request)));
+        let stream = stream(&h);
+        for id in 1..=20 {
+            let reply = WatchReply { header: header(store.revision), ..WatchReply::default() };
+            h.reply(stream, Reply::Watch(WatchReply { watch_id: id, created: true, ..reply }));
+            asked.extend(h.play(0, |request| watched(&mut store, request)));
+        }
+    }
+    let sweeps = asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
+    assert_eq!(sweeps.count(), 1, "{}", h.trace);
 }
 
 /// Once for each time that the watch was lost, and again only as long as nothing was told.
