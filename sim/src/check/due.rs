@@ -23,6 +23,11 @@ impl Due {
         }
     }
 
+    /// As that, of several or none.
+    pub fn all_changed(&mut self, runs: impl IntoIterator<Item = Run>) {
+        runs.into_iter().for_each(|run| self.changed(run));
+    }
+
     /// The next run to look at, now that a moment is over; say [`at`](Self::at) what comes of it.
     pub fn next(&mut self, now: Time) -> Option<Run> {
         if let Some(run) = self.changed.pop() {

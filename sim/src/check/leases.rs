@@ -38,17 +38,11 @@ impl Check for NoPile {
             | What::Told { run, event: Event::Registration { .. } }
             | What::Started { run, .. }
             | What::Resumed(run) => self.due.changed(*run),
-            What::Leased(change) => {
-                if let Some(run) = facts.owner(change.lease) {
-                    self.due.changed(run);
-                }
-            }
+            What::Leased(change) => self.due.all_changed(facts.owner(change.lease)),
             What::Changed(change) => {
-                if let Some(run) = change.kv.lease.and_then(|lease| facts.owner(lease)) {
-                    self.due.changed(run);
-                }
+                self.due.all_changed(change.kv.lease.and_then(|lease| facts.owner(lease)));
             }
-            What::Stored(_) => facts.runs.keys().for_each(|&run| self.due.changed(run)),
+            What::Stored(_) => self.due.all_changed(facts.runs.keys().copied()),
             _ => {}
         }
         let What::Sent { run, request, .. } = &entry.what else { return };
@@ -125,11 +119,7 @@ impl Check for Belief {
             | What::Started { run, .. }
             | What::Resumed(run) => self.due.changed(*run),
             // Anew, under a number that had been given out: nothing is known of it yet.
-            What::Leased(change) => {
-                if let Some(run) = facts.owner(change.lease) {
-                    self.due.changed(run);
-                }
-            }
+            What::Leased(change) => self.due.all_changed(facts.owner(change.lease)),
             _ => {}
         }
     }

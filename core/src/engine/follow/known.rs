@@ -160,7 +160,6 @@ impl Known {
 
     fn put(&mut self, kv: &KeyValue) {
         if kv.mod_revision < self.since {
-            self.some.remove(&kv.key);
             return;
         }
         self.some.insert(kv.key.clone(), Fingerprint::of(kv));

@@ -1,11 +1,10 @@
 //! How disturbed records are found that nobody watches: sweeps and the audit.
 //!
 //! - A *sweep* asks a lease which keys it has, once in its time to live, and at once when it is in
-//!   doubt (see `stray`). A key that should hang there
-//!   and is not told was deleted or moved, perhaps: the answer of an old release around a change of
-//!   leader is wrong (3.4.32 and 3.5.14 mend that), and it has no order (row L9). So it is a hint,
-//!   and the read decides. Where etcd wants rights on all keys of a lease (3.4.42, 3.5.28) it may
-//!   refuse: then the audit is left.
+//!   doubt (see `stray`). A key that should hang there and is not told was deleted or moved, perhaps:
+//!   the answer of an old release around a change of leader is wrong (3.4.32 and 3.5.14 mend that),
+//!   and it has no order (row L9). So it is a hint, and the read decides. Where etcd wants rights on
+//!   all keys of a lease (3.4.42, 3.5.28) it may refuse: then the audit is left.
 //! - The *audit* reads every own record in turn, watched or not, a batch at a time and all of them
 //!   within `audit_every`. It alone finds what was overwritten in place.
 

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::engine::fingerprint::Fingerprint;
 use crate::engine::view::{Change, Content, Freshness, Record, Snapshot, Unread};
 use crate::layout::{Decoded, Layout};
 use crate::map::Map;
@@ -15,14 +16,7 @@ pub(super) struct Replica {
     pub shown: Snapshot,
     /// Keys that are nothing of ours. One of them may be the range's newest, and deleting that
     /// one makes another the newest, so a mere count would not do.
-    hidden: Map<Key, Hidden>,
-}
-
-/// What is remembered of a key that is not shown.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
-pub(super) struct Hidden {
-    mod_revision: Revision,
-    value_hash: u64,
+    hidden: Map<Key, Fingerprint>,
 }
 
 /// What a stored record is to the copy.
@@ -30,7 +24,7 @@ pub(super) struct Hidden {
 pub(super) enum Reading {
     Record(Arc<Record>),
     Unread(Arc<Unread>),
-    Hidden(Hidden),
+    Hidden(Fingerprint),
 }
 
 /// What became of a key.
@@ -169,7 +163,7 @@ impl Replica {
     fn newest(&self) -> Revision {
         let records = self.shown.records.values().map(|record| record.mod_revision);
         let bad = self.shown.bad.values().map(|unread| unread.mod_revision);
-        let hidden = self.hidden.values().map(|known| known.mod_revision);
+        let hidden = self.hidden.values().map(|known| known.modified);
         records.chain(bad).chain(hidden).max().unwrap_or_default()
     }
 
@@ -182,8 +176,7 @@ impl Replica {
         if let Some(unread) = self.shown.bad.get(&kv.key) {
             return found == (unread.mod_revision, unread.value_hash);
         }
-        let hidden = self.hidden.get(&kv.key);
-        hidden.is_some_and(|known| found == (known.mod_revision, known.value_hash))
+        self.hidden.get(&kv.key).is_some_and(|known| *known == Fingerprint::of(kv))
     }
 }
 
@@ -231,7 +224,7 @@ fn read(layout: &Layout, kv: &KeyValue) -> Reading {
     let content = match layout.decode(&kv.key, &kv.value) {
         Decoded::Instance(instance) => Content::Instance(instance),
         Decoded::Config(config) => Content::Config(config),
-        Decoded::Ignored => return Reading::Hidden(Hidden { mod_revision, value_hash }),
+        Decoded::Ignored => return Reading::Hidden(Fingerprint::of(kv)),
         Decoded::Bad(bad) => {
             return Reading::Unread(Arc::new(Unread { mod_revision, value_hash, bad }));
         }
