@@ -9,7 +9,7 @@ use super::retry::{Backoff, jittered};
 use super::wire::Owner;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::waist::{Reply, Request};
+use crate::waist::{AttemptId, Reply, Request};
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Discovery {
@@ -24,7 +24,11 @@ enum State {
         ask_at: Time,
     },
     /// Asked; the wire answers in any case, and once.
-    Asking,
+    Asking {
+        attempt: AttemptId,
+    },
+    /// The engine is closing: nothing is asked any more.
+    Closed,
 }
 
 impl Discovery {
@@ -34,8 +38,8 @@ impl Discovery {
 
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
         if self.next_timeout(cx.tuning.member_list_every.is_some()).is_some_and(|at| at <= cx.now) {
-            cx.send(Owner::Members, Request::Members);
-            self.state = State::Asking;
+            let attempt = cx.send(Owner::Members, Request::Members);
+            self.state = State::Asking { attempt };
         }
     }
 
@@ -55,8 +59,16 @@ impl Discovery {
     pub fn next_timeout(&self, wished: bool) -> Option<Time> {
         match self.state {
             State::Resting { ask_at } if wished => Some(ask_at),
-            State::Resting { .. } | State::Asking => None,
+            State::Resting { .. } | State::Asking { .. } | State::Closed => None,
         }
+    }
+
+    /// Asks no more; what is under way is given up.
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
+        if let State::Asking { attempt } = self.state {
+            cx.cancel(attempt);
+        }
+        self.state = State::Closed;
     }
 }
 

@@ -360,6 +360,7 @@ impl Engine {
                 self.closing = Closing::Underway;
                 // A closing engine asks for nothing new, so what has not left must not.
                 cx.wire.refuse_waiting();
+                self.discovery.close(&mut cx);
                 self.mirrors.each(|mirror| mirror.close(&mut cx));
                 self.mirrors.clear();
                 self.follows.each(|follow| follow.close(&mut cx));

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use crate::engine::Setup;
 use crate::engine::harness::Harness;
+use crate::engine::{Command, Conflict, RegistrationId, Setup};
+use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::name::{GroupName, InstanceId};
 use crate::tuning::Tuning;
-use crate::waist::{Header, MemberInfo, MembersReply, Reply, StoreError};
+use crate::waist::{GrantReply, Header, LeaseId, MemberInfo, MembersReply, Reply, StoreError};
 
 /// An engine that was given one member.
 fn asking(member_list_every: Option<Duration>) -> Harness {
@@ -91,4 +93,30 @@ fn a_list_that_does_not_come_is_asked_for_ever_less_often() {
 fn nobody_asks_unless_it_is_wished() {
     let h = asking(None);
     assert_eq!((h.engine.poll_timeout(), h.trace()), (None, String::new()));
+}
+
+/// What is under way when the engine is to close is given up, and nothing is asked while it does so.
+#[test]
+fn a_closing_engine_asks_no_more() {
+    let mut h = asking(Some(every()));
+    assert_eq!(h.engine.in_flight(), 1);
+    h.command(Command::Shutdown { within: every() * 3 });
+    assert_eq!((h.engine.in_flight(), h.engine.poll_timeout()), (0, None), "{}", h.trace());
+
+    let mut h = asking(Some(every()));
+    h.reply(1, listed(&[]));
+    let group = GroupName::parse("web").expect("letters");
+    let instance = Instance::builder(group, InstanceId::parse("a").expect("a letter"));
+    let (id, conflict) = (RegistrationId(1), Conflict::Replace);
+    let instance = instance.build().expect("names are enough");
+    h.command(Command::Register { id, instance, conflict });
+    let (_, drawn) = h.end().split_once("lease=").expect("it asks for a lease");
+    let lease = i64::from_str_radix(&drawn[..16], 16).ok().and_then(LeaseId::new);
+    let lease = lease.expect("a lease's id");
+    let (header, ttl_secs) = (Header::default(), 15);
+    h.reply(2, Reply::Grant(GrantReply { header, lease, ttl_secs }));
+    h.command(Command::Shutdown { within: every() * 3 });
+    h.wait(every() * 2);
+    assert!(h.engine.poll_timeout().is_some(), "the removal is under way: {}", h.trace());
+    assert_eq!(h.trace().matches("m0 members").count(), 1, "{}", h.trace());
 }
