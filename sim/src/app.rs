@@ -159,7 +159,8 @@ impl App {
             | Do::RevokeOf { .. }
             | Do::DeleteKey { .. }
             | Do::PutKey { .. }
-            | Do::MoveKey { .. } => return None,
+            | Do::MoveKey { .. }
+            | Do::Crowd { .. } => return None,
         })
     }
 

@@ -9,12 +9,12 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use portolan_core::Rng;
 use portolan_core::engine::{Conflict, DirectoryId, FollowId, OpId, RegistrationId};
 use portolan_core::instance::State;
 use portolan_core::layout::Scope;
 use portolan_core::name::{GroupName, InstanceId};
 use portolan_core::waist::{Key, Revision};
+use portolan_core::{Rng, Tuning};
 
 pub use self::faults::Class;
 pub use self::mix::Mix;
@@ -24,7 +24,15 @@ impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64, mix: &Mix) -> Self {
         let rng = Rng::new(seed).fork("plan");
-        let world = world::world(rng.fork("world"), mix);
+        let mut world = world::world(rng.fork("world"), mix);
+        let crowds = mix.classes.contains(&Class::Crowd);
+        let crowded = crowds && rng.fork("crowd").percent(mix.crowd_percent);
+        if crowded {
+            // What is taken record by record would take hours.
+            let usual = Tuning::default();
+            world.tuning.page_limit = usual.page_limit;
+            world.tuning.follow_events = usual.follow_events;
+        }
         let mut work = Drawing {
             rng: rng.fork("work"),
             world: &world,
@@ -32,14 +40,21 @@ impl Plan {
             steps: Vec::new(),
             places: Vec::new(),
             strikes: 0,
+            least_ms: 0,
+            crowded,
         };
+        let mut many = rng.fork("many");
+        let crowded = many.percent(mix.many_percent).then(|| many.below(world.processes.into()));
         for process in 0..world.processes {
-            work.workload(process, mix);
+            let is_crowded = crowded == Some(process.into());
+            work.workload(process, mix, if is_crowded { mix.many } else { mix.registrations });
         }
         work.rng = rng.fork("follow");
         for process in 0..world.processes {
             work.follows(process, mix);
         }
+        work.rng = rng.fork("least");
+        work.least_ms = work.least();
         work.faults(&rng, mix);
         work.rng = rng.fork("left");
         let left = work.left(mix);
@@ -81,6 +96,10 @@ struct Drawing<'a> {
     places: Vec<(GroupName, InstanceId)>,
     /// How many faults there are.
     strikes: u64,
+    /// How long each fault lasts at least.
+    least_ms: u64,
+    /// Whether the world is one in which crowds of thousands come.
+    crowded: bool,
 }
 
 impl Drawing<'_> {
@@ -114,14 +133,24 @@ impl Drawing<'_> {
         one.then(|| u16::try_from(self.rng.below(members.into())).unwrap_or(0))
     }
 
+    fn lease_ms(&self) -> u64 {
+        self.world.tuning.lease_ttl.as_millis() as u64
+    }
+
+    /// In half of all plans faults may be short, in the others none is.
+    fn least(&mut self) -> u64 {
+        if self.rng.percent(50) { 0 } else { self.between((0, self.lease_ms())) }
+    }
+
     /// How long a fault lasts: from a moment to well beyond a lease's time.
     fn span(&mut self) -> u64 {
-        let ttl = self.world.tuning.lease_ttl.as_millis() as u64;
-        match self.rng.below(3) {
+        let ttl = self.lease_ms();
+        let drawn = match self.rng.below(3) {
             0 => self.between((50, 500)),
             1 => self.between((500, ttl)),
             _ => self.between((ttl, ttl * 2)),
-        }
+        };
+        drawn.max(self.least_ms)
     }
 
     fn key(&mut self) -> Option<Key> {
@@ -134,7 +163,8 @@ impl Drawing<'_> {
     fn faults(&mut self, rng: &Rng, mix: &Mix) {
         for &class in &mix.classes {
             self.rng = rng.fork(class.name());
-            if self.rng.percent(class.percent(mix.fault_percent)) {
+            let present = self.rng.percent(class.percent(mix.fault_percent));
+            if present || class == Class::Crowd && self.crowded {
                 for _ in 0..self.between(mix.strikes) {
                     self.strike(class);
                 }
@@ -160,10 +190,13 @@ impl Drawing<'_> {
     }
 
     /// What one application does.
-    fn workload(&mut self, process: u16, mix: &Mix) {
+    fn workload(&mut self, process: u16, mix: &Mix, registrations: (u64, u64)) {
+        let wanted = self.between(registrations);
+        // Many mostly come at once, as from a program that starts.
+        let at_once = (wanted >= MANY && self.rng.percent(70)).then(|| self.moment());
         let mut registrations = 0;
-        for number in 1..=self.between(mix.registrations) {
-            self.registration(process, number, &mut registrations);
+        for number in 1..=wanted {
+            self.registration(process, number, at_once, &mut registrations);
         }
         for number in 1..=self.between(mix.directories) {
             let id = DirectoryId(number);
@@ -223,13 +256,20 @@ impl Drawing<'_> {
         }
     }
 
-    fn registration(&mut self, process: u16, number: u64, registrations: &mut u64) {
+    fn registration(
+        &mut self,
+        process: u16,
+        number: u64,
+        at: Option<u64>,
+        registrations: &mut u64,
+    ) {
         let group = self.group();
         let name =
             if self.rng.percent(20) { "shared".to_owned() } else { format!("p{process}-{number}") };
         let instance = InstanceId::parse(&name).expect("letters and digits");
         self.places.push((group.clone(), instance.clone()));
-        let mut at = if self.rng.percent(60) { self.between((0, 1_000)) } else { self.moment() };
+        let drawn = if self.rng.percent(60) { self.between((0, 1_000)) } else { self.moment() };
+        let mut at = at.unwrap_or(drawn);
         // Some come back after they left.
         for _ in 0..self.between((1, 3)) {
             *registrations += 1;
@@ -289,3 +329,6 @@ impl Drawing<'_> {
         }
     }
 }
+
+/// More registrations of one process than it ever has where many are not drawn.
+const MANY: u64 = 20;

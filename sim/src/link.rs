@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request, StoreError};
-use portolan_memory::{ClientId, Credentials, Identity, Input, Pass, Token};
+use portolan_memory::{ClientId, Credentials, Identity, Input, Pass, Token, reply_size};
 
 use crate::chance::{Chance, Purpose};
 use crate::plan::{Cut, Kind, Way, WireSetup};
@@ -211,6 +211,7 @@ impl Wire {
     pub fn arrive(
         &mut self,
         now: Time,
+        queue: &mut Queue,
         client: ClientId,
         way: Way,
         attempt: AttemptId,
@@ -257,7 +258,7 @@ impl Wire {
                     if token.is_some() {
                         self.identities.entry(connection.run).or_default().hear(token);
                     }
-                    Some(self.deliver(client, attempt, reply)?)
+                    Some(self.take_in(now, queue, client, attempt, reply)?)
                 }
             }
         };
@@ -533,6 +534,28 @@ impl Wire {
                 queue.push(now, Happening::Fail { run, attempt, reply });
             }
         }
+    }
+
+    /// Delivers what is not too large for its client. A stream that brings such an answer is ended.
+    fn take_in(
+        &mut self,
+        now: Time,
+        queue: &mut Queue,
+        client: ClientId,
+        attempt: AttemptId,
+        reply: Reply,
+    ) -> Option<Arrival> {
+        let (size, limit) = (reply_size(&reply), self.setup.decode_bytes);
+        let connection = self.connections.get_mut(&client)?;
+        if size <= limit || !connection.waiting.contains_key(&attempt) {
+            return self.deliver(client, attempt, reply);
+        }
+        if let Reply::Watch(_) = reply {
+            connection.down.remove(&attempt);
+            self.write(now, queue, client, attempt, Up::Cancel);
+        }
+        let error = StoreError::AnswerTooLarge { size, limit };
+        self.deliver(client, attempt, Reply::Failed(error))
     }
 
     fn deliver(&mut self, client: ClientId, attempt: AttemptId, reply: Reply) -> Option<Arrival> {

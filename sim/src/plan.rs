@@ -211,6 +211,10 @@ impl Plan {
             {
                 return Err(PlanError::Process { step, found, processes: world.processes });
             }
+            if let Do::Crowd { count, at_once, .. } = what {
+                number("crowd.count", (*count).into(), 1, 10_000)?;
+                number("crowd.at_once", (*at_once).into(), 1, 100)?;
+            }
         }
         Ok(())
     }

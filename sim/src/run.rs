@@ -7,7 +7,7 @@ use std::time::Duration;
 use portolan_core::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Checks, Violation};
+use crate::check::{Checks, Unrest, Violation};
 use crate::plan::Plan;
 use crate::trace::{Entry, TraceHash};
 use crate::world::World;
@@ -157,12 +157,12 @@ impl Runner {
 struct Settling {
     look_at: Time,
     /// The least that was found to be left to be done, and when that was first found.
-    least: (usize, Time),
+    least: (Unrest, Time),
 }
 
 impl Settling {
     fn from(now: Time) -> Self {
-        Self { look_at: now + LOOK_EVERY, least: (usize::MAX, now) }
+        Self { look_at: now + LOOK_EVERY, least: (Unrest::MOST, now) }
     }
 
     /// Whether the world has come to rest, or has made no progress for longer than it may, before
@@ -175,7 +175,7 @@ impl Settling {
             }
             let waited = self.look_at.since(self.least.1);
             let setup = world.setup();
-            if unrest == 0 && waited >= setup.quiet_time() || waited >= setup.settling_time() {
+            if unrest.left == 0 && waited >= setup.quiet_time() || waited >= setup.settling_time() {
                 return true;
             }
             self.look_at = self.look_at + LOOK_EVERY;

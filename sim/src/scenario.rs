@@ -92,6 +92,7 @@ scenarios! {
     "stranger-deletes",
     "stranger-moves-a-lease",
     "stranger-overwrites",
+    "thousands-of-leases-expire",
     "token-forgotten",
     "two-updates-at-once",
 }

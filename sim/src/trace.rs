@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan_core::engine::{Command, Event};
+use portolan_core::engine::{Command, Event, Snapshot};
 use portolan_core::waist::{AttemptId, EventKind, MemberId, Reply, Request, Revision};
 use portolan_core::{Rng, Time};
 use portolan_memory::{Change, ClientId, LeaseChange, LeaseStep};
@@ -237,8 +237,46 @@ impl TraceHash {
     #[must_use]
     pub fn with(self, entry: &Entry) -> Self {
         let mut hasher = StableHasher(self.0);
-        entry.hash(&mut hasher);
+        if let What::Told { run, event } = &entry.what {
+            (entry.at, run, Heard(event)).hash(&mut hasher);
+        } else {
+            entry.hash(&mut hasher);
+        }
         Self(hasher.finish())
+    }
+}
+
+/// What an application was told: of a directory what has changed, and how much it shows. All that
+/// it shows comes of that, and would be thousands of records each time.
+struct Heard<'a>(&'a Event);
+
+impl Hash for Heard<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.0 {
+            Event::Stepped { id, step } => {
+                (0u8, id, step.cause, &step.changes, Outline(&step.snapshot)).hash(state);
+            }
+            Event::Freshness { id, snapshot } => (1u8, id, Outline(snapshot)).hash(state),
+            Event::Guard { id, snapshot, news } => {
+                (2u8, id, Outline(snapshot), news).hash(state);
+            }
+            Event::Registration { .. }
+            | Event::Followed { .. }
+            | Event::Propose { .. }
+            | Event::Updated { .. }
+            | Event::Called { .. }
+            | Event::Closed { .. } => (3u8, self.0).hash(state),
+        }
+    }
+}
+
+struct Outline<'a>(&'a Snapshot);
+
+impl Hash for Outline<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Snapshot { epoch, revision, freshness, records, bad, suspects, guarded } = self.0;
+        (epoch, revision, freshness, guarded).hash(state);
+        (records.len(), bad.len(), suspects.len()).hash(state);
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod choice;
 mod faults;
+mod strangers;
 mod users;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,10 +18,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::{Event, Input, Output, Setup};
-use portolan_core::waist::{
-    AttemptId, Compact, DeleteRange, Grant, Key, KeyRange, LeaseId, MemberId, Put, Request,
-    Revision, Revoke,
-};
+use portolan_core::waist::{DeleteRange, KeyRange, MemberId, Put, Request, Revoke};
 use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 
 use crate::app::App;
@@ -192,7 +190,7 @@ impl World {
         match happening {
             Happening::Arrive { client, way, attempt } => {
                 let late = self.wire.is_late(client, attempt);
-                let arrival = self.wire.arrive(self.now, client, way, attempt);
+                let arrival = self.wire.arrive(self.now, &mut self.queue, client, way, attempt);
                 self.note_wire();
                 match arrival {
                     Some(Arrival::Store(mut input)) => {
@@ -317,6 +315,9 @@ impl World {
                 self.ask(Request::Put(Put { key, value, lease, ..Put::default() }));
             }
             Do::MoveKey { key, lease_secs } => self.move_key(key, lease_secs),
+            Do::Crowd { group, count, at_once, lease_secs } => {
+                self.crowd(&group, count, at_once, lease_secs);
+            }
         }
         self.note_wire();
     }
@@ -502,47 +503,6 @@ impl World {
         }
         self.note_wire();
         self.apply_rights();
-    }
-
-    fn compact(&mut self, keep: u64) {
-        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-        let revision = Revision(self.store.revision().0.saturating_sub(keep));
-        if revision.0 > 0 {
-            self.ask(Request::Compact(Compact { revision, physical: false }));
-        }
-    }
-
-    fn move_key(&mut self, key: Key, lease_secs: Option<u32>) {
-        if self.store.record(&key).is_some() {
-            let lease = lease_secs.map(|secs| self.grant(secs));
-            let put = Put { key, lease, ignore_value: true, ..Put::default() };
-            self.ask(Request::Put(put));
-        }
-    }
-
-    /// A stranger's own lease.
-    fn grant(&mut self, secs: u32) -> LeaseId {
-        self.stranger.leases += 1;
-        let lease = LeaseId::new(STRANGERS_LEASES + self.stranger.leases).expect("above 0");
-        self.ask(Request::Grant(Grant { lease: Some(lease), ttl_secs: secs.into() }));
-        lease
-    }
-
-    /// A stranger asks the store, past the wire; with a token of its own if one is needed.
-    fn ask(&mut self, request: Request) {
-        if self.setup.users {
-            self.stranger.identity = Identity::of(Some(users::operator()));
-            self.ask_as_it_is(Request::Authenticate);
-        }
-        self.ask_as_it_is(request);
-    }
-
-    fn ask_as_it_is(&mut self, request: Request) {
-        self.stranger.attempts += 1;
-        let attempt = AttemptId(self.stranger.attempts);
-        let (from, member) = (STRANGER, MemberId(0));
-        let pass = self.stranger.identity.pass(&request);
-        self.tell_store(memory::Input::Request { from, attempt, member, request, pass });
     }
 
     fn ends(&self, process: u16, member: Option<u16>) -> Vec<(u16, MemberId)> {

@@ -1,6 +1,6 @@
 //! Small plans with a name, and what happens in them, line by line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_core::Time;
 use portolan_core::waist::Request;
@@ -100,7 +100,7 @@ fn every_scenario_shows_what_it_says() {
     for scenario in Scenario::ALL {
         let runner = run(*scenario);
         let news = runner.trace().iter().filter(|entry| entry.what.is_news());
-        let news: String = news.map(|entry| format!("{entry}\n")).collect();
+        let news: String = shortened(news.map(|entry| format!("{entry}\n")).collect());
         let about = scenario.plan().about;
         let lost = runner.violation().map(|violation| format!("{violation}\n"));
         let lost = lost.unwrap_or_default();
@@ -108,6 +108,34 @@ fn every_scenario_shows_what_it_says() {
         let told = format!("{about}\n\n{news}{lost}\n{entries} entries, {hash}\n");
         insta::assert_snapshot!(format!("scenario-{}", scenario.name), told);
     }
+}
+
+/// The first and the last lines of what is too long to be read.
+fn shortened(lines: Vec<String>) -> String {
+    let (head, tail) = (40, 20);
+    if lines.len() <= 400 {
+        return lines.concat();
+    }
+    let left_out = lines.len() - head - tail;
+    let (first, last) = (lines[..head].concat(), lines[lines.len() - tail..].concat());
+    format!("{first}({left_out} lines)\n{last}")
+}
+
+/// Row L6: five hundred in each round, two rounds a second.
+#[test]
+fn leases_end_at_the_rate_of_the_store() {
+    let runner = run(Scenario::find("thousands-of-leases-expire").expect("it has that name"));
+    let mut rounds: BTreeMap<Time, u64> = BTreeMap::new();
+    for entry in runner.trace() {
+        if let What::Leased(change) = &entry.what
+            && let LeaseStep::Ended { .. } = change.step
+        {
+            *rounds.entry(entry.at).or_default() += 1;
+        }
+    }
+    let at = |millis| (Time::from_millis(millis), 500);
+    let expected = [at(6_000), at(6_500), at(7_000), at(7_500)];
+    assert_eq!(rounds.into_iter().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub struct Config {
     pub sync_watchers: usize,
     /// How many revisions each of them gets at a time (row W8).
     pub sync_revisions: usize,
+    /// From what size on a watch's answer goes out in parts, in bytes (row W14); `None`: etcd's own,
+    /// the longest message that gRPC takes.
+    pub fragment_bytes: Option<u64>,
     /// `--watch-progress-notify-interval`; up to a tenth is added for each stream (row W12).
     pub progress_interval: Duration,
     /// `--auth-token-ttl`: how long a token that is not used is good (row A6).
@@ -71,6 +74,7 @@ impl Default for Config {
             sync_interval: Duration::from_millis(100),
             sync_watchers: 512,
             sync_revisions: 1000,
+            fragment_bytes: None,
             progress_interval: Duration::from_secs(600),
             token_ttl: Duration::from_secs(300),
             require_leader: true,
@@ -104,6 +108,11 @@ impl Config {
     /// The longest message that gRPC takes, in bytes (row E1).
     pub const fn max_message_bytes(&self) -> u64 {
         self.max_request_bytes + (512 << 10)
+    }
+
+    /// From what size on a watch's answer goes out in parts, in bytes (row W14).
+    pub fn fragment_size(&self) -> u64 {
+        self.fragment_bytes.unwrap_or(self.max_message_bytes())
     }
 
     /// The shortest time to live that is granted, in seconds (row L2).

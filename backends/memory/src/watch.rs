@@ -501,7 +501,7 @@ impl Watcher {
             ..WatchReply::default()
         };
         if self.fragment {
-            let parts = batch::fragments(reply, scene.config.max_message_bytes());
+            let parts = batch::fragments(reply, scene.config.fragment_size());
             said.extend(parts.into_iter().map(|part| (stream, part)));
         } else {
             said.push((stream, reply));

@@ -14,12 +14,15 @@ use portolan_core::waist::{
 use portolan_memory::{Cause, LeaseStep};
 use serde::{Deserialize, Serialize};
 
+use self::watched::Watched;
 use super::facts::{Attempt, Facts, Fate, OperationKind};
 use super::faults::Fault;
 use super::history::Author;
 use super::ops;
 use crate::plan::{Do, MemberFault, Way};
 use crate::trace::{Entry, Run, What};
+
+mod watched;
 
 /// A machine of the engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
@@ -97,6 +100,11 @@ marks! {
     TwoLeasesEndedAtOnce,
     LeaseProlonged,
     StreamClosedAgainAndAgain,
+    CaughtUpWithAThousandRevisions,
+    RevisionInParts,
+    AnswerTooLarge,
+    LeasesEndedInSeveralRounds,
+    ManyKeysInOneBatch,
 }
 
 /// How often each machine and each rare thing was seen.
@@ -127,10 +135,10 @@ struct Known {
     progress: BTreeMap<(Run, AttemptId), Revision>,
     /// How many watches of the same keys have ended as soon as they were accepted, in a row.
     closed: BTreeMap<(Run, KeyRange), u32>,
-    /// The member that each watch that is open was asked of, and whether that has accepted it.
-    watched: BTreeMap<(Run, AttemptId), (MemberId, bool)>,
-    /// When a lease last ran out.
-    expired: Option<Time>,
+    /// The watches that are open.
+    watched: BTreeMap<(Run, AttemptId), Watched>,
+    /// When a lease last ran out, and how many did so then.
+    expired: Option<(Time, usize)>,
 }
 
 impl Known {
@@ -172,7 +180,12 @@ impl Coverage {
             What::Told { run, event } => self.told(facts, *run, event),
             What::Sent { run, attempt, member, request } => {
                 if let Request::Watch(_) = request {
-                    self.known.watched.insert((*run, *attempt), (*member, false));
+                    self.known.watched.insert((*run, *attempt), Watched::at(*member));
+                }
+                if let Request::Txn(txn) = request
+                    && txn.then.len() >= MANY_KEYS
+                {
+                    self.mark(Mark::ManyKeysInOneBatch);
                 }
                 let before = self.known.members.get(run).copied();
                 if let Some((before, failed)) = before
@@ -198,6 +211,9 @@ impl Coverage {
                     self.known.forget_failure(*run, &attempt.request);
                 }
                 match reply {
+                    Reply::Failed(StoreError::AnswerTooLarge { .. }) => {
+                        self.mark(Mark::AnswerTooLarge);
+                    }
                     Reply::KeepAlive(kept) if kept.ttl_secs > 0 => {
                         self.known.renewed.insert(kept.lease);
                     }
@@ -232,16 +248,12 @@ impl Coverage {
                 }
             }
             What::Membered { member, fault: MemberFault::CutOff }
-                if self.known.watched.values().any(|(watched, _)| watched == member) =>
+                if self.known.watched.values().any(|watch| watch.member == *member) =>
             {
                 self.mark(Mark::WatchOnACutOffMember);
             }
             What::Leased(change) => match change.step {
-                LeaseStep::Ended { cause: Cause::Expiry { .. } } => {
-                    if self.known.expired.replace(entry.at) == Some(entry.at) {
-                        self.mark(Mark::TwoLeasesEndedAtOnce);
-                    }
-                }
+                LeaseStep::Ended { cause: Cause::Expiry { .. } } => self.expired(facts, entry.at),
                 LeaseStep::Prolonged { .. } => self.mark(Mark::LeaseProlonged),
                 LeaseStep::Ended { .. } | LeaseStep::Granted { .. } | LeaseStep::Renewed { .. } => {
                 }
@@ -398,6 +410,23 @@ impl Coverage {
         }
     }
 
+    fn expired(&mut self, facts: &Facts, at: Time) {
+        let store = &facts.setup.store;
+        let before = self.known.expired;
+        let now = before.filter(|&(last, _)| last == at).map_or(1, |(_, count)| count + 1);
+        self.known.expired = Some((at, now));
+        if now == 2 {
+            self.mark(Mark::TwoLeasesEndedAtOnce);
+        }
+        // The round before took as many as it could, and left the rest to this one.
+        let left = before.is_some_and(|(last, count)| {
+            count >= store.lease_scan_limit && at.since(last) == store.lease_scan_interval
+        });
+        if now == 1 && left {
+            self.mark(Mark::LeasesEndedInSeveralRounds);
+        }
+    }
+
     fn failed(&mut self, run: Run, request: &Request, at: Time) {
         self.known.failed.insert((run, Address::of(request)), at);
         if let Some((_, failed)) = self.known.members.get_mut(&run) {
@@ -415,8 +444,9 @@ impl Coverage {
         let Request::Watch(watch) = &attempt.request else { return };
         match reply {
             Reply::Watch(reply) if !reply.canceled => {
-                if let Some((_, accepted)) = self.known.watched.get_mut(&place) {
-                    *accepted = true;
+                if let Some(watch) = self.known.watched.get_mut(&place) {
+                    let marks = watch.told(reply);
+                    marks.for_each(|mark| self.mark(mark));
                 }
                 let last = reply.events.last().map(|event| event.kv.mod_revision);
                 if last.is_some_and(|last| last < reply.header.revision) {
@@ -424,7 +454,8 @@ impl Coverage {
                 }
             }
             Reply::Watch(_) | Reply::Failed(_) => {
-                let accepted = self.known.watched.remove(&place).is_some_and(|(_, known)| known);
+                let accepted =
+                    self.known.watched.remove(&place).is_some_and(|watch| watch.accepted);
                 let (run, now) = (place.0, facts.now);
                 let lived = facts.local(run, now).since(facts.local(run, attempt.at));
                 let closed = self.known.closed.entry((run, watch.keys.clone())).or_default();
@@ -472,6 +503,9 @@ fn unanswered(facts: &Facts, run: Run, id: OpId, revision: Revision) -> bool {
     let attempt = facts.attempts.get(&(by, attempt));
     attempt.is_some_and(|attempt| attempt.fate != Some(Fate::Answered))
 }
+
+/// A batch of so many keys is a large one.
+const MANY_KEYS: usize = 20;
 
 /// What a request is for, roughly: the same address is the same try again.
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]

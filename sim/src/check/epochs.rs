@@ -96,7 +96,9 @@ impl Facts {
 
     /// Other data took the place of the store's. What was acknowledged before means nothing now.
     fn begin_history(&mut self, history: History, living: &BTreeSet<LeaseId>) {
-        self.past.push(std::mem::replace(&mut self.store, history));
+        let before = std::mem::replace(&mut self.store, history);
+        before.accounts().for_each(|keys| self.store.account_for(keys));
+        self.past.push(before);
         for (id, lease) in &mut self.leases {
             lease.lives = living.contains(id);
         }
@@ -118,6 +120,7 @@ impl Facts {
     ) {
         let Some(directory) = self.directories.get(&(run, id)) else { return };
         let mut epochs = directory.epochs.clone();
+        let digest = directory.digest.changed(directory.shown.as_ref(), snapshot);
         if let (true, Some(keys)) = (self.epoch() > 0, &directory.keys) {
             // Whoever lists learns what there is, though not that it is another store's. A list that
             // changes nothing shows only in the freshness.
@@ -126,13 +129,15 @@ impl Facts {
             } else {
                 self.epochs_from(&epochs)
             };
-            let fits = |&epoch: &usize| self.history(epoch).differs(keys, snapshot).is_none();
+            let fits =
+                |&epoch: &usize| self.history(epoch).differs(keys, snapshot, digest).is_none();
             let fitting: Epochs = may_be.iter().copied().filter(fits).collect();
             // Where none fits, VW1 says so.
             epochs = if fitting.is_empty() { may_be } else { fitting };
         }
         if let Some(directory) = self.directories.get_mut(&(run, id)) {
             directory.before = directory.shown.replace(snapshot.clone());
+            directory.digest = digest;
             directory.epochs_before = std::mem::replace(&mut directory.epochs, epochs);
         }
     }

@@ -11,6 +11,7 @@ use portolan_core::layout::{Decoded, Scope};
 use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Reply, Request, Revision};
 use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 
+use super::digest::Digest;
 use super::epochs::{Backup, Epochs};
 use super::history::History;
 use super::ops;
@@ -181,11 +182,16 @@ impl Facts {
             }
             Command::Open { id, scope } => {
                 let keys = self.layout().ranges(scope).into_iter().next();
+                if let Some(keys) = &keys {
+                    let histories = self.past.iter_mut().chain([&mut self.store]);
+                    histories.for_each(|history| history.account_for(keys));
+                }
                 let directory = Directory {
                     scope: scope.clone(),
                     keys,
                     before: None,
                     shown: None,
+                    digest: Digest::default(),
                     // An engine that is closing opens nothing any more.
                     open: self.runs.get(&run).is_some_and(|known| known.closing.is_none()),
                     epochs_before: Epochs::new(),
@@ -235,6 +241,7 @@ impl Facts {
             }
             Command::Follow { id, keys, from } => {
                 let follower = Follower {
+                    listed: None,
                     keys: keys.clone(),
                     from: *from,
                     open: self.runs.get(&run).is_some_and(|known| known.closing.is_none()),

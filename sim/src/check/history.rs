@@ -9,6 +9,7 @@ use portolan_core::rng::hash;
 use portolan_core::waist::{AttemptId, EventKind, Key, KeyRange, LeaseId, Revision};
 use portolan_memory::{Cause, Change, ClientId};
 
+use super::digest::Digest;
 use crate::app::{Edited, Tag};
 use crate::trace::Run;
 
@@ -22,6 +23,8 @@ pub(crate) struct History {
     touched: Vec<(Revision, Key)>,
     /// The revisions that changed several keys.
     several: Vec<Revision>,
+    /// The content of key ranges that directories show, after each revision that changed it.
+    digests: BTreeMap<KeyRange, Vec<(Revision, Digest)>>,
 }
 
 /// A key after one change.
@@ -105,8 +108,43 @@ impl Version {
 impl History {
     /// Of a fresh store, which is at revision 1 (row R1).
     pub fn new() -> Self {
-        let (keys, touched, several) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { revision: Revision(1), keys, touched, several }
+        Self {
+            revision: Revision(1),
+            keys: BTreeMap::new(),
+            touched: Vec::new(),
+            several: Vec::new(),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps an account of a range's content from its beginning on.
+    pub fn account_for(&mut self, keys: &KeyRange) {
+        if self.digests.contains_key(keys) {
+            return;
+        }
+        let (mut digest, mut digests) = (Digest::default(), Vec::new());
+        let mut next: BTreeMap<&Key, usize> = BTreeMap::new();
+        for (revision, key) in self.touched.iter().filter(|(_, key)| keys.contains(key)) {
+            let at = next.entry(key).or_default();
+            let versions = &self.keys[key];
+            let old = at.checked_sub(1).and_then(|before| versions.get(before));
+            digest = digest.pushed(key, old, &versions[*at]);
+            *at += 1;
+            note(&mut digests, *revision, digest);
+        }
+        self.digests.insert(keys.clone(), digests);
+    }
+
+    /// The ranges of which an account is kept.
+    pub fn accounts(&self) -> impl Iterator<Item = &KeyRange> {
+        self.digests.keys()
+    }
+
+    /// A range's content at a revision; `None` where no account is kept.
+    fn digest_at(&self, keys: &KeyRange, revision: Revision) -> Option<Digest> {
+        let digests = self.digests.get(keys)?;
+        let after = digests.partition_point(|&(at, _)| at <= revision);
+        Some(digests[..after].last().map_or(Digest::default(), |&(_, digest)| digest))
     }
 
     pub fn push(&mut self, layout: &Layout, clients: &BTreeMap<ClientId, Run>, change: &Change) {
@@ -139,14 +177,24 @@ impl History {
             self.several.push(change.revision);
         }
         self.touched.push((change.revision, kv.key.clone()));
-        self.keys.entry(kv.key.clone()).or_default().push(version);
+        let versions = self.keys.entry(kv.key.clone()).or_default();
+        for (_, digests) in self.digests.iter_mut().filter(|(keys, _)| keys.contains(&kv.key)) {
+            let digest = digests.last().map_or(Digest::default(), |&(_, digest)| digest);
+            let digest = digest.pushed(&kv.key, versions.last(), &version);
+            note(digests, change.revision, digest);
+        }
+        versions.push(version);
     }
 
     /// In what a snapshot of these keys is otherwise than the store was at the revision it names.
-    pub fn differs(&self, keys: &KeyRange, snapshot: &Snapshot) -> Option<String> {
+    /// Many records are looked at one by one only if their digest tells that they differ.
+    pub fn differs(&self, keys: &KeyRange, snapshot: &Snapshot, digest: Digest) -> Option<String> {
         let Snapshot { revision, records, bad, .. } = snapshot;
         if *revision > self.revision {
             return Some(format!("names @{revision}, but the store is at @{}", self.revision));
+        }
+        if records.len() + bad.len() > FEW && self.digest_at(keys, *revision) == Some(digest) {
+            return None;
         }
         let mut truth = self.range_at(keys, *revision).filter(|(_, version)| version.is_shown());
         let mut shown: Vec<_> = records.keys().chain(bad.keys()).collect();
@@ -181,6 +229,9 @@ impl History {
 
     /// Whether another history has the same in these keys at a revision.
     pub fn is_same_at(&self, other: &Self, keys: &KeyRange, at: Revision) -> bool {
+        if let (Some(one), Some(other)) = (self.digest_at(keys, at), other.digest_at(keys, at)) {
+            return one == other;
+        }
         let records = |history: &Self| -> Vec<_> {
             let there = history.range_at(keys, at);
             there.map(|(key, v)| (key.clone(), v.revision, v.value_hash)).collect()
@@ -255,3 +306,13 @@ impl History {
             .filter(move |&at| std::mem::replace(&mut last, at) < at)
     }
 }
+
+fn note(digests: &mut Vec<(Revision, Digest)>, revision: Revision, digest: Digest) {
+    match digests.last_mut() {
+        Some((last, known)) if *last == revision => *known = digest,
+        _ => digests.push((revision, digest)),
+    }
+}
+
+/// So many records are looked at one by one in any case.
+const FEW: usize = 8;

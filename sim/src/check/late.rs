@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use portolan_core::engine::{Change, DirectoryId, Snapshot};
-use portolan_core::waist::{Key, Revision};
+use portolan_core::engine::{DirectoryId, Snapshot};
 
+use super::digest::{self, Sum};
 use super::facts::Facts;
 use super::views::Shown;
 use super::{Check, Report};
@@ -21,7 +21,7 @@ pub(super) struct CatchUp {
 struct Reader {
     seen: Snapshot,
     missed: u32,
-    folded: BTreeMap<Key, (Revision, u64)>,
+    folded: Sum,
 }
 
 const EVERY: u32 = 5;
@@ -33,7 +33,7 @@ impl Check for CatchUp {
         let reader = self.readers.entry((shown.run, shown.id)).or_insert_with(|| Reader {
             seen: new.clone(),
             missed: 0,
-            folded: whole(new),
+            folded: shown.directory.digest.records,
         });
         reader.missed += 1;
         if reader.missed < EVERY {
@@ -41,27 +41,16 @@ impl Check for CatchUp {
         }
         reader.missed = 0;
         report.look();
-        for change in reader.seen.changes_to(new) {
-            match change {
-                Change::Added { key, record } | Change::Updated { key, record, .. } => {
-                    reader.folded.insert(key, (record.mod_revision, record.value_hash));
-                }
-                Change::Removed { key, .. } => _ = reader.folded.remove(&key),
-            }
-        }
+        digest::fold(&mut reader.folded, &reader.seen.changes_to(new));
         reader.seen = new.clone();
         let name = shown.name();
-        report.expect(reader.folded == whole(new), || {
+        report.expect(reader.folded == shown.directory.digest.records, || {
             format!("{name} at @{}: a late reader is not told all that changed", new.revision)
         });
         let Some(keys) = shown.keys else { return };
-        if let Some(difference) = facts.history_of(shown.directory).differs(keys, new) {
+        let (store, digest) = (facts.history_of(shown.directory), shown.directory.digest);
+        if let Some(difference) = store.differs(keys, new, digest) {
             report.fail(format!("a late reader is not told all: {name} {difference}"));
         }
     }
-}
-
-fn whole(snapshot: &Snapshot) -> BTreeMap<Key, (Revision, u64)> {
-    let records = snapshot.records.iter();
-    records.map(|(key, record)| (key.clone(), (record.mod_revision, record.value_hash))).collect()
 }

@@ -12,6 +12,7 @@
 
 mod config;
 mod coverage;
+mod digest;
 mod due;
 mod effort;
 mod epochs;
@@ -46,6 +47,7 @@ use self::facts::Facts;
 use crate::trace::{Entry, What};
 pub use coverage::{Coverage, Machine, Mark};
 pub use faults::Fault;
+pub use rest::Unrest;
 
 macro_rules! properties {
     ($($(#[$doc:meta])* $name:ident = $title:literal,)*) => {
@@ -430,9 +432,10 @@ impl Checks {
         }
     }
 
-    /// How much has still to come to rest: what [`at_rest`](Self::at_rest) would find.
-    pub fn unrest(&self) -> usize {
-        self.facts.as_ref().map_or(0, |facts| rest::unrest(facts, self.held_to))
+    /// How far the world is from rest: `left` is what [`at_rest`](Self::at_rest) would find.
+    pub fn unrest(&self) -> Unrest {
+        let nothing = Unrest { left: 0, backlog: 0 };
+        self.facts.as_ref().map_or(nothing, |facts| Unrest::of(facts, self.held_to))
     }
 
     /// What did not hold, in the order of discovery.

@@ -2,7 +2,7 @@
 
 use portolan_core::engine::{Conflict, Freshness, RegistrationEvent};
 use portolan_core::layout::Scope;
-use portolan_core::waist::{Key, Request, Revision};
+use portolan_core::waist::{Key, KeyRange, Request, Revision};
 
 use super::facts::{Facts, Registration, RunLife};
 use super::history::Version;
@@ -11,11 +11,63 @@ use crate::trace::Run;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
-/// How much has still to come to rest.
-pub(super) fn unrest(facts: &Facts, held_to: HeldTo) -> usize {
-    let mut violations = Vec::new();
-    check(facts, &mut Looked::NONE.clone(), &mut violations, held_to);
-    violations.len()
+/// How far a world is from rest; the order is that of what is left to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub struct Unrest {
+    /// How much is not as it should be at rest.
+    pub left: usize,
+    /// How many revisions and records are still to be told to those who show or follow them: who
+    /// catches up by many small answers makes progress although nothing is as it should be yet.
+    pub backlog: u64,
+}
+
+impl Unrest {
+    /// Before anything was looked at.
+    pub(crate) const MOST: Self = Self { left: usize::MAX, backlog: u64::MAX };
+
+    pub(super) fn of(facts: &Facts, held_to: HeldTo) -> Self {
+        let mut violations = Vec::new();
+        check(facts, &mut Looked::NONE.clone(), &mut violations, held_to);
+        Self { left: violations.len(), backlog: backlog(facts) }
+    }
+}
+
+fn backlog(facts: &Facts) -> u64 {
+    let open = facts.directories.iter().filter(|((run, _), it)| it.open && facts.must_rest(*run));
+    let shown = open.map(|((run, _), directory)| {
+        let Some(keys) = &directory.keys else { return 0 };
+        let missed = missed(facts, directory.cursor());
+        let listed = facts.attempts.by(*run).filter_map(|(_, attempt)| match &attempt.request {
+            Request::Range(page) if attempt.fate.is_none() && page.keys.end == keys.end => {
+                Some(records(facts, &page.keys))
+            }
+            _ => None,
+        });
+        let unlisted = listed.min().unwrap_or_else(|| records(facts, keys));
+        if missed > 0 { missed + unlisted } else { 0 }
+    });
+    let open = facts.follows.iter().filter(|((run, _), it)| it.open && facts.must_rest(*run));
+    let followed = open.map(|(_, follower)| {
+        let missed = missed(facts, follower.cursor.unwrap_or_default());
+        match (&follower.listed, follower.broken) {
+            (_, false) => missed,
+            (None, true) => missed + records(facts, &follower.keys),
+            (Some(key), true) => {
+                let rest = KeyRange { key: key.clone(), ..follower.keys.clone() };
+                missed + records(facts, &rest)
+            }
+        }
+    });
+    shown.sum::<u64>() + followed.sum::<u64>()
+}
+
+/// How many revisions there are after one.
+fn missed(facts: &Facts, cursor: Revision) -> u64 {
+    u64::try_from(facts.store.revision.0 - cursor.0).unwrap_or(0)
+}
+
+fn records(facts: &Facts, keys: &KeyRange) -> u64 {
+    facts.store.range_at(keys, facts.store.revision).count() as u64
 }
 
 pub(super) fn check(

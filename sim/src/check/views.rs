@@ -8,6 +8,7 @@ use portolan_core::engine::{
 use portolan_core::layout::Scope;
 use portolan_core::waist::{Key, KeyRange, Revision};
 
+use super::digest::{self, Digest, Sum};
 use super::facts::{Directory, Facts};
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
@@ -58,7 +59,7 @@ impl<'a> Shown<'a> {
 /// VW1.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prefix {
-    folded: BTreeMap<(Run, DirectoryId), BTreeMap<Key, (Revision, u64)>>,
+    folded: BTreeMap<(Run, DirectoryId), Sum>,
 }
 
 impl Check for Prefix {
@@ -66,26 +67,14 @@ impl Check for Prefix {
         let Some(shown) = Shown::of(facts, entry) else { return };
         report.look();
         let folded = self.folded.entry((shown.run, shown.id)).or_default();
-        for change in shown.step.iter().flat_map(|step| &step.changes) {
-            match change {
-                Change::Added { key, record } | Change::Updated { key, record, .. } => {
-                    folded.insert(key.clone(), (record.mod_revision, record.value_hash));
-                }
-                Change::Removed { key, .. } => {
-                    folded.remove(key);
-                }
-            }
-        }
-        let Snapshot { revision, records, .. } = shown.snapshot;
-        let same = records.len() == folded.len()
-            && records.iter().zip(folded.iter()).all(|((key, record), (other, folded))| {
-                key == other && *folded == (record.mod_revision, record.value_hash)
-            });
-        report.expect(same, || {
+        shown.step.iter().for_each(|step| digest::fold(folded, &step.changes));
+        let revision = shown.snapshot.revision;
+        report.expect(*folded == shown.directory.digest.records, || {
             format!("{} at @{revision}: its differences do not fold to its snapshot", shown.name())
         });
         let Some(keys) = shown.keys else { return };
-        if let Some(difference) = facts.history_of(shown.directory).differs(keys, shown.snapshot) {
+        let (store, digest) = (facts.history_of(shown.directory), shown.directory.digest);
+        if let Some(difference) = store.differs(keys, shown.snapshot, digest) {
             report.fail(format!("{} {difference}", shown.name()));
         }
     }
@@ -146,10 +135,12 @@ impl Check for Whole {
                 format!("{} at @{revision} shows a part of @{at}: {} is not", shown.name(), old[0])
             });
         }
-        let ahead = records.iter().find(|(_, record)| record.mod_revision > *revision);
-        if let Some((key, record)) = ahead {
-            let from = record.mod_revision;
-            report.fail(format!("{} at @{revision} shows {key} from @{from}", shown.name()));
+        let ahead = shown.step.iter().flat_map(|step| &step.changes).find(|change| {
+            matches!(change, Change::Added { record, .. } | Change::Updated { record, .. }
+                if record.mod_revision > *revision)
+        });
+        if let Some(change) = ahead {
+            report.fail(format!("{} at @{revision} shows {change}", shown.name()));
         }
     }
 }
@@ -196,7 +187,7 @@ impl Check for Sound {
 /// VW5.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OneOrder {
-    seen: BTreeMap<(Scope, usize, Revision), (Run, DirectoryId, Snapshot)>,
+    seen: BTreeMap<(Scope, usize, Revision), (Run, DirectoryId, Digest)>,
 }
 
 impl Check for OneOrder {
@@ -204,16 +195,16 @@ impl Check for OneOrder {
         let Some(shown) = Shown::of(facts, entry) else { return };
         let epoch = shown.directory.epochs.last().copied().unwrap_or_default();
         let place = (shown.directory.scope.clone(), epoch, shown.snapshot.revision);
+        let digest = shown.directory.digest;
         let Some((run, id, other)) = self.seen.get(&place) else {
-            self.seen.insert(place, (shown.run, shown.id, shown.snapshot.clone()));
+            self.seen.insert(place, (shown.run, shown.id, digest));
             return;
         };
         if (*run, *id) == (shown.run, shown.id) {
             return;
         }
         report.look();
-        let same = other.records == shown.snapshot.records && other.bad == shown.snapshot.bad;
-        report.expect(same, || {
+        report.expect(*other == digest, || {
             let revision = shown.snapshot.revision;
             format!("{} and directory {} of {run} differ at @{revision}", shown.name(), id.0)
         });

@@ -92,14 +92,17 @@ classes! {
     Overwrite = "overwrite",
     /// A stranger moves a key to another lease, or off its own.
     Move = "move",
+    /// Strangers write more keys than anybody else.
+    Crowd = "crowd",
 }
 
 impl Class {
     /// How often, in percent, it is present where a class is so in `percent`. A store that forgets
-    /// ends much of what a plan began, so that is rarer.
+    /// ends much of what a plan began, so that is rarer. Crowds come to worlds that are made for them.
     pub(super) const fn percent(self, percent: u32) -> u32 {
         match self {
             Self::Wipe | Self::Restore | Self::Replace => percent / 5,
+            Self::Crowd => 0,
             Self::Cut
             | Self::Swizzle
             | Self::Reset
@@ -253,7 +256,29 @@ impl Drawing<'_> {
                     self.push(at, Do::MoveKey { key, lease_secs });
                 }
             }
+            Class::Crowd => self.crowd(at, end),
         }
+    }
+
+    /// A crowd, and mostly somebody who is cut off meanwhile and has to catch up.
+    fn crowd(&mut self, at: u64, end: u64) {
+        let group = self.group();
+        // Half of them are long to catch up with. Where all is taken one by one, few are enough.
+        let (at_once, count) = match self.rng.below(4) {
+            _ if !self.crowded => (1, (20, 60)),
+            0 => (10, (200, 1_500)),
+            1 => (100, (200, 1_500)),
+            _ => (1, (1_000, 1_500)),
+        };
+        let count = u16::try_from(self.between(count)).unwrap_or(20);
+        let secs = u32::try_from(self.between((2, 6))).unwrap_or(2);
+        let lease_secs = self.rng.percent(50).then_some(secs);
+        if at_once == 1 || self.rng.percent(60) {
+            let (process, member) = (self.process(), None);
+            self.push(at, Do::Cut { process, member, way: Cut::Both, reset: true });
+            self.push(end, Do::Heal { process, member });
+        }
+        self.push(at + 1, Do::Crowd { group, count, at_once, lease_secs });
     }
 
     /// Faults that last when all else heals: of a process, of a member, or of both.

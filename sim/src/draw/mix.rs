@@ -16,6 +16,10 @@ pub struct Mix {
     pub seconds: (u64, u64),
     /// Registrations of each process.
     pub registrations: (u64, u64),
+    /// How often, in percent, one process has many instead.
+    pub many_percent: u32,
+    /// How many.
+    pub many: (u64, u64),
     /// Directories of each process.
     pub directories: (u64, u64),
     /// Followed key ranges of each process.
@@ -28,6 +32,8 @@ pub struct Mix {
     pub classes: Vec<Class>,
     /// How often, in percent, each of them is.
     pub fault_percent: u32,
+    /// How often, in percent, crowds of thousands come, if they may at all.
+    pub crowd_percent: u32,
     /// How often each class that is present strikes.
     pub strikes: (u64, u64),
     /// How often, in percent, something is left as it is when all else heals.
@@ -93,12 +99,15 @@ impl Default for Mix {
             members: (1, 5),
             seconds: (45, 60),
             registrations: (0, 3),
+            many_percent: 4,
+            many: (30, 150),
             directories: (0, 1),
             follows: (0, 1),
             updates: (0, 3),
             calls: (0, 2),
             classes: Class::ALL.to_vec(),
             fault_percent: 40,
+            crowd_percent: 6,
             strikes: (1, 3),
             left_percent: 30,
             least_faults: 5,

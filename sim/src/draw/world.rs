@@ -11,7 +11,7 @@ use crate::plan::{Subjects, WireSetup, WorldSetup};
 
 pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     let rest = rest(&mut rng.fork("rest"));
-    let clocks = rng.fork("clocks");
+    let (clocks, mut sizes_from) = (rng.fork("clocks"), rng.fork("sizes"));
     let mut between = |least: u64, most: u64| Drawing::number(&mut rng, (least, most));
     let few_or_many = |drawn: u64, few: u64, many: u32| {
         if drawn < few { u32::try_from(drawn + 1).unwrap_or(many) } else { many }
@@ -62,6 +62,7 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
         late_percent: percent(between(0, 2)),
         late_answer_percent: percent(between(0, 2)),
         duplicate_percent: if between(0, 2) == 0 { 20 } else { 0 },
+        ..WireSetup::default()
     };
     let processes = between(mix.processes.0.into(), mix.processes.1.into());
     let members = between(mix.members.0.into(), mix.members.1.into());
@@ -88,7 +89,21 @@ pub(super) fn world(mut rng: Rng, mix: &Mix) -> WorldSetup {
     }
     world.tuning.follow_events = few_or_many(between(0, 5), 3, 8_192);
     world.tuning.follow_bytes = if between(0, 5) == 0 { 600 } else { 16 << 20 };
+    sizes(&mut sizes_from, &mut world);
     world
+}
+
+/// How large answers may be: small ones in some worlds, so that few records are too many.
+fn sizes(rng: &mut Rng, world: &mut WorldSetup) {
+    let mut between = |least: u64, most: u64| Drawing::number(rng, (least, most));
+    if between(0, 3) == 0 {
+        world.store.fragment_bytes = Some(between(300, 2_000));
+    }
+    if between(0, 7) == 0 {
+        world.wire.decode_bytes = between(2_000, 8_000);
+        // Nobody is told in parts what a transaction answers.
+        world.tuning.batch_keys = world.tuning.batch_keys.min(3);
+    }
 }
 
 /// How far clocks are off: mostly less than engines reckon with, sometimes by up to a fifth.
@@ -128,6 +143,9 @@ fn rest(rng: &mut Rng) -> Tuning {
     }
     if between(0, 2) == 0 {
         tuning.max_in_flight_bytes = 3 << 19;
+    }
+    if between(0, 2) == 0 {
+        tuning.member_list_every = Some(Duration::from_secs(between(1, 15)));
     }
     tuning
 }

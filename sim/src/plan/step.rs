@@ -275,6 +275,19 @@ pub enum Do {
         #[serde(default)]
         lease_secs: Option<u32>,
     },
+    /// Many instances of strangers come, `crowd-00000` and so on.
+    Crowd {
+        /// To which group.
+        group: GroupName,
+        /// How many; 1 to 10000.
+        count: u16,
+        /// How many of them in one revision; 1 to 100.
+        at_once: u16,
+        /// The time to live, in seconds, of the lease on which those of one revision hang, and which
+        /// nobody renews; without one, if it does not say.
+        #[serde(default)]
+        lease_secs: Option<u32>,
+    },
 }
 
 /// A key-value call.
@@ -458,7 +471,8 @@ impl Do {
             | Self::RevokeOf { .. }
             | Self::DeleteKey { .. }
             | Self::PutKey { .. }
-            | Self::MoveKey { .. } => None,
+            | Self::MoveKey { .. }
+            | Self::Crowd { .. } => None,
         }
     }
 }

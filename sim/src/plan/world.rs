@@ -59,6 +59,9 @@ pub struct WireSetup {
     pub late_answer_percent: u32,
     /// How often, in percent, the answer to a call arrives twice.
     pub duplicate_percent: u32,
+    /// The largest answer that clients take in, in bytes: a larger one fails (row G8), and a stream
+    /// that brings one ends.
+    pub decode_bytes: u64,
 }
 
 impl WorldSetup {
@@ -124,6 +127,8 @@ impl Default for WireSetup {
             late_percent: 50,
             late_answer_percent: 50,
             duplicate_percent: 0,
+            // As the driver for etcd has it.
+            decode_bytes: 64 << 20,
         }
     }
 }

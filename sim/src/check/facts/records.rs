@@ -7,6 +7,7 @@ use portolan_core::engine::{
 use portolan_core::layout::{Decoded, Scope};
 use portolan_core::waist::{Certainty, Key, KeyRange, LeaseId, Request, Revision, StoreError};
 
+use crate::check::digest::Digest;
 use crate::check::epochs::Epochs;
 use crate::check::ops::{self, Write};
 use crate::process::Clock;
@@ -88,6 +89,8 @@ pub(crate) struct Directory {
     /// What it showed before the present entry, and shows now.
     pub before: Option<Snapshot>,
     pub shown: Option<Snapshot>,
+    /// Of what it shows now.
+    pub digest: Digest,
     pub open: bool,
     /// The histories of the store of which it may have shown a moment then, and may now.
     pub epochs_before: Epochs,
@@ -125,6 +128,8 @@ pub(crate) struct Follower {
     pub cursor: Option<Revision>,
     /// A gap was declared, and no whole list was told since.
     pub broken: bool,
+    /// The last key that was told of a list that is not whole yet.
+    pub listed: Option<Key>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -166,11 +171,14 @@ impl Follower {
             Followed::Lagged { after } | Followed::Gap { after, .. } => {
                 self.cursor = Some(*after);
                 self.broken = true;
+                self.listed = None;
             }
-            Followed::Listed { revision, complete, .. } => {
+            Followed::Listed { revision, complete, records, .. } => {
+                self.listed = records.last().map(|record| record.key.clone());
                 if *complete {
                     self.cursor = Some(*revision);
                     self.broken = false;
+                    self.listed = None;
                 }
             }
         }
