@@ -20,6 +20,7 @@ macro_rules! plans {
 
 plans! {
     "a-member-that-applies-nothing-more",
+    "another-record-at-the-same-revision",
     "another-record-deleted-instead",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",

@@ -2,7 +2,8 @@
 //!
 //! A registration promises that its record stands in the store under a live lease of ours, until
 //! told otherwise. All registrations share few leases. Every write compares the key's mod
-//! revision, so of all attempts with one guard at most one applies, and a late one does no harm:
+//! revision, so of all attempts with one guard at most one applies, and a late one does no harm, and
+//! the lease of what stands there, so that it does none in another store either:
 //!
 //! - *publish*: if the key is still at the guard, put it on the lease, else read it;
 //! - *heal*: a record that vanished, was detached, moved or changed is published anew; one that
