@@ -34,6 +34,7 @@ plans! {
     "own-watch-in-a-quiet-store",
     "pages-of-two-stores",
     "pages-of-two-stores-for-a-slow-reader",
+    "publish-passed-over-for-reads",
     "removed-and-back-with-its-lease",
     "second-watch-lost-with-its-token",
     "sent-after-a-pause-and-its-deadline",
