@@ -36,6 +36,7 @@ plans! {
     "pages-of-two-stores",
     "pages-of-two-stores-for-a-slow-reader",
     "publish-passed-over-for-reads",
+    "read-again-whenever-its-watch-is-refused",
     "removed-and-back-with-its-lease",
     "replaced-while-one-member-is-cut-off",
     "second-watch-lost-with-its-token",

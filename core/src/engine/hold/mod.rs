@@ -465,7 +465,11 @@ impl Holds {
     fn unseen(&mut self, cx: &mut Cx<'_>, id: SlotId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.recheck = true;
-            slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
+            // A pause that it sits out already is not cut short: where its key may not be read, its
+            // watch is refused too, again and again.
+            if slot.retry_at.is_none_or(|at| at <= cx.now) {
+                slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
+            }
             self.reconsider(id);
         }
     }
