@@ -9,7 +9,7 @@ use super::retry::{Backoff, jittered};
 use super::wire::Owner;
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::waist::{Reply, Request};
+use crate::waist::{AttemptId, Reply, Request};
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(crate) struct Discovery {
@@ -24,7 +24,11 @@ enum State {
         ask_at: Time,
     },
     /// Asked; the wire answers in any case, and once.
-    Asking,
+    Asking {
+        attempt: AttemptId,
+    },
+    /// The engine shuts down: whom to ask for what ends with it is known well enough.
+    Closed,
 }
 
 impl Discovery {
@@ -34,12 +38,23 @@ impl Discovery {
 
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
         if self.next_timeout(cx.tuning.member_list_every.is_some()).is_some_and(|at| at <= cx.now) {
-            cx.send(Owner::Members, Request::Members);
-            self.state = State::Asking;
+            let attempt = cx.send(Owner::Members, Request::Members);
+            self.state = State::Asking { attempt };
         }
     }
 
+    /// Asks for nothing any more.
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
+        if let State::Asking { attempt } = self.state {
+            cx.cancel(attempt);
+        }
+        self.state = State::Closed;
+    }
+
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, reply: &Reply) {
+        if self.state == State::Closed {
+            return;
+        }
         let every = cx.tuning.member_list_every.unwrap_or_default();
         let mut ask_at = cx.now + jittered(every, JITTER_PERCENT, &mut self.rng);
         if let Reply::Members(listed) = reply {
@@ -55,7 +70,7 @@ impl Discovery {
     pub fn next_timeout(&self, wished: bool) -> Option<Time> {
         match self.state {
             State::Resting { ask_at } if wished => Some(ask_at),
-            State::Resting { .. } | State::Asking => None,
+            State::Resting { .. } | State::Asking { .. } | State::Closed => None,
         }
     }
 }

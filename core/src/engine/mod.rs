@@ -364,6 +364,7 @@ impl Engine {
                 self.mirrors.clear();
                 self.follows.each(|follow| follow.close(&mut cx));
                 self.follows.clear();
+                self.discovery.close(&mut cx);
                 self.updates.close(&mut cx);
                 self.calls.close(&mut cx);
                 self.holds.shutdown(&mut cx, within);

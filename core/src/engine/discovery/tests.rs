@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use crate::engine::Setup;
 use crate::engine::harness::Harness;
+use crate::engine::{Command, Conflict, RegistrationId, Setup};
+use crate::instance::Instance;
 use crate::layout::Layout;
+use crate::name::{GroupName, InstanceId};
 use crate::tuning::Tuning;
-use crate::waist::{Header, MemberInfo, MembersReply, Reply, StoreError};
+use crate::waist::{GrantReply, Header, LeaseId, MemberInfo, MembersReply, Reply, StoreError};
 
 /// An engine that was given one member.
 fn asking(member_list_every: Option<Duration>) -> Harness {
@@ -85,6 +87,34 @@ fn a_list_that_does_not_come_is_asked_for_ever_less_often() {
         h.wait(Duration::ZERO);
     }
     assert_eq!(pauses(&mut h, StoreError::NoLeader, 27), millis);
+}
+
+/// What is under way is given up, and what is due is not asked: a removal may take longer than the
+/// next question is away.
+#[test]
+fn who_shuts_down_asks_no_more() {
+    for under_way in [true, false] {
+        let mut h = asking(Some(every()));
+        if !under_way {
+            h.reply(1, listed(&[]));
+        }
+        let name = (GroupName::parse("web"), InstanceId::parse("a"));
+        let (Ok(group), Ok(instance)) = name else { panic!("names") };
+        let instance = Instance::builder(group, instance).build().expect("an instance");
+        let (id, conflict) = (RegistrationId(1), Conflict::Replace);
+        h.command(Command::Register { id, instance, conflict });
+        let asked = h.end().rsplit_once("lease=").and_then(|(_, rest)| rest.split_once(' '));
+        let (lease, _) = asked.expect("a lease is asked for");
+        let lease = i64::from_str_radix(lease, 16).ok().and_then(LeaseId::new).expect("an id");
+        let granted = GrantReply { header: Header::default(), lease, ttl_secs: 3_600 };
+        h.reply(2, Reply::Grant(granted));
+        h.lines.clear();
+        h.command(Command::Shutdown { within: every() * 10 });
+        assert_eq!(h.trace().contains("> #1 cancel"), under_way, "{}", h.trace());
+        h.wait(every() * 9);
+        assert!(h.engine.poll_timeout().is_some(), "the removal goes on: {}", h.trace());
+        assert!(!h.trace().contains("members"), "{}", h.trace());
+    }
 }
 
 #[test]
