@@ -27,7 +27,7 @@ enum State {
     Asking {
         attempt: AttemptId,
     },
-    /// The engine is closing: nothing is asked any more.
+    /// The engine shuts down: whom to ask for what ends with it is known well enough.
     Closed,
 }
 
@@ -43,7 +43,18 @@ impl Discovery {
         }
     }
 
+    /// Asks for nothing any more.
+    pub fn close(&mut self, cx: &mut Cx<'_>) {
+        if let State::Asking { attempt } = self.state {
+            cx.cancel(attempt);
+        }
+        self.state = State::Closed;
+    }
+
     pub fn on_reply(&mut self, cx: &mut Cx<'_>, reply: &Reply) {
+        if self.state == State::Closed {
+            return;
+        }
         let every = cx.tuning.member_list_every.unwrap_or_default();
         let mut ask_at = cx.now + jittered(every, JITTER_PERCENT, &mut self.rng);
         if let Reply::Members(listed) = reply {
@@ -61,14 +72,6 @@ impl Discovery {
             State::Resting { ask_at } if wished => Some(ask_at),
             State::Resting { .. } | State::Asking { .. } | State::Closed => None,
         }
-    }
-
-    /// Asks no more; what is under way is given up.
-    pub fn close(&mut self, cx: &mut Cx<'_>) {
-        if let State::Asking { attempt } = self.state {
-            cx.cancel(attempt);
-        }
-        self.state = State::Closed;
     }
 }
 

@@ -153,6 +153,13 @@ impl Detector {
         let Some((_, then)) = self.check.take_if(|(asked, _)| *asked == attempt) else {
             return false;
         };
+        if let Reply::Failed(error) = reply
+            && error.is_permanent()
+        {
+            // What raised the suspicion may come again at once; what is refused stays so.
+            let slowly = cx.wire.backoff_slowly_at(cx.now, cx.tuning, &mut self.backoff);
+            self.patient_until = slowly.max(self.patient_until);
+        }
         let Reply::Range(answer) = reply else { return false };
         self.backoff.worked(cx.now);
         let is_other = then.epoch == cx.wire.witness.now.epoch

@@ -21,12 +21,14 @@
 //! forgotten. Where two addresses lead to one of etcd's members, told by that header, both are
 //! quarantined at once.
 //!
-//! An answer from another cluster than the known one is not believed as long as any other member
+//! An answer from another cluster than the known one is believed once more than half of all members
+//! have said the same, as in the census: then the cluster was replaced, and whoever is away or cut
+//! off need not be waited for. Short of that it is not believed as long as any other member
 //! can be asked that has not said the same, nor until more members have said so than were last
 //! heard from the known one: one wrong address must not make the process take its records to
 //! another cluster, also not while all the right ones are down. Who has not been heard of for long
 //! has no say: where but one member of a lost cluster was restored, as another cluster, that one
-//! is believed then. Where all say so, the cluster was replaced. Only those that were given have a
+//! is believed then. Only those that were given have a
 //! say in that: what a cluster's list says may lead anywhere, and to one place under many names.
 
 use std::time::Duration;
@@ -184,6 +186,13 @@ impl Members {
         let was_found = |member: &Member| member.found.is_some();
         if self.members.get(usize::from(member.0)).is_some_and(was_found) {
             return true;
+        }
+        let says_so = |member: &&Member| {
+            !was_found(member) && member.cluster.is_some_and(|(cluster, _)| cluster == found)
+        };
+        let all = self.members.iter().filter(|member| !member.retired).count();
+        if self.members.iter().filter(says_so).count() > all / 2 {
+            return false;
         }
         let word_holds = tuning.quarantine_cap.saturating_mul(WORD_HOLDS);
         let (mut same, mut against) = (0, 0);

@@ -360,11 +360,11 @@ impl Engine {
                 self.closing = Closing::Underway;
                 // A closing engine asks for nothing new, so what has not left must not.
                 cx.wire.refuse_waiting();
-                self.discovery.close(&mut cx);
                 self.mirrors.each(|mirror| mirror.close(&mut cx));
                 self.mirrors.clear();
                 self.follows.each(|follow| follow.close(&mut cx));
                 self.follows.clear();
+                self.discovery.close(&mut cx);
                 self.updates.close(&mut cx);
                 self.calls.close(&mut cx);
                 self.holds.shutdown(&mut cx, within);

@@ -124,8 +124,9 @@ pub enum StoreError {
         /// The transport's words.
         detail: String,
     },
-    /// The answer came from another cluster than all before it, while other members could be asked:
-    /// it is not believed. There, it may have been done.
+    /// The answer came from another cluster than all before it, while other members could be asked,
+    /// and no more than half of all had said the same: it is not believed. There, it may have been
+    /// done.
     #[error("answer from cluster {found:016x}, not {expected:016x}: is an address wrong?")]
     OtherCluster {
         /// The cluster known so far.

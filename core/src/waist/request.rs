@@ -199,6 +199,11 @@ impl Compare {
             target: Target::ModRevision(revision),
         }
     }
+
+    /// Holds when `key` hangs on exactly this lease; `None`: on none, or when it is absent.
+    pub fn lease(key: Key, lease: Option<LeaseId>) -> Self {
+        Self { keys: KeyRange::one(key), result: Ordering::Equal, target: Target::Lease(lease) }
+    }
 }
 
 /// How the stored side of a compare relates to the given one.

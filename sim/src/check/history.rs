@@ -276,6 +276,15 @@ impl History {
             .filter_map(move |(key, _)| Some((key, self.at(key, revision)?)))
     }
 
+    /// The leases on which instances of a range ever hung, each with their group.
+    pub fn leases<'a>(&'a self, keys: &'a KeyRange) -> impl Iterator<Item = (&'a str, LeaseId)> {
+        let here = self.keys.range(keys.key.clone()..).take_while(|(key, _)| keys.contains(key));
+        here.flat_map(|(_, versions)| versions).filter_map(|version| match &version.decoded {
+            Some(Decoded::Instance(instance)) => Some((instance.group(), version.lease?)),
+            Some(Decoded::Config(_) | Decoded::Ignored | Decoded::Bad(_)) | None => None,
+        })
+    }
+
     /// The keys of a range that changed at a revision.
     pub fn touched<'a>(
         &'a self,

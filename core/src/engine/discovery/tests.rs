@@ -89,34 +89,36 @@ fn a_list_that_does_not_come_is_asked_for_ever_less_often() {
     assert_eq!(pauses(&mut h, StoreError::NoLeader, 27), millis);
 }
 
+/// What is under way is given up, and what is due is not asked: a removal may take longer than the
+/// next question is away.
+#[test]
+fn who_shuts_down_asks_no_more() {
+    for under_way in [true, false] {
+        let mut h = asking(Some(every()));
+        if !under_way {
+            h.reply(1, listed(&[]));
+        }
+        let name = (GroupName::parse("web"), InstanceId::parse("a"));
+        let (Ok(group), Ok(instance)) = name else { panic!("names") };
+        let instance = Instance::builder(group, instance).build().expect("an instance");
+        let (id, conflict) = (RegistrationId(1), Conflict::Replace);
+        h.command(Command::Register { id, instance, conflict });
+        let asked = h.end().rsplit_once("lease=").and_then(|(_, rest)| rest.split_once(' '));
+        let (lease, _) = asked.expect("a lease is asked for");
+        let lease = i64::from_str_radix(lease, 16).ok().and_then(LeaseId::new).expect("an id");
+        let granted = GrantReply { header: Header::default(), lease, ttl_secs: 3_600 };
+        h.reply(2, Reply::Grant(granted));
+        h.lines.clear();
+        h.command(Command::Shutdown { within: every() * 10 });
+        assert_eq!(h.trace().contains("> #1 cancel"), under_way, "{}", h.trace());
+        h.wait(every() * 9);
+        assert!(h.engine.poll_timeout().is_some(), "the removal goes on: {}", h.trace());
+        assert!(!h.trace().contains("members"), "{}", h.trace());
+    }
+}
+
 #[test]
 fn nobody_asks_unless_it_is_wished() {
     let h = asking(None);
     assert_eq!((h.engine.poll_timeout(), h.trace()), (None, String::new()));
-}
-
-/// What is under way when the engine is to close is given up, and nothing is asked while it does so.
-#[test]
-fn a_closing_engine_asks_no_more() {
-    let mut h = asking(Some(every()));
-    assert_eq!(h.engine.in_flight(), 1);
-    h.command(Command::Shutdown { within: every() * 3 });
-    assert_eq!((h.engine.in_flight(), h.engine.poll_timeout()), (0, None), "{}", h.trace());
-
-    let mut h = asking(Some(every()));
-    h.reply(1, listed(&[]));
-    let group = GroupName::parse("web").expect("letters");
-    let instance = Instance::builder(group, InstanceId::parse("a").expect("a letter"));
-    let (id, conflict) = (RegistrationId(1), Conflict::Replace);
-    let instance = instance.build().expect("names are enough");
-    h.command(Command::Register { id, instance, conflict });
-    let (_, drawn) = h.end().split_once("lease=").expect("it asks for a lease");
-    let lease = i64::from_str_radix(&drawn[..16], 16).ok().and_then(LeaseId::new);
-    let lease = lease.expect("a lease's id");
-    let (header, ttl_secs) = (Header::default(), 15);
-    h.reply(2, Reply::Grant(GrantReply { header, lease, ttl_secs }));
-    h.command(Command::Shutdown { within: every() * 3 });
-    h.wait(every() * 2);
-    assert!(h.engine.poll_timeout().is_some(), "the removal is under way: {}", h.trace());
-    assert_eq!(h.trace().matches("m0 members").count(), 1, "{}", h.trace());
 }

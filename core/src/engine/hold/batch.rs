@@ -2,8 +2,8 @@
 
 use super::slot::{Action, Slot, SlotId};
 use crate::waist::{
-    Code, Compare, DeleteRange, Key, KeyRange, KeyValue, LeaseId, Op, OpReply, Put, Range,
-    RangeReply, Reply, Request, Revision, StoreError, Txn, TxnReply,
+    Code, DeleteRange, Key, KeyRange, KeyValue, LeaseId, Op, OpReply, Put, Range, RangeReply,
+    Reply, Request, Revision, StoreError, Txn, TxnReply,
 };
 
 /// What was asked for one slot.
@@ -87,16 +87,14 @@ fn op(slot: &Slot, action: Action) -> Op {
             ..Put::default()
         }),
     };
-    Op::Txn(Txn {
-        compares: vec![Compare::mod_revision(slot.key.clone(), slot.guard())],
-        then: vec![write],
-        or_else: vec![read],
-    })
+    Op::Txn(Txn { compares: slot.compares(), then: vec![write], or_else: vec![read] })
 }
 
 /// Bytes of a slot in a request, about.
 pub(super) fn size(slot: &Slot) -> usize {
-    3 * slot.key.len() + slot.value.len() + 64
+    // In one compare or two, what is written, and what is read.
+    let keys = if slot.standing().is_some() { 4 } else { 3 };
+    keys * slot.key.len() + slot.value.len() + 64
 }
 
 /// What `reply` says of each item.

@@ -2,7 +2,8 @@
 //!
 //! A registration promises that its record stands in the store under a live lease of ours, until
 //! told otherwise. All registrations share few leases. Every write compares the key's mod
-//! revision, so of all attempts with one guard at most one applies, and a late one does no harm:
+//! revision, so of all attempts with one guard at most one applies, and a late one does no harm, and
+//! the lease of what stands there, so that it does none in another store either:
 //!
 //! - *publish*: if the key is still at the guard, put it on the lease, else read it;
 //! - *heal*: a record that vanished, was detached, moved or changed is published anew; one that
@@ -464,7 +465,11 @@ impl Holds {
     fn unseen(&mut self, cx: &mut Cx<'_>, id: SlotId) {
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.recheck = true;
-            slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
+            // A pause that it sits out already is not cut short: where its key may not be read, its
+            // watch is refused too, again and again.
+            if slot.retry_at.is_none_or(|at| at <= cx.now) {
+                slot.retry_at = Some(cx.wire.backoff_at(cx.now, cx.tuning, &mut slot.backoff));
+            }
             self.reconsider(id);
         }
     }

@@ -22,11 +22,9 @@ const BATCHES_AT_ONCE: usize = 8;
 pub(super) struct Sending {
     /// The time of the present input.
     pub now: Time,
-    queues: BTreeMap<Lane, BTreeSet<SlotId>>,
+    queues: BTreeMap<Lane, Queue>,
     /// The queue served last, so that none starves.
     served: Option<Lane>,
-    /// The slot that was retried last, so that none starves.
-    retried: Option<SlotId>,
     /// When the next batch of retries may go; `None`: the budget was not asked yet.
     retries_from: Option<Time>,
     in_flight: usize,
@@ -37,19 +35,27 @@ pub(super) struct Sending {
     failing: bool,
 }
 
+#[derive(Clone, Debug, Default, Eq, PartialEq, Hash)]
+struct Queue {
+    slots: BTreeSet<SlotId>,
+    /// The slot that was retried last, so that none starves. Each queue has its own: they take turns,
+    /// and another's would begin this one's round anew.
+    retried: Option<SlotId>,
+}
+
 impl Sending {
     pub fn queue(&mut self, id: SlotId, slot: &mut Slot, action: Action) {
         let lane = Lane { again: slot.again, action };
         slot.queued = Some(lane);
-        self.queues.entry(lane).or_default().insert(id);
+        self.queues.entry(lane).or_default().slots.insert(id);
     }
 
     pub fn unqueue(&mut self, id: SlotId, slot: &mut Slot) {
         if let Some(lane) = slot.queued.take()
             && let Some(queue) = self.queues.get_mut(&lane)
         {
-            queue.remove(&id);
-            if queue.is_empty() {
+            queue.slots.remove(&id);
+            if queue.slots.is_empty() {
                 self.queues.remove(&lane);
             }
         }
@@ -88,8 +94,10 @@ impl Sending {
         let after = self.served.map_or(Unbounded, Excluded);
         let later = self.queues.range((after, Unbounded));
         let mut next = later.chain(&self.queues).map(|(&lane, _)| lane);
-        self.served = next.find(|lane| may_retry || !lane.again);
-        self.served
+        let turn = next.find(|lane| may_retry || !lane.again);
+        // Whose turn it was is kept while none may go: the first would come first each time.
+        self.served = turn.or(self.served);
+        turn
     }
 }
 
@@ -110,7 +118,9 @@ impl Holds {
         let ids = self.choose(cx, lane);
         if lane.again {
             self.sending.retries_from = None;
-            self.sending.retried = ids.last().copied();
+            if let Some(queue) = self.sending.queues.get_mut(&lane) {
+                queue.retried = ids.last().copied();
+            }
         }
         let action = lane.action;
         let items: Vec<_> = ids.iter().map(|&id| Item::new(id, &self.slots[&id], action)).collect();
@@ -136,10 +146,11 @@ impl Holds {
         let mut chosen = Vec::new();
         let Some(queue) = self.sending.queues.get(&lane) else { return chosen };
         // Retries go round: those with the lowest numbers would be the only ones else.
-        let last = self.sending.retried.filter(|_| lane.again);
+        let last = queue.retried;
         let after = last.map_or(Unbounded, Excluded);
         let until = last.map_or(Excluded(SlotId::FIRST), Included);
-        let round = queue.range((after, Unbounded)).chain(queue.range((Unbounded, until)));
+        let slots = &queue.slots;
+        let round = slots.range((after, Unbounded)).chain(slots.range((Unbounded, until)));
         for &id in round.take(cx.tuning.batch_keys.max(1) as usize) {
             let slot = &self.slots[&id];
             bytes += batch::size(slot);

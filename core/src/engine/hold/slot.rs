@@ -6,7 +6,7 @@ use super::RegistrationId;
 use crate::engine::retry::Backoff;
 use crate::rng::hash;
 use crate::time::Time;
-use crate::waist::{AttemptId, Key, KeyValue, LeaseId, Revision, Value};
+use crate::waist::{AttemptId, Compare, Key, KeyValue, LeaseId, Revision, Value};
 
 /// A key of a registration: the registration, and the key's place in its record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -190,6 +190,16 @@ impl Slot {
     /// The revision that a write compares: 0 for an absent key, and as the first guess.
     pub fn guard(&self) -> Revision {
         self.standing().map_or(Revision::ZERO, |record| record.modified)
+    }
+
+    /// What a write compares: the revision at its guard, and the lease of what stands there. Revisions
+    /// come again where the store was wiped, restored or replaced, and another's record may stand at
+    /// the very same one; leases are drawn by chance and do not.
+    pub fn compares(&self) -> Vec<Compare> {
+        let mut compares = vec![Compare::mod_revision(self.key.clone(), self.guard())];
+        let lease = self.standing().map(|record| record.lease);
+        compares.extend(lease.map(|lease| Compare::lease(self.key.clone(), lease)));
+        compares
     }
 
     pub fn standing(&self) -> Option<&Standing> {

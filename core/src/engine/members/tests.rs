@@ -161,8 +161,7 @@ fn another_cluster_is_believed_when_nobody_else_is_left() {
         members.is_stranger(MemberId(1), other, ours, secs(1), &tuning()),
         "others can be asked"
     );
-    assert!(members.is_stranger(MemberId(0), other, ours, secs(2), &tuning()), "2 has not said so");
-    assert!(!members.is_stranger(MemberId(2), other, ours, secs(2), &tuning()), "all say so");
+    assert!(!members.is_stranger(MemberId(0), other, ours, secs(2), &tuning()), "most say so");
     // It was replaced, so what is told of the former one is not believed either.
     assert!(members.is_stranger(MemberId(1), ours, other, secs(3), &tuning()));
 
@@ -203,6 +202,23 @@ fn more_members_have_their_way_against_one_that_is_down() {
     members.blame(MemberId(0), secs(2), secs(2), &tuning());
     assert!(members.is_stranger(MemberId(1), other, ours, secs(2), &tuning()), "2 can be asked");
     assert!(!members.is_stranger(MemberId(2), other, ours, secs(2), &tuning()), "two against one");
+}
+
+/// One of them is cut off for good: it can always be asked, and never says anything.
+#[test]
+fn more_than_half_need_not_wait_for_the_others() {
+    let (ours, other) = (7, 8);
+    for (count, needed) in [(2, 2), (3, 2), (4, 3), (5, 3)] {
+        let mut members = members(count, 0);
+        for member in 0..count {
+            members.heard_from(MemberId(member), ours, secs(1));
+        }
+        let mut strange =
+            |member| members.is_stranger(MemberId(member), other, ours, secs(2), &tuning());
+        let believed: Vec<_> = (0..needed).map(|member| !strange(member)).collect();
+        let expected: Vec<_> = (1..=needed).map(|said| said == needed).collect();
+        assert_eq!(believed, expected, "of {count}");
+    }
 }
 
 /// A list may lead to a stranger under many names, and who was given may be down for long.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use portolan_core::engine::{Command, Conflict, Event, OpId, RegistrationId};
 use portolan_core::waist::{
-    AttemptId, KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError,
+    AttemptId, KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError, TimeToLive,
 };
 
 use super::super::Property;
 use super::Row;
-use super::story::{C0, P0, Story, grant_request, header, lease};
+use super::story::{C0, P0, P1, Story, grant_request, header, lease};
 use crate::plan::Left;
 use crate::trace::What;
 
@@ -104,6 +104,22 @@ fn too_much_at_once() -> Story {
         story.sends(P0, attempt, read());
     }
     story
+}
+
+/// A directory whose one record vanishes may ask for its lease, and for one that lives, beside its
+/// stream and all else; no more.
+#[test]
+fn a_guard_asks_for_the_leases_that_its_directory_had() {
+    for (count, fits) in [(9, true), (11, true), (12, false)] {
+        let mut story = Story::directory();
+        for attempt in 1..=count {
+            let ask = TimeToLive { lease: lease(7), keys: false };
+            story.sends(P1, 100 + attempt, Request::TimeToLive(ask));
+        }
+        let checks = story.checked();
+        let mut properties = checks.violations().iter().map(|violation| violation.property);
+        assert_eq!(!properties.any(|property| property == Property::EF6), fits, "{count}");
+    }
 }
 
 fn waiting_on_the_dead() -> Story {

@@ -163,6 +163,46 @@ fn retries_go_round() {
     assert!(tried.values().all(|&times| times >= 3), "{tried:?}");
 }
 
+/// Reads of keys that others have do not hold up publishes, nor do either begin anew with each turn
+/// of the other.
+#[test]
+fn retries_of_both_kinds_go_round() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.retry_burst = 1;
+        tuning.retries_per_sec = 1;
+        tuning.batch_keys = 1;
+        tuning.backoff_slow_cap = Duration::from_secs(1);
+        tuning.backoff_cap = Duration::from_secs(1);
+    });
+    for id in 1..=10 {
+        h.register(id, &format!("denied{id:02}"), Conflict::Wait);
+        h.register(10 + id, &format!("waits{id:02}"), Conflict::Wait);
+    }
+    let lease = h.leases[0];
+    let mut tried = std::collections::BTreeMap::<Key, u32>::new();
+    play(&mut h, 0, Time::from_secs(81), |request| {
+        let keys = if let Request::Txn(txn) = request {
+            &txn.compares[0].keys
+        } else if let Request::Range(range) = request {
+            &range.keys
+        } else if let Request::Grant(_) = request {
+            return Some(granted(lease));
+        } else {
+            return Some(kept(lease, TTL as i64));
+        };
+        *tried.entry(keys.key.clone()).or_default() += 1;
+        let theirs = || Some(strangers(keys));
+        Some(if let Request::Range(_) = request {
+            read(9, theirs())
+        } else if keys.key.to_string().contains("waits") {
+            found(9, theirs())
+        } else {
+            Reply::Failed(StoreError::PermissionDenied)
+        })
+    });
+    assert!(tried.values().all(|&times| times >= 4), "{tried:?}");
+}
+
 /// Keys and values, each key as often as it is said.
 #[test]
 fn no_batch_is_larger_than_allowed() {

@@ -29,7 +29,7 @@ fn a_restored_store_gets_all_anew_on_new_leases() {
     1.000s < #6 granted lease=L2 ttl=9s
     1.100s > #7 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
     2.000s < #7 else /p/instances/web/a=146B:1a5ed297@2/2~L1 @2
-    2.000s > #8 m0 txn if mod(/p/instances/web/a)=2 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    2.000s > #8 m0 txn if mod(/p/instances/web/a)=2, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
     2.000s < #8 then put @3
     2.000s > #9 m0 watch /p/instances/web/a from 3 id=2 fragment
     2.000s > registration 1 registered @3 lease=L2 sequence=1
@@ -157,7 +157,7 @@ fn a_removal_that_waits_for_its_lease_begins_anew_in_another_epoch() {
     1.000s < #8 range @5 /p/instances/web/a=146B:1a5ed297@5/5~L1
     1.000s > #9 m0 range /p/instances/web/a
     1.000s < #9 range @5 /p/instances/web/a=146B:1a5ed297@5/5~L1
-    1.000s > #10 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s > #10 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     1.000s < #10 then deleted 1 @6
     1.000s < #6 failed: etcdserver: requested lease not found
     1.000s > registration 1 gone: deregistered

@@ -35,7 +35,7 @@ fn an_owner_that_sees_its_mark_removes_the_record_and_ends() {
     0.000s < #3 watch @6 id=1 /p/instances/web/a=172B:6d43a42f@5/6~L1
     0.000s > registration 1 lost Evicted
     0.000s > #3 cancel
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @7
     0.000s > registration 1 gone: evicted by ops
@@ -54,10 +54,10 @@ fn an_update_does_not_undo_a_mark() {
     h.reply(3, found(6, Some(mark))).reply(4, deleted(7));
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a out-of-service
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 else /p/instances/web/a=172B:6d43a42f@5/6~L1 @6
     0.000s > registration 1 lost Evicted
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @7
     0.000s > registration 1 gone: evicted by ops
@@ -106,19 +106,19 @@ fn a_mark_for_somebody_else_is_healed() {
     another run's
     0.000s < #3 watch @6 id=1 /p/instances/web/a=172B:9e39574c@5/6~L1
     0.000s > registration 1 lost Disturbed
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     another registration's
     0.000s < #3 watch @6 id=1 /p/instances/web/a=172B:21082550@5/6~L1
     0.000s > registration 1 lost Disturbed
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     nobody's
     0.000s < #3 watch @6 id=1 /p/instances/web/a=30B:35ef7b82@5/6~L1
     0.000s > registration 1 lost Disturbed
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     detached
     0.000s < #3 watch @6 id=1 /p/instances/web/a=172B:6d43a42f@5/6
     0.000s > registration 1 lost Disturbed
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=- then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     ");
 }
 
@@ -131,11 +131,11 @@ fn a_mark_changes_nothing_for_a_removal_under_way() {
     h.reply(3, found(6, Some(mark))).reply(4, put(7)).reply(5, deleted(8));
     assert_snapshot!(h.trace(), @"
     0.000s < deregister 1 within 20s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #3 else /p/instances/web/a=172B:6d43a42f@5/6~L1 @6
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #4 then put @7
-    0.000s > #5 m0 txn if mod(/p/instances/web/a)=7 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #5 m0 txn if mod(/p/instances/web/a)=7, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #6 m0 revoke lease=L1
     0.000s < #5 then deleted 1 @8
     0.000s > registration 1 gone: deregistered

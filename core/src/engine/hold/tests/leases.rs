@@ -203,7 +203,7 @@ fn a_lease_is_retired_when_fewer_suffice() {
     let after = trace.lines().count() - gone.expect("six are gone");
     let told: Vec<_> = trace.lines().skip(after).collect();
     assert_snapshot!(told.join("\n"), @"
-    1.000s > #19 m0 txn if mod(/p/instances/web/i7)=4 then put /p/instances/web/i7=147B:5ca51a86 lease=L1 else range /p/instances/web/i7
+    1.000s > #19 m0 txn if mod(/p/instances/web/i7)=4, lease(/p/instances/web/i7)=L3 then put /p/instances/web/i7=147B:5ca51a86 lease=L1 else range /p/instances/web/i7
     1.000s < #19 then put @17
     1.000s > registration 7 registered @17 lease=L1 sequence=1
     1.000s > #20 m0 revoke lease=L3
@@ -280,7 +280,7 @@ fn nothing_moves_while_batches_fail() {
         asked.iter().filter(|(_, request)| matches!(request, Request::Txn(_))).collect();
     let alone = |request: &Request| {
         let Request::Txn(txn) = request else { return false };
-        matches!(&txn.compares[..], [compare] if compare.keys.key == out)
+        txn.compares.len() == 2 && txn.compares.iter().all(|compare| compare.keys.key == out)
     };
     assert!(batches.len() > 2 && batches.iter().all(|(_, request)| alone(request)), "{batches:?}");
 }

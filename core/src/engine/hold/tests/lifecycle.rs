@@ -22,9 +22,9 @@ fn registers_renews_and_removes() {
     3.000s > #3 m0 keepalive lease=L1
     3.000s < #3 kept alive lease=L1 ttl=9s
     3.000s < deregister 1 within 20s
-    3.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    3.000s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     3.000s < #4 then put @6
-    3.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    3.000s > #5 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     3.000s > #6 m0 revoke lease=L1
     3.000s < #5 then deleted 1 @7
     3.000s > registration 1 gone: deregistered
@@ -43,10 +43,10 @@ fn a_key_is_registered_once_and_again_only_when_its_former_registration_has_ende
     0.000s < register 2 web/a ready Replace
     0.000s > registration 2 gone: refused: key /p/instances/web/a is registered by this process already
     0.000s < deregister 1 within 20s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < register 3 web/a ready Replace
     0.000s < #3 then put @6
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @7
     0.000s > registration 1 gone: deregistered
@@ -63,9 +63,9 @@ fn shutdown_drains_removes_revokes_and_falls_silent() {
     h.register(9, "z", Conflict::Replace).wait(60);
     assert_snapshot!(h.trace(), @"
     0.000s < shutdown within 5s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #3 then put @6
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @7
     0.000s > registration 1 gone: deregistered
@@ -102,23 +102,23 @@ fn a_shutdown_that_runs_out_hears_of_its_revokes() {
     }
     assert_snapshot!(outcome, @"
     0.000s < shutdown within 2s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.250s > #4 m0 revoke lease=L1
     1.000s > registration 1 gone: removal not confirmed in time
     1.000s < #4 revoked @7
     1.000s > #3 cancel
     1.000s > closed confirmed=false
     0.000s < shutdown within 10s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.750s > #4 m0 revoke lease=L1
     3.000s > #3 cancel
     3.000s > m0 redial
-    3.100s > #5 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    3.100s > #5 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     4.750s > #4 cancel
     4.850s > #6 m0 revoke lease=L1
     6.100s > #5 cancel
     6.100s > m0 redial
-    6.300s > #7 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    6.300s > #7 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     7.000s > registration 1 gone: removal not confirmed in time
     7.850s > #6 cancel
     8.050s > #8 m0 revoke lease=L1
@@ -242,7 +242,7 @@ fn an_ending_that_is_known_is_told_when_the_time_is_over() {
     0.000s < #3 watch @5 id=1 created
     0.000s < shutdown within 2s
     0.000s > #3 cancel
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.250s > #5 m0 revoke lease=L1
     1.000s > registration 1 gone: removal not confirmed in time
     2.000s > #4 cancel

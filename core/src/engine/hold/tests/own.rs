@@ -2,7 +2,27 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
+
+/// Its key may not be read, nor watched; the watch is tried again sooner than what is refused is.
+#[test]
+fn a_watch_that_is_refused_cuts_no_pause_short() {
+    let mut h = Harness::tuned(|tuning| {
+        (tuning.own_watches, tuning.jitter_percent) = (200, 90);
+    });
+    let mut store = Store { revision: 1, ..Store::default() };
+    h.register(1, "a", Conflict::Replace);
+    let asked = h.play(600, |request| {
+        let refused = matches!(request, Request::Watch(_) | Request::Range(_));
+        let denied = || Reply::Failed(StoreError::PermissionDenied);
+        if refused { Some(denied()) } else { store.answer(request) }
+    });
+    let reads = asked.iter().filter(|(_, request)| matches!(request, Request::Range(_)));
+    let watches = asked.iter().filter(|(_, request)| matches!(request, Request::Watch(_)));
+    let (reads, watches) = (reads.count(), watches.count());
+    assert!(watches > 5 * reads, "{watches} watches, {reads} reads");
+}
 
 #[test]
 fn own_keys_are_watched_and_healed() {

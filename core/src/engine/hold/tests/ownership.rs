@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
 use crate::waist::TimeToLiveReply;
 
@@ -17,7 +18,7 @@ fn conflicts_are_decided_once() {
     assert_snapshot!(outcome, @"
     Replace
     0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~0000000000000999 @4
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4, lease(/p/instances/web/a)=0000000000000999 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     Reject
     0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4~0000000000000999 @4
     0.000s > registration 1 gone: kept out by the record on lease 0000000000000999
@@ -35,7 +36,7 @@ fn a_record_without_a_lease_is_nobodys() {
     h.reply(2, found(4, Some(record(3, 4, None)))).reply(3, put(5));
     assert_snapshot!(h.trace(), @"
     0.000s < #2 else /p/instances/web/a=2B:51503ab8@3/4 @4
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=4, lease(/p/instances/web/a)=- then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     0.000s < #3 then put @5
     0.000s > registration 1 registered @5 lease=L1 sequence=1
     ");
@@ -49,12 +50,33 @@ fn a_record_put_over_ours_is_a_takeover() {
     h.reply(3, found(6, Some(record(5, 6, Some(stranger())))));
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a out-of-service
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 else /p/instances/web/a=2B:51503ab8@5/6~0000000000000999 @6
     0.000s > registration 1 lost Disturbed
     0.000s > registration 1 gone: superseded by the record on lease 0000000000000999
     0.000s > #4 m0 revoke lease=L1
     ");
+}
+
+/// The store was replaced unseen, and somebody's record stands at the very revision of ours.
+#[test]
+fn a_record_at_the_same_revision_on_another_lease_is_left_alone() {
+    let instance = instance("a").with_state(State::OutOfService);
+    let commands = [
+        Command::Publish { id: RegistrationId(1), instance },
+        Command::Deregister { id: RegistrationId(1), within: Duration::from_secs(20) },
+    ];
+    for command in commands {
+        let mut h = Harness::registered();
+        h.played = h.asked.len();
+        let theirs = record(5, 5, Some(stranger()));
+        let mut store = Store { revision: 5, ..Store::default() };
+        store.leases.extend([h.leases[0], stranger()]);
+        store.keys.insert(theirs.key.clone(), theirs.clone());
+        h.command(command.clone());
+        h.play(60, |request| store.answer(request));
+        assert_eq!(store.keys.values().collect::<Vec<_>>(), [&theirs], "{command}: {}", h.trace);
+    }
 }
 
 /// It is the record that ours was an update of, and no other one.
@@ -92,7 +114,7 @@ fn a_record_created_after_ours_vanished_is_disputed() {
     h.reply(6, read(8, None));
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a out-of-service
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 else /p/instances/web/a=2B:51503ab8@7/7~0000000000000999 @7
     0.000s > #4 m0 time-to-live lease=0000000000000999
     0.000s > registration 1 lost Disturbed

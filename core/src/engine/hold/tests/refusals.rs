@@ -99,15 +99,15 @@ fn a_refusal_in_strange_words_ends_no_registration() {
     0.000s < #3 failed: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
     0.000s > m0 redial
     0.000s > registration 1 denied: PermissionDenied: grpc-status header missing, mapped from HTTP status code 403
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: InvalidArgument: etcdserver: something new
     0.000s > registration 1 denied: InvalidArgument: etcdserver: something new
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: mvcc: required revision has been compacted
     0.000s > registration 1 denied: etcdserver: mvcc: required revision has been compacted
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: not capable
     0.000s > m0 redial
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=155B:a3356908 lease=L1 else range /p/instances/web/a
     ");
 }

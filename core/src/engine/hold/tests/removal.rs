@@ -27,9 +27,9 @@ fn an_unanswered_publish_is_repeated_under_its_guard_and_taints_the_lease() {
     1.000s < #3 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @5
     1.000s > registration 1 registered @5 lease=L1 sequence=1
     1.000s < deregister 1 within 20s
-    1.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.000s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.000s < #4 then put @6
-    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     1.000s > #6 m0 revoke lease=L1
     1.000s < #5 then deleted 1 @7
     1.000s < #6 revoked @7
@@ -47,13 +47,13 @@ fn siblings_move_before_a_tainted_lease_is_revoked() {
     h.reply(9, Reply::Revoke(RevokeReply { header: header(9) }));
     assert_snapshot!(h.trace(), @"
     1.000s < deregister 1 within 20s
-    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.000s > #5 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.000s < #5 then put @7
-    1.000s > #6 m0 txn if mod(/p/instances/web/a)=7 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s > #6 m0 txn if mod(/p/instances/web/a)=7, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     1.000s < #6 then deleted 1 @8
     1.000s > #7 m0 grant lease=L2 ttl=9s
     1.000s < #7 granted lease=L2 ttl=9s
-    1.000s > #8 m0 txn if mod(/p/instances/web/b)=5 then put /p/instances/web/b=146B:41b53285 lease=L2 else range /p/instances/web/b
+    1.000s > #8 m0 txn if mod(/p/instances/web/b)=5, lease(/p/instances/web/b)=L1 then put /p/instances/web/b=146B:41b53285 lease=L2 else range /p/instances/web/b
     1.000s < #8 then put @9
     1.000s > registration 2 registered @9 lease=L2 sequence=1
     1.000s > #9 m0 revoke lease=L1
@@ -70,7 +70,7 @@ fn a_removal_that_is_not_confirmed_in_time_leaves_its_lease_to_die() {
     h.reply(4, Reply::Failed(StoreError::LeaseNotFound));
     assert_snapshot!(h.trace(), @"
     0.000s < deregister 1 within 1s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.250s > #4 m0 revoke lease=L1
     1.000s > registration 1 gone: removal not confirmed in time
     1.000s < #4 failed: etcdserver: requested lease not found
@@ -85,9 +85,9 @@ fn a_full_store_does_not_hold_up_a_removal() {
     h.reply(5, Reply::Revoke(RevokeReply { header: header(6) }));
     assert_snapshot!(h.trace(), @"
     0.000s < deregister 1 within 20s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: mvcc: database space exceeded
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @6
     0.000s > registration 1 gone: deregistered
@@ -104,11 +104,11 @@ fn a_removal_of_what_drains_already_only_removes() {
     h.reply(3, put(6)).deregister(1).reply(4, deleted(7));
     assert_snapshot!(h.trace(), @"
     0.000s < publish 1 web/a draining
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #3 then put @6
     0.000s > registration 1 registered @6 lease=L1 sequence=2
     0.000s < deregister 1 within 20s
-    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #4 m0 txn if mod(/p/instances/web/a)=6, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     0.000s > #5 m0 revoke lease=L1
     0.000s < #4 then deleted 1 @7
     0.000s > registration 1 gone: deregistered
@@ -131,19 +131,19 @@ fn a_removal_goes_on_without_draining() {
     });
     assert_snapshot!(h.trace(), @"
     0.000s < deregister 1 within 20s
-    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.000s > #3 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.000s < #3 failed: etcdserver: too many requests
-    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.100s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.100s < #4 failed: etcdserver: too many requests
-    0.300s > #5 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.300s > #5 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.300s < #5 failed: etcdserver: too many requests
-    0.700s > #6 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    0.700s > #6 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     0.700s < #6 failed: etcdserver: too many requests
-    1.500s > #7 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    1.500s > #7 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     1.500s < #7 failed: etcdserver: too many requests
     3.000s > #8 m0 keepalive lease=L1
     3.000s < #8 kept alive lease=L1 ttl=9s
-    3.100s > #9 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
+    3.100s > #9 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=149B:89827a71 lease=L1 else range /p/instances/web/a
     3.100s < #9 failed: etcdserver: too many requests
     5.000s > #10 m0 revoke lease=L1
     ");
@@ -176,7 +176,7 @@ fn a_removal_waits_for_the_publish_that_is_under_way() {
     0.000s < deregister 1 within 20s
     0.000s > #3 m0 revoke lease=L1
     1.000s < #2 then put @5
-    1.000s > #4 m0 txn if mod(/p/instances/web/a)=5 then delete /p/instances/web/a else range /p/instances/web/a
+    1.000s > #4 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then delete /p/instances/web/a else range /p/instances/web/a
     1.000s < #4 then deleted 1 @6
     1.000s > registration 1 gone: deregistered
     ");
@@ -216,7 +216,7 @@ fn a_record_that_hangs_on_no_lease_is_removed_if_we_wrote_it() {
     }
     assert_snapshot!(outcome, @"
     0.000s < #4 else /p/instances/web/a=146B:1a5ed297@5/7 @7
-    0.000s > #6 m0 txn if mod(/p/instances/web/a)=7 then delete /p/instances/web/a else range /p/instances/web/a
+    0.000s > #6 m0 txn if mod(/p/instances/web/a)=7, lease(/p/instances/web/a)=- then delete /p/instances/web/a else range /p/instances/web/a
     0.000s < #4 else /p/instances/web/a=2B:51503ab8@5/7 @7
     0.000s > registration 1 gone: deregistered
     ");
@@ -244,9 +244,9 @@ fn a_record_that_moves_is_not_lost() {
     assert_snapshot!(h.trace(), @"
     1.000s < #8 failed: connection lost: reset
     1.000s > m0 redial
-    1.200s > #9 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    1.200s > #9 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
     2.000s < #9 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @8
-    2.000s > #10 m0 txn if mod(/p/instances/web/a)=5 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
+    2.000s > #10 m0 txn if mod(/p/instances/web/a)=5, lease(/p/instances/web/a)=L1 then put /p/instances/web/a=146B:1a5ed297 lease=L2 else range /p/instances/web/a
     2.000s < #10 then put @9
     2.000s > registration 1 registered @9 lease=L2 sequence=1
     2.000s > #11 m0 revoke lease=L1

@@ -76,8 +76,12 @@ impl Store {
 
     fn txn(&mut self, compares: &[Compare], then: &[Op], or_else: &[Op]) -> (bool, Vec<OpReply>) {
         let holds = compares.iter().all(|compare| {
-            let stands = self.keys.get(&compare.keys.key).map_or(0, |kv| kv.mod_revision.0);
-            *compare == Compare::mod_revision(compare.keys.key.clone(), Revision(stands))
+            let key = &compare.keys.key;
+            let kv = self.keys.get(key);
+            let revision = kv.map_or(Revision::ZERO, |kv| kv.mod_revision);
+            let lease = kv.and_then(|kv| kv.lease);
+            *compare == Compare::mod_revision(key.clone(), revision)
+                || *compare == Compare::lease(key.clone(), lease)
         });
         let ops = if holds { then } else { or_else };
         (holds, ops.iter().map(|op| self.op(op)).collect())

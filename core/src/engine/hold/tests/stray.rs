@@ -73,7 +73,7 @@ fn what_a_restored_store_brought_back_goes_with_its_lease() {
     2.100s < #11 granted lease=L2 ttl=9s
     2.200s > #12 m0 range /p/instances/web/i1
     2.200s < #12 range @4 /p/instances/web/i1=147B:a375f67c@2/2~L1
-    2.200s > #13 m0 txn if mod(/p/instances/web/i1)=2 then put /p/instances/web/i1=147B:a375f67c lease=L2 else range /p/instances/web/i1
+    2.200s > #13 m0 txn if mod(/p/instances/web/i1)=2, lease(/p/instances/web/i1)=L1 then put /p/instances/web/i1=147B:a375f67c lease=L2 else range /p/instances/web/i1
     2.200s < #13 then put @5
     2.200s > registration 1 registered @5 lease=L2 sequence=1
     2.200s > #14 m0 revoke lease=L1
