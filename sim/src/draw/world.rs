@@ -127,6 +127,8 @@ fn rest(rng: &mut Rng) -> Tuning {
     tuning.guard_hold = Duration::from_secs(between(1, 20));
     if between(0, 2) == 0 {
         tuning.own_watches = u32::try_from(between(0, 2)).unwrap_or(0);
+        // Of what is not watched nothing but its audit tells what a restored store has brought back.
+        tuning.audit_every = tuning.audit_every.min(SOON);
     }
     tuning.sweeps_per_ttl = u32::try_from(between(1, 3)).unwrap_or(1);
     if between(0, 2) == 0 {
