@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::Time;
+use portolan_core::waist::Revision;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Checks, Unrest, Violation};
@@ -54,7 +55,7 @@ impl Runner {
         if self.settling.is_none() && self.world.plan_is_done() {
             self.world.heal(&self.plan.left);
             self.drain();
-            self.settling = Some(Settling::from(self.world.now()));
+            self.settling = Some(Settling::from(&self.world));
         }
         let next = self.world.next_at().unwrap_or(Time::NEVER);
         let over = match &mut self.settling {
@@ -156,24 +157,36 @@ impl Runner {
 #[derive(Clone, Debug)]
 struct Settling {
     look_at: Time,
-    /// The least that was found to be left to be done, and when that was first found.
-    least: (Unrest, Time),
+    /// The best that was found so far, and when there was progress last.
+    best: Unrest,
+    progress_at: Time,
+    /// Up to where it is progress to be told the store's changes: to where it was at first, and then
+    /// a few times to where it is by then. Some stores are written to without end.
+    target: Revision,
+    targets: u32,
 }
 
 impl Settling {
-    fn from(now: Time) -> Self {
-        Self { look_at: now + LOOK_EVERY, least: (Unrest::MOST, now) }
+    fn from(world: &World) -> Self {
+        let (now, target) = (world.now(), world.store().revision());
+        let look_at = now + LOOK_EVERY;
+        Self { look_at, best: Unrest::MOST, progress_at: now, target, targets: 1 }
     }
 
     /// Whether the world has come to rest, or has made no progress for longer than it may, before
     /// the next thing happens in it.
     fn is_over(&mut self, world: &World, checks: &Checks, next: Time) -> bool {
         while next > self.look_at {
-            let unrest = checks.unrest();
-            if unrest < self.least.0 {
-                self.least = (unrest, self.look_at);
+            let unrest = checks.unrest(self.target);
+            if unrest.is_progress(&mut self.best) {
+                self.progress_at = self.look_at;
             }
-            let waited = self.look_at.since(self.least.1);
+            let there = world.store().revision();
+            if unrest.untold == 0 && self.target < there && self.targets < MOST_TARGETS {
+                (self.target, self.targets) = (there, self.targets + 1);
+                self.best.untold = u64::MAX;
+            }
+            let waited = self.look_at.since(self.progress_at);
             let setup = world.setup();
             if unrest.left == 0 && waited >= setup.quiet_time() || waited >= setup.settling_time() {
                 return true;
@@ -185,6 +198,9 @@ impl Settling {
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is progress that everybody was told all that there was.
+const MOST_TARGETS: u32 = 4;
 
 /// A plan that failed, as small as it could be made.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

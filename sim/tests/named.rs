@@ -91,7 +91,7 @@ fn the_leases_of_a_naive_client_pile_up() {
             LeaseStep::Renewed { .. } | LeaseStep::Prolonged { .. } => (granted, ended),
         })
     };
-    assert_eq!((leases(&scenario.plan()), leases(&with_engines(scenario))), ((12, 0), (1, 0)));
+    assert_eq!((leases(&scenario.plan()), leases(&with_engines(scenario))), ((14, 0), (1, 0)));
 }
 
 /// Each is told as whoever looks on sees it, with the hash of all that happened.

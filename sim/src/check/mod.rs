@@ -41,6 +41,7 @@ use std::fmt;
 
 use portolan_core::Time;
 use portolan_core::engine::Event;
+use portolan_core::waist::Revision;
 use serde::{Deserialize, Serialize};
 
 use self::facts::Facts;
@@ -433,9 +434,10 @@ impl Checks {
     }
 
     /// How far the world is from rest: `left` is what [`at_rest`](Self::at_rest) would find.
-    pub fn unrest(&self) -> Unrest {
-        let nothing = Unrest { left: 0, backlog: 0 };
-        self.facts.as_ref().map_or(nothing, |facts| Unrest::of(facts, self.held_to))
+    /// `up_to`: the revision up to which its changes are to be told.
+    pub fn unrest(&self, up_to: Revision) -> Unrest {
+        let nothing = Unrest { left: 0, unlisted: 0, untold: 0 };
+        self.facts.as_ref().map_or(nothing, |facts| Unrest::of(facts, self.held_to, up_to))
     }
 
     /// What did not hold, in the order of discovery.

@@ -4,66 +4,78 @@ use portolan_core::engine::{Conflict, Freshness, RegistrationEvent};
 use portolan_core::layout::Scope;
 use portolan_core::waist::{Key, KeyRange, Request, Revision};
 
-use super::facts::{Facts, Registration, RunLife};
+use super::facts::{Directory, Facts, Registration, RunLife};
 use super::history::Version;
 use super::{HeldTo, Looked, Property, Report, Violation};
 use crate::trace::Run;
 
 type Scan = fn(&Facts, &mut Report<'_>);
 
-/// How far a world is from rest; the order is that of what is left to be done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd)]
+/// How far a world is from rest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unrest {
     /// How much is not as it should be at rest.
     pub left: usize,
-    /// How many revisions and records are still to be told to those who show or follow them: who
-    /// catches up by many small answers makes progress although nothing is as it should be yet.
-    pub backlog: u64,
+    /// How many records those who list have still to be told.
+    pub unlisted: u64,
+    /// How many revisions, all together, those who show or follow the store have still to be told
+    /// up to the one that is asked about.
+    pub untold: u64,
 }
 
 impl Unrest {
     /// Before anything was looked at.
-    pub(crate) const MOST: Self = Self { left: usize::MAX, backlog: u64::MAX };
+    pub(crate) const MOST: Self = Self { left: usize::MAX, unlisted: u64::MAX, untold: u64::MAX };
 
-    pub(super) fn of(facts: &Facts, held_to: HeldTo) -> Self {
+    pub(super) fn of(facts: &Facts, held_to: HeldTo, up_to: Revision) -> Self {
         let mut violations = Vec::new();
         check(facts, &mut Looked::NONE.clone(), &mut violations, held_to);
-        Self { left: violations.len(), backlog: backlog(facts) }
+        let open = |run: Run, open: bool| open && facts.must_rest(run);
+        let shown = facts.directories.iter().filter(|((run, _), it)| open(*run, it.open));
+        let followed = facts.follows.iter().filter(|((run, _), it)| open(*run, it.open));
+        let mut unrest = Self { left: violations.len(), unlisted: 0, untold: 0 };
+        let untold = |cursor: Revision| u64::try_from(up_to.0 - cursor.0).unwrap_or(0);
+        for ((run, _), directory) in shown {
+            unrest.untold += untold(directory.cursor());
+            unrest.unlisted += unlisted(facts, *run, directory);
+        }
+        for (_, follower) in followed {
+            unrest.untold += untold(follower.cursor.unwrap_or_default());
+            if follower.broken {
+                let from = follower.listed.as_ref().unwrap_or(&follower.keys.key);
+                let rest = KeyRange { key: from.clone(), ..follower.keys.clone() };
+                unrest.unlisted += records(facts, &rest);
+            }
+        }
+        unrest
+    }
+
+    /// Whether less is to be done than at `best`, or more is told: who catches up by many small
+    /// answers makes progress although nothing is as it should be yet. Takes the best of both.
+    pub(crate) fn is_progress(self, best: &mut Self) -> bool {
+        let less = (self.left, self.unlisted) < (best.left, best.unlisted);
+        let more = self.untold < best.untold;
+        if less {
+            (best.left, best.unlisted) = (self.left, self.unlisted);
+        }
+        best.untold = best.untold.min(self.untold);
+        less || more
     }
 }
 
-fn backlog(facts: &Facts) -> u64 {
-    let open = facts.directories.iter().filter(|((run, _), it)| it.open && facts.must_rest(*run));
-    let shown = open.map(|((run, _), directory)| {
-        let Some(keys) = &directory.keys else { return 0 };
-        let missed = missed(facts, directory.cursor());
-        let listed = facts.attempts.by(*run).filter_map(|(_, attempt)| match &attempt.request {
-            Request::Range(page) if attempt.fate.is_none() && page.keys.end == keys.end => {
-                Some(records(facts, &page.keys))
-            }
-            _ => None,
-        });
-        let unlisted = listed.min().unwrap_or_else(|| records(facts, keys));
-        if missed > 0 { missed + unlisted } else { 0 }
-    });
-    let open = facts.follows.iter().filter(|((run, _), it)| it.open && facts.must_rest(*run));
-    let followed = open.map(|(_, follower)| {
-        let missed = missed(facts, follower.cursor.unwrap_or_default());
-        match (&follower.listed, follower.broken) {
-            (_, false) => missed,
-            (None, true) => missed + records(facts, &follower.keys),
-            (Some(key), true) => {
-                let rest = KeyRange { key: key.clone(), ..follower.keys.clone() };
-                missed + records(facts, &rest)
-            }
+/// How many records a directory that lacks something has still to list, if it lists.
+fn unlisted(facts: &Facts, run: Run, directory: &Directory) -> u64 {
+    let Some(keys) = &directory.keys else { return 0 };
+    if directory.cursor() >= facts.store.revision {
+        return 0;
+    }
+    let pages = facts.attempts.by(run).filter_map(|(_, attempt)| match &attempt.request {
+        Request::Range(page) if attempt.fate.is_none() && page.keys.end == keys.end => {
+            Some(records(facts, &page.keys))
         }
+        _ => None,
     });
-    shown.sum::<u64>() + followed.sum::<u64>()
-}
-
-/// How many revisions there are after one.
-fn missed(facts: &Facts, cursor: Revision) -> u64 {
-    u64::try_from(facts.store.revision.0 - cursor.0).unwrap_or(0)
+    pages.min().unwrap_or_else(|| records(facts, keys))
 }
 
 fn records(facts: &Facts, keys: &KeyRange) -> u64 {

@@ -96,10 +96,11 @@ pub(super) fn users(facts: &Facts, run: Run, key: &Key, first: Time) -> u128 {
     let updates = facts.ops_by(run).filter(|(_, operation)| {
         matches!(&operation.kind, OperationKind::Update { key: Some(on) } if on == key)
     });
-    // One after the other, each anew: the first of them is the one that began.
-    let registrations = facts
-        .registrations_of(run)
-        .filter(|(_, known)| known.wanted > first && known.keys.contains(key));
+    // One after the other, each anew; all that came before the first try stand for one.
+    let registrations = facts.registrations_of(run).filter(|(_, it)| it.keys.contains(key));
+    let (later, earlier): (Vec<_>, Vec<_>) =
+        registrations.partition(|(_, known)| known.wanted > first);
+    let registrations = later.len() + earlier.len().min(1);
     let others = directories.count() + followers.count() + updates.count();
-    1.max(others + registrations.count()) as u128
+    1.max(others + registrations) as u128
 }

@@ -40,7 +40,7 @@ impl Follow {
                 self.tell(cx, Size::default(), gap);
             }
             // Declared once: what comes now is held against this store.
-            self.source.adopt(&page.header);
+            self.source.adopt(cx, &page.header);
             self.cursor = page.header.revision;
         }
         new.iter().for_each(|kv| list.known.listed(kv));

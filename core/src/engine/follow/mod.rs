@@ -235,7 +235,7 @@ impl Follow {
             self.cursor = reply.header.revision;
         }
         self.known.learn(reply);
-        self.source.adopt(&reply.header);
+        self.source.adopt(cx, &reply.header);
         self.tell(cx, Size::default(), Followed::Begun { revision: self.cursor });
         self.watch(cx)
     }

@@ -85,7 +85,10 @@ impl Mirror {
     pub(super) fn audited(&mut self, cx: &mut Cx<'_>, mut seen: Seen, reply: &Reply) {
         let found = if let Reply::Range(page) = reply {
             match seen.stand.is_none_or(|stand| stand.allows(&page.header)) {
-                true => seen.take(&self.source.keys, page),
+                true => {
+                    self.source.adopt(cx, &page.header);
+                    seen.take(&self.source.keys, page)
+                }
                 false => Found::Gap(Gap::NewEpoch),
             }
         } else if *reply == Reply::Failed(StoreError::Compacted) {

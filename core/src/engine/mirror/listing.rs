@@ -62,7 +62,7 @@ impl Mirror {
             }
             StepCause::Relisted(_) | StepCause::Watched => false,
         };
-        self.source.adopt(head);
+        self.source.adopt(cx, head);
         let delta = self.replica.replace(head.revision, readings);
         self.source.differed_at = Revision::ZERO;
         self.audit_at = self.audit_after(cx);

@@ -18,6 +18,9 @@ pub(crate) struct Source {
     /// By the last answer that needed a leader; the revision of it does not count. `None`: whatever
     /// answers next is the store.
     store: Option<Stand>,
+    /// The newest revision by such an answer, and from when on a stream that shows none as new is of
+    /// a member that lags.
+    newest: Option<(Revision, Time)>,
     backoff: Backoff,
     /// Records in a page; it shrinks when answers are too large.
     page_limit: u32,
@@ -34,6 +37,7 @@ impl Source {
             keys,
             rng,
             store: None,
+            newest: None,
             backoff: Backoff::default(),
             page_limit: page_limit.max(1),
             check_limit: KNOWN_NEWEST,
@@ -72,13 +76,22 @@ impl Source {
     }
 
     /// Remembers the store by an answer that needed a leader.
-    pub fn adopt(&mut self, header: &Header) {
+    pub fn adopt(&mut self, cx: &Cx<'_>, header: &Header) {
         self.store = Some(Stand::of(header));
+        if self.newest.is_none_or(|(newest, _)| newest < header.revision) {
+            self.newest = Some((header.revision, cx.now + cx.tuning.probe_timeout));
+        }
     }
 
     /// The store was found to be another one.
     pub fn forget(&mut self) {
-        self.store = None;
+        (self.store, self.newest) = (None, None);
+    }
+
+    /// Whether a message on a stream that shows the store at `told` is of a member that has stopped
+    /// applying what the others agree on: by now it would show what was read elsewhere so long ago.
+    pub fn is_behind(&self, cx: &Cx<'_>, told: Revision) -> bool {
+        self.newest.is_some_and(|(newest, from)| told < newest && from <= cx.now)
     }
 
     /// It works, as far as can be seen.

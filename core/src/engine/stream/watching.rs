@@ -24,6 +24,10 @@
 //! not, or if cluster, raft term or revision cannot be the same store's, it is another store. A
 //! member that merely lags (row W18) passes, since the read does not depend on it.
 //!
+//! **Lag.** A member that is behind (row W18), or has stopped applying what the others agree on, streams
+//! on and answers probes, with its own revision. A watch that has no events to tell, and shows an older
+//! store than a linearizable read did longer ago than `probe_timeout`, is opened anew, elsewhere.
+//!
 //! **Probe.** A quiet watch is asked for its progress. Not every server and no proxy answers, so
 //! silence is only a suspicion, settled by a linearizable read of count and newest record: as the
 //! content's, and the watch is fine; else another one is opened from the cursor, elsewhere.
@@ -329,7 +333,7 @@ fn checked(
         feed.end(cx);
         return Err(End::Gap(gap));
     }
-    of.source().adopt(&header);
+    of.source().adopt(cx, &header);
     of.confirm(cx);
     if feed.cluster_id != header.cluster_id {
         // The stream leads to a stranger, the calls to the store we know.
@@ -354,8 +358,13 @@ fn followed(
     }
     let cursor = of.cursor();
     let last = reply.events.last().map_or(Revision::ZERO, |event| event.kv.mod_revision);
+    let told = reply.header.revision.max(last);
+    // Whoever brings events catches up, and the headers of those may be as old as they are.
+    if reply.events.is_empty() && of.source().is_behind(cx, told) {
+        return elsewhere(cx, &feed);
+    }
     // A lagging member's messages tell nothing of the present.
-    let alive = reply.header.revision.max(last) >= cursor;
+    let alive = told >= cursor;
     if alive {
         feed.reached = true;
         of.confirm(cx);
@@ -416,7 +425,7 @@ fn settled(
         feed.end(cx);
         return Err(End::Gap(Gap::NewEpoch));
     }
-    of.source().adopt(&reply.header);
+    of.source().adopt(cx, &reply.header);
     if of.is_told_all(reply) {
         of.confirm(cx);
         if feed.reached {

@@ -116,6 +116,26 @@ fn a_member_that_leaves_an_audit_unanswered_is_left() {
     assert_eq!(h.snapshot().freshness, Freshness::Live, "the content is not in doubt");
 }
 
+/// Its member answers progress, and has stopped applying what is agreed on: the audit showed the
+/// store further on. What was under way by then may be as old.
+#[test]
+fn a_member_that_shows_less_than_an_audit_is_left() {
+    let mut h = followed();
+    h.wait(ms(4_000)).reply(5, range(10, [kv("a", 3, 3), kv("b", 4, 5)]));
+    h.wait(ms(2_999)).reply(2, progress(9)).wait(ms(1)).reply(2, progress(9)).wait(ms(100));
+    assert_snapshot!(h.trace(), @"
+    4.000s < #5 m1 range shop at7 limit=2
+    4.000s > #5 range @10 a@3/3, b@4/5
+    5.000s < #6 m1 on #2 progress
+    6.999s > #2 watch @9 id=-1
+    7.000s > #2 watch @9 id=-1
+    7.000s < m1 redial
+    7.000s < #2 cancel
+    7.100s < #7 m0 watch shop from 9 progress fragment
+    ");
+    assert_eq!(h.snapshot().freshness, Freshness::Live, "the content is not in doubt");
+}
+
 #[test]
 fn a_compacted_cursor_or_another_store_is_listed_anew() {
     let mut h = followed();

@@ -11,7 +11,7 @@ fn a_lagging_member_that_catches_up_is_followed() {
     let mut h = Harness::followed();
     h.fail(2, lost()).wait(ms(100));
     h.reply(5, created(6)).reply(6, counted(9, 2, kv("b", 4, 5))).reply(7, status("3.5.30"));
-    h.wait(ms(5_000)).reply(5, progress(6)).wait(ms(1_000));
+    h.wait(ms(2_000)).reply(5, progress(6)).wait(ms(1_000));
     h.reply(5, events(8, [delete("a", 8)])).wait(ms(4_000));
     assert_snapshot!(h.trace(), @"
     0.000s > #2 failed: connection lost: reset
@@ -22,10 +22,9 @@ fn a_lagging_member_that_catches_up_is_followed() {
     0.100s > #6 range @9 b@4/5 of 2
     0.100s < #7 m0 status
     0.100s > #7 status 3.5.30 @1
-    5.100s < #8 m0 on #5 progress
-    5.100s > #5 watch @6 id=-1
-    6.100s > #5 watch @8 -a@8
-    6.100s < directory 1 0@8 live 1 records Watched: -a@3
+    2.100s > #5 watch @6 id=-1
+    3.100s > #5 watch @8 -a@8
+    3.100s < directory 1 0@8 live 1 records Watched: -a@3
     ");
 }
 
