@@ -22,6 +22,7 @@ plans! {
     "a-member-that-applies-nothing-more",
     "another-record-at-the-same-revision",
     "another-record-deleted-instead",
+    "audited-by-one-member-and-streamed-by-another",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",
     "condemned-lease-runs-out",
