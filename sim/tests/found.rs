@@ -45,6 +45,7 @@ plans! {
     "sent-anew-on-a-lease-that-died-meanwhile",
     "shutdown-before-the-removal-was-to-end",
     "superseded-and-silent",
+    "told-late-of-the-store-before",
     "token-from-before-the-store-was-replaced",
     "token-lost-while-closing",
     "token-shorter-lived-than-a-pause",
