@@ -20,10 +20,12 @@ macro_rules! plans {
 
 plans! {
     "a-member-that-applies-nothing-more",
+    "all-move-and-one-a-second-is-tried",
     "another-record-at-the-same-revision",
     "another-record-deleted-instead",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",
+    "condemned-with-nothing-on-it",
     "condemned-lease-runs-out",
     "given-up-and-never-freed",
     "healed-alike-on-another-lease",
@@ -38,6 +40,7 @@ plans! {
     "publish-passed-over-for-reads",
     "read-again-whenever-its-watch-is-refused",
     "removed-and-back-with-its-lease",
+    "removed-where-nothing-may-be-written",
     "replaced-while-one-member-is-cut-off",
     "second-watch-lost-with-its-token",
     "sent-after-a-pause-and-its-deadline",
