@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use portolan_core::engine::{DirectoryId, Snapshot, StepCause};
-use portolan_core::waist::{KeyRange, LeaseId, Revision};
+use portolan_core::waist::{Key, KeyRange, LeaseId, Revision};
 
-use super::facts::{Directory, Facts};
+use super::facts::{Directory, Facts, Moment};
 use super::history::History;
 use crate::plan::StoreFault;
 use crate::trace::{Entry, Run, What};
@@ -47,6 +47,20 @@ impl Facts {
     /// The newest history of which a directory may show a moment.
     pub fn history_of(&self, directory: &Directory) -> &History {
         self.history(directory.epochs.last().copied().unwrap_or_default())
+    }
+
+    /// The moment at which one of `keys` was put on a lease, at a revision that somebody is told of
+    /// now. That may be a moment of a former history: an answer was on its way, or its process was
+    /// held, when the next one began. Leases are drawn by chance, so only what was restored with a
+    /// history stands in several of them: then the moment is of the first.
+    pub fn moment(&self, keys: &[Key], at: Revision, lease: LeaseId) -> Moment {
+        let was_put = |&epoch: &usize| {
+            let history = self.history(epoch);
+            let mut there = keys.iter().filter_map(|key| history.at(key, at));
+            there.any(|version| (version.revision, version.lease) == (at, Some(lease)))
+        };
+        // What was never written is of the present one, if of any.
+        ((0..self.epoch()).find(was_put).unwrap_or(self.epoch()), at)
     }
 
     /// The histories of which something may be that was of `epochs`, and knows nothing of what came

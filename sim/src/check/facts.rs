@@ -1,6 +1,7 @@
 //! What a trace says so far, kept once for all checks.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::Arc;
 
 use portolan_core::Time;
@@ -8,12 +9,12 @@ use portolan_core::engine::{
     Command, DirectoryId, Event, FollowId, OpId, RegistrationEvent, RegistrationId, UpdateOutcome,
 };
 use portolan_core::layout::{Decoded, Scope};
-use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Reply, Request, Revision};
+use portolan_core::waist::{AttemptId, Key, KeyRange, KeyValue, LeaseId, Reply, Request, Revision};
 use portolan_memory::{ClientId, LeaseChange, LeaseStep};
 
 use super::digest::Digest;
 use super::epochs::{Backup, Epochs};
-use super::history::History;
+use super::history::{History, Version};
 use super::ops;
 use crate::plan::{Left, WorldSetup};
 use crate::trace::{Entry, Run, What};
@@ -24,8 +25,8 @@ mod records;
 
 pub(crate) use self::attempts::Attempts;
 pub(crate) use self::records::{
-    Attempt, Directory, Fate, Follower, Lease, Operation, OperationKind, Registration, RunFacts,
-    RunLife,
+    Attempt, Directory, Fate, Follower, Lease, Moment, Operation, OperationKind, Registration,
+    RunFacts, RunLife,
 };
 
 /// What is known after an entry.
@@ -272,15 +273,26 @@ impl Facts {
         let epoch = self.epoch();
         match event {
             Event::Registration { id, event } => {
+                let Some(registration) = self.registrations.get(&(run, *id)) else { return };
+                let stands = match event {
+                    RegistrationEvent::Registered { lease, revision, .. } => {
+                        Some((self.moment(&registration.keys, *revision, *lease), *lease))
+                    }
+                    RegistrationEvent::Gone(_)
+                    | RegistrationEvent::Lost { .. }
+                    | RegistrationEvent::Denied { .. }
+                    | RegistrationEvent::Waiting { .. } => None,
+                };
                 let Some(registration) = self.registrations.get_mut(&(run, *id)) else { return };
                 match event {
                     RegistrationEvent::Gone(gone) => {
                         registration.gone = Some(gone.clone());
                         registration.gone_in = epoch;
                     }
-                    RegistrationEvent::Registered { lease, revision, .. } => {
+                    RegistrationEvent::Registered { .. } => {
                         registration.stood = true;
-                        registration.hangs((epoch, *revision), *lease);
+                        // Whatever was known before: this is what the application relies on.
+                        registration.hangs_on = stands;
                     }
                     RegistrationEvent::Lost { .. }
                     | RegistrationEvent::Denied { .. }
@@ -369,26 +381,27 @@ impl Facts {
         let call = known.call;
         let dead = ops::found_dead(&known.request, reply);
         let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
-        let epoch = self.past.len();
         let keys = ops::written(&known.request, reply);
-        let stood: Vec<(RegistrationId, Option<LeaseId>)> = known
+        let stood: Vec<(RegistrationId, Key, Option<LeaseId>)> = known
             .writes()
             .filter(|(write, _)| keys.contains(&write.key))
             .filter_map(|(write, says)| {
                 let Some(Decoded::Instance(instance)) = says else { return None };
-                Some((RegistrationId(instance.stamp()?.registration), write.lease()))
+                let id = RegistrationId(instance.stamp()?.registration);
+                Some((id, write.key.clone(), write.lease()))
             })
             .collect();
-        for (id, lease) in stood {
+        for (id, key, lease) in stood {
+            let on = lease.map(|lease| (self.moment(slice::from_ref(&key), at, lease), lease));
             let Some(registration) = self.registrations.get_mut(&(run, id)) else { continue };
             registration.stood = true;
-            if let Some(lease) = lease {
-                registration.hangs((epoch, at), lease);
+            if let Some((moment, lease)) = on {
+                registration.hangs(moment, lease);
             }
         }
         if let Reply::Watch(reply) = reply {
             for event in &reply.events {
-                self.sighted(run, &event.kv.key, event.kv.mod_revision);
+                self.sighted(run, &event.kv);
             }
         }
         let cluster = reply.header().map_or(0, |header| header.cluster_id);
@@ -427,10 +440,14 @@ impl Facts {
     }
 
     /// A run was shown a record of its own as it was at a revision.
-    fn sighted(&mut self, run: Run, key: &Key, at: Revision) {
-        let Some(version) = self.store.at(key, at) else { return };
-        let (Some(stamp), Some(lease)) = (version.stamp(), version.lease) else { return };
-        let (id, epoch) = (RegistrationId(stamp.registration), self.epoch());
+    fn sighted(&mut self, run: Run, kv: &KeyValue) {
+        let Some(lease) = kv.lease else { return };
+        let moment = self.moment(slice::from_ref(&kv.key), kv.mod_revision, lease);
+        let (epoch, at) = moment;
+        let Some(stamp) = self.history(epoch).at(&kv.key, at).and_then(Version::stamp) else {
+            return;
+        };
+        let id = RegistrationId(stamp.registration);
         let own = self.runs.get(&run).is_some_and(|known| known.stamp == stamp.run)
             && self.leases.get(&lease).is_some_and(|known| known.owner == Some(run));
         if let (true, Some(registration)) = (own, self.registrations.get_mut(&(run, id))) {
@@ -438,7 +455,7 @@ impl Facts {
                 // A watch does not tell that the store is another one.
                 return;
             }
-            registration.hangs((epoch, at), lease);
+            registration.hangs(moment, lease);
         }
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::{Event, RegistrationEvent};
-use portolan_core::waist::{Certainty, LeaseId, Reply, Request};
+use portolan_core::waist::{Certainty, LeaseId, Reply, Request, StoreError};
 
 use super::due::Due;
-use super::facts::{Facts, Lease};
+use super::facts::Facts;
 use super::ops;
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
@@ -20,6 +20,8 @@ pub(super) struct NoPile {
     asked: BTreeSet<LeaseId>,
     /// Since when a run has had too many.
     since: BTreeMap<Run, Time>,
+    /// When the store last refused what a run would put or delete.
+    refused: BTreeMap<Run, Time>,
     /// Runs that may have more than they had.
     due: Due,
 }
@@ -32,6 +34,13 @@ impl Check for NoPile {
         {
             // It may be asked for again, where only a token was wanting.
             self.asked.retain(|asked| grant.lease != Some(*asked));
+        }
+        if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
+            && attempt.call.is_none()
+            && matches!(error, StoreError::PermissionDenied | StoreError::NoSpace)
+            && ops::writes(&attempt.request).iter().any(|write| facts.is_instance(write.key))
+        {
+            self.refused.insert(run, entry.at);
         }
         match &entry.what {
             What::Answered { run, reply: Reply::Grant(_) | Reply::KeepAlive(_), .. }
@@ -62,16 +71,7 @@ impl Check for NoPile {
                 self.since.remove(&run);
                 continue;
             }
-            let now = facts.local(run, facts.now);
-            let home = facts.runs.get(&run).and_then(|known| known.home);
-            let confirmed = |lease: &&Lease| lease.confirmed;
-            let held = facts.leases_by(run).filter(confirmed).filter(|lease| {
-                // Of what another cluster granted, the grant is not believed at first, and nobody
-                // comes to keep it.
-                let is_kept = lease.used || home == Some(lease.cluster);
-                lease.lives && is_kept && !lease.revoke_sent && lease.relied_until > now
-            });
-            let held = held.count();
+            let held = self.held(facts, run);
             let keys: usize = facts
                 .registrations_of(run)
                 .filter(|(_, registration)| registration.gone.is_none())
@@ -87,11 +87,42 @@ impl Check for NoPile {
             // As long as it has too many, every moment counts: some may run out.
             self.due.at(run, Some(facts.now + Duration::from_nanos(1)));
             let for_long = facts.now.since(since);
-            report.expect(for_long <= moving_time(facts), || {
+            report.expect(for_long <= moving_time(facts) + retries_time(facts, keys), || {
                 format!("{run} holds {held} leases for {keys} keys, for {for_long:?} now")
             });
         }
     }
+}
+
+impl NoPile {
+    /// How many leases a run has that it could do without if its keys had moved.
+    fn held(&self, facts: &Facts, run: Run) -> usize {
+        let now = facts.local(run, facts.now);
+        let home = facts.runs.get(&run).and_then(|known| known.home);
+        let held = facts.leases_by(run).filter(|(_, lease)| {
+            // Of what another cluster granted, the grant is not believed at first, and nobody
+            // comes to keep it.
+            let is_kept = lease.used || home == Some(lease.cluster);
+            let is_held = lease.confirmed && lease.lives && is_kept;
+            is_held && !lease.revoke_sent && lease.relied_until > now
+        });
+        let refused = self.refused.get(&run);
+        if refused.is_none_or(|&at| at + facts.setup.tuning.backoff_slow_cap < facts.now) {
+            return held.count();
+        }
+        // The store refuses what is put, and what is deleted, but not what is renewed. Nothing can
+        // move, and to let a lease go would take all that stands on it: the records of those that
+        // are still registered, beside what was given up.
+        let carrying = facts.carrying();
+        held.filter(|(id, _)| !carrying.contains(id)).count()
+    }
+}
+
+/// How long all of a run's keys may wait for the budget of retries, if each has to be tried again:
+/// one at a time, and in turn with reads and removals.
+fn retries_time(facts: &Facts, keys: usize) -> Duration {
+    let retries = u32::try_from(keys).unwrap_or(u32::MAX).saturating_mul(3);
+    Duration::from_secs(1) / facts.setup.tuning.retries_per_sec.max(1) * retries
 }
 
 /// How long it takes to move keys to another lease, if the store can be reached at all: if it

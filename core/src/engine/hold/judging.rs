@@ -128,6 +128,7 @@ impl Holds {
         slot.phase = Phase::Wanted;
         if record.lease.is_some() {
             slot.ours_created = Some(record.created);
+            slot.ours_on = record.lease;
             // Not to be healed: whoever put it there may ask that, and it says draining already.
             if let Some(by) = slot.evicted_by.take() {
                 self.end_because(cx, id.0, Gone::Evicted { by: by.into() });

@@ -282,6 +282,9 @@ impl Holds {
             *condemned = true;
         }
         for slot in self.clear_out(id) {
+            if self.slots.get(&slot).is_some_and(|slot| !slot.may_hang_on(id)) {
+                self.leave(slot, id);
+            }
             // The record stands until it has moved: nothing was lost.
             let draining =
                 self.registrations.get(&slot.0).is_some_and(|owner| owner.stage == Stage::Draining);
@@ -321,6 +324,14 @@ impl Holds {
         for lease in std::mem::take(&mut slot.leaving) {
             self.left(lease, id);
         }
+    }
+
+    /// A slot that was to be seen elsewhere first need not: nothing of it is on that lease.
+    fn leave(&mut self, id: SlotId, lease: LeaseId) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.leaving.retain(|&left| left != lease);
+        }
+        self.left(lease, id);
     }
 
     /// A slot's record is known not to hang on a lease any more, or does not matter.

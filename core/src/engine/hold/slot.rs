@@ -34,6 +34,8 @@ pub(super) struct Slot {
     pub evicted_by: Option<Box<str>>,
     /// The create revision of our own record, when it was last seen in the store.
     pub ours_created: Option<Revision>,
+    /// The lease that it hung on then. It counts in another epoch, too.
+    pub ours_on: Option<LeaseId>,
     /// The batch it is in.
     pub flight: Option<AttemptId>,
     /// Its publishes that may still land.
@@ -166,6 +168,7 @@ impl Slot {
             seen: None,
             evicted_by: None,
             ours_created: None,
+            ours_on: None,
             flight: None,
             taints: Vec::new(),
             strikes: 0,
@@ -222,6 +225,15 @@ impl Slot {
     /// Whether nothing was ever sent for it, so that nothing can come.
     pub fn untouched(&self) -> bool {
         self.seen.is_none() && self.ours_created.is_none() && self.taints.is_empty()
+    }
+
+    /// Whether something of it may stand, or land, on a lease that it was placed on.
+    pub fn may_hang_on(&self, lease: LeaseId) -> bool {
+        let stands = match self.seen {
+            Some(seen) => seen.record.is_some_and(|record| record.lease == Some(lease)),
+            None => self.ours_on == Some(lease),
+        };
+        stands || self.taints.iter().any(|taint| taint.lease == lease)
     }
 
     /// The store has begun another history: what it said of the key counts for nothing, and the

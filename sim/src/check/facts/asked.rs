@@ -1,5 +1,7 @@
 //! What checks ask of what is known.
 
+use std::collections::BTreeSet;
+
 use portolan_core::Time;
 use portolan_core::engine::{DirectoryId, FollowId, OpId, RegistrationId};
 use portolan_core::layout::Layout;
@@ -89,8 +91,18 @@ impl Facts {
     }
 
     /// All leases that were ever granted for a run.
-    pub fn leases_by(&self, run: Run) -> impl Iterator<Item = &Lease> {
-        self.owned.get(&run).into_iter().flatten().filter_map(|lease| self.leases.get(lease))
+    pub fn leases_by(&self, run: Run) -> impl Iterator<Item = (LeaseId, &Lease)> {
+        let owned = self.owned.get(&run).into_iter().flatten();
+        owned.filter_map(|&id| Some((id, self.leases.get(&id)?)))
+    }
+
+    /// The leases on which instances hang in the store.
+    pub fn carrying(&self) -> BTreeSet<LeaseId> {
+        let there = self.instances.iter().flat_map(|keys| {
+            let now = self.store.range_at(keys, self.store.revision);
+            now.filter_map(|(_, version)| version.lease)
+        });
+        there.collect()
     }
 
     /// The run for which a lease was granted.

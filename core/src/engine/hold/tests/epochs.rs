@@ -205,6 +205,31 @@ fn a_removal_in_another_epoch_reads_first() {
     ");
 }
 
+/// Nothing hangs on a lease on which nothing could be put: nobody has to be seen elsewhere first,
+/// which may take as long as the store refuses whatever is put.
+#[test]
+fn a_lease_that_nothing_was_put_on_goes_at_once_in_another_epoch() {
+    let mut h = Harness::tuned(|tuning| tuning.max_keys_per_lease = 1);
+    h.register(1, "a", Conflict::Replace);
+    h.grant(1).reply(2, put(5));
+    h.register(2, "b", Conflict::Replace);
+    h.grant(3).reply(4, Reply::Failed(StoreError::PermissionDenied));
+    h.trace();
+    another_epoch(&mut h);
+    assert_snapshot!(h.trace(), @"
+    0.000s < call 9 range x within 5s
+    0.000s > #5 m0 range x
+    0.000s < #5 range @2
+    0.000s > call 9 range @2
+    0.000s > #6 m0 range /p/instances/web/a
+    0.000s < #6 range @2
+    0.000s > registration 1 lost Disturbed
+    0.000s > #7 m0 grant lease=L3 ttl=9s
+    0.000s > #8 m0 grant lease=L4 ttl=9s
+    0.000s > #9 m0 revoke lease=L2
+    ");
+}
+
 /// An answer tells of a lower revision than the one that is known, and a read confirms it.
 fn another_epoch(h: &mut Harness) {
     let next = h.asked.last().expect("something was asked").0.0 + 1;
