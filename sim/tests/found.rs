@@ -23,6 +23,7 @@ plans! {
     "all-move-and-one-a-second-is-tried",
     "another-record-at-the-same-revision",
     "another-record-deleted-instead",
+    "asked-beside-a-stream-that-is-left",
     "audited-by-one-member-and-streamed-by-another",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",

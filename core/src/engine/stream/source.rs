@@ -77,7 +77,10 @@ impl Source {
 
     /// Remembers the store by an answer that needed a leader.
     pub fn adopt(&mut self, cx: &Cx<'_>, header: &Header) {
-        self.store = Some(Stand::of(header));
+        if self.store.replace(Stand::of(header)).is_some_and(|before| !before.allows(header)) {
+            // Another store's: its revisions begin anew.
+            self.newest = None;
+        }
         if self.newest.is_none_or(|(newest, _)| newest < header.revision) {
             self.newest = Some((header.revision, cx.now + cx.tuning.probe_timeout));
         }

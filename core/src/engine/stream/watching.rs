@@ -361,7 +361,9 @@ fn followed(
     let told = reply.header.revision.max(last);
     // Whoever brings events catches up, and the headers of those may be as old as they are.
     if reply.events.is_empty() && of.source().is_behind(cx, told) {
-        return elsewhere(cx, &feed);
+        cx.blame_stream(feed.attempt);
+        Watching::Following { feed, probe }.leave(cx);
+        return Err(End::Elsewhere);
     }
     // A lagging member's messages tell nothing of the present.
     let alive = told >= cursor;

@@ -136,6 +136,28 @@ fn a_member_that_shows_less_than_an_audit_is_left() {
     assert_eq!(h.snapshot().freshness, Freshness::Live, "the content is not in doubt");
 }
 
+/// Whatever was asked beside such a stream is given up with it: a late answer is nobody's.
+#[test]
+fn what_settles_a_probe_ends_with_a_stream_that_shows_too_little() {
+    let mut h = followed();
+    h.wait(ms(4_000)).reply(5, range(10, [kv("a", 3, 3), kv("b", 4, 5)]));
+    h.wait(ms(4_000));
+    h.reply(2, progress(9));
+    assert_snapshot!(h.trace(), @"
+    4.000s < #5 m1 range shop at7 limit=2
+    4.000s > #5 range @10 a@3/3, b@4/5
+    5.000s < #6 m1 on #2 progress
+    8.000s < #7 m1 range shop limit=1 sort=Mod/Descending keys-only
+    8.000s < directory 1 0@7 stale since 0.000s 2 records
+    8.000s < #8 m1 range shop at7 limit=2
+    8.000s > #2 watch @9 id=-1
+    8.000s < m1 redial
+    8.000s < #7 cancel
+    8.000s < #2 cancel
+    8.000s < #8 cancel
+    ");
+}
+
 #[test]
 fn a_compacted_cursor_or_another_store_is_listed_anew() {
     let mut h = followed();
