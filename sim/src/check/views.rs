@@ -1,9 +1,10 @@
 //! VW1 to VW6: what a directory shows, held against the store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use portolan_core::engine::{
-    Change, DirectoryId, Event, Freshness, Gap, Snapshot, Step, StepCause,
+    Change, DirectoryId, Event, Freshness, Gap, Record, Snapshot, Step, StepCause,
 };
 use portolan_core::layout::Scope;
 use portolan_core::waist::{Key, KeyRange, Revision};
@@ -135,13 +136,23 @@ impl Check for Whole {
                 format!("{} at @{revision} shows a part of @{at}: {} is not", shown.name(), old[0])
             });
         }
-        let ahead = shown.step.iter().flat_map(|step| &step.changes).find(|change| {
-            matches!(change, Change::Added { record, .. } | Change::Updated { record, .. }
-                if record.mod_revision > *revision)
-        });
-        if let Some(change) = ahead {
-            report.fail(format!("{} at @{revision} shows {change}", shown.name()));
+        // What a watch has left as it was, was looked at when it was told.
+        let watched = shown.step.is_some_and(|step| step.cause == StepCause::Watched);
+        let changed = shown.step.iter().flat_map(|step| &step.changes).filter_map(after);
+        let all = records.iter().filter(|_| !watched);
+        let mut looked_at = changed.chain(all);
+        if let Some((key, record)) = looked_at.find(|(_, record)| record.mod_revision > *revision) {
+            let from = record.mod_revision;
+            report.fail(format!("{} at @{revision} shows {key} from @{from}", shown.name()));
         }
+    }
+}
+
+/// What there is of a key after a change.
+fn after(change: &Change) -> Option<(&Key, &Arc<Record>)> {
+    match change {
+        Change::Added { key, record } | Change::Updated { key, record, .. } => Some((key, record)),
+        Change::Removed { .. } => None,
     }
 }
 
