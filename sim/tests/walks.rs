@@ -86,7 +86,7 @@ fn one_key_is_taken_over() {
         ],
     );
     insta::assert_snapshot!(said, @r"
-    both at once: 971 states, 1664 moves, 100 ends, 0 unfinished
+    both at once: 1031 states, 1712 moves, 124 ends, 0 unfinished
     both at once, time passes: 22919 states, 44194 moves, 120 ends, 9314 unfinished
     while publishing: 198 states, 368 moves, 25 ends, 0 unfinished
     while publishing, time passes: 9788 states, 22958 moves, 120 ends, 2876 unfinished
@@ -109,7 +109,7 @@ fn one_key_is_published_and_removed() {
         ],
     );
     insta::assert_snapshot!(said, @r"
-    registered and removed: 29355 states, 87520 moves, 1059 ends, 0 unfinished
+    registered and removed: 29401 states, 87602 moves, 1064 ends, 0 unfinished
     published and removed: 6950 states, 17191 moves, 745 ends, 0 unfinished
     removed, connections reset: 2068 states, 4511 moves, 162 ends, 0 unfinished
     removed, cut off: 23103 states, 54355 moves, 284 ends, 5711 unfinished
@@ -132,7 +132,7 @@ fn one_key_outlives_faults() {
     );
     insta::assert_snapshot!(said, @r"
     taken over, crash: 4356 states, 11204 moves, 214 ends, 0 unfinished
-    taken over, restart: 1393 states, 2456 moves, 132 ends, 0 unfinished
+    taken over, restart: 1453 states, 2504 moves, 156 ends, 0 unfinished
     taken over, held: 5925 states, 19081 moves, 69 ends, 0 unfinished
     taken over, cut off: 7913 states, 16009 moves, 72 ends, 3344 unfinished
     taken over, reset: 6921 states, 15602 moves, 147 ends, 2697 unfinished

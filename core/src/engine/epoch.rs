@@ -8,6 +8,8 @@
 //!
 //! - *Proven* is what an answer said that needed a leader. It holds against every request that is
 //!   sent after it; answers to earlier ones may come later.
+//! - *Shown* is a revision that any answer told, a watch's too. A member that lags may be below it
+//!   later; an answer that needed a leader may not.
 //! - An answer below that is a *suspicion* only: a member that lags gives such answers too. One
 //!   linearizable read, which no lagging member answers from its own data, settles it.
 //! - A suspicion that cannot be settled is dropped. As long as its reason stays it comes again, at
@@ -49,6 +51,15 @@ impl Stand {
 pub(crate) struct Then {
     epoch: u32,
     proven: Option<Stand>,
+    shown: Revision,
+}
+
+impl Then {
+    /// Whether the same store may answer with this header.
+    fn allows(&self, needed_leader: bool, header: &Header) -> bool {
+        self.proven.is_none_or(|proven| proven.allows(header))
+            && (!needed_leader || header.revision >= self.shown)
+    }
 }
 
 /// What the wire learns from every answer.
@@ -75,9 +86,12 @@ impl Witness {
         if then.epoch != self.now.epoch || header.revision <= Revision::ZERO {
             return;
         }
-        if then.proven.is_some_and(|proven| !proven.allows(header)) {
+        if !then.allows(needed_leader, header) {
             self.suspicious = true;
-        } else if needed_leader {
+            return;
+        }
+        self.now.shown = self.now.shown.max(header.revision);
+        if needed_leader {
             let mut proven = self.now.proven.unwrap_or(Stand::of(header));
             proven.raft_term = proven.raft_term.max(header.raft_term);
             proven.revision = proven.revision.max(header.revision);
@@ -86,12 +100,14 @@ impl Witness {
     }
 
     fn begin_epoch(&mut self, header: &Header) {
-        self.now = Then { epoch: self.now.epoch + 1, proven: Some(Stand::of(header)) };
+        let (epoch, proven) = (self.now.epoch + 1, Some(Stand::of(header)));
+        self.now = Then { epoch, proven, shown: header.revision };
         self.suspicious = false;
     }
 
     fn forget(&mut self) {
-        *self = Self { now: Then { epoch: self.now.epoch + 1, proven: None }, suspicious: false };
+        let epoch = self.now.epoch + 1;
+        *self = Self { now: Then { epoch, ..Then::default() }, suspicious: false };
     }
 }
 
@@ -162,8 +178,8 @@ impl Detector {
         }
         let Reply::Range(answer) = reply else { return false };
         self.backoff.worked(cx.now);
-        let is_other = then.epoch == cx.wire.witness.now.epoch
-            && then.proven.is_some_and(|proven| !proven.allows(&answer.header));
+        let is_other =
+            then.epoch == cx.wire.witness.now.epoch && !then.allows(true, &answer.header);
         if is_other {
             cx.wire.witness.begin_epoch(&answer.header);
         }
@@ -251,6 +267,26 @@ mod tests {
                 witness.see(before, true, &answer);
                 assert_eq!(witness, Witness { now: after, suspicious: false });
             }
+        }
+    }
+
+    /// What a watch tells is in the store, whatever the member that serves it knows of the others.
+    #[test]
+    fn a_read_is_not_below_what_a_watch_has_shown() {
+        let header = |revision| Header { revision: Revision(revision), ..Header::default() };
+        for (needed_leader, revision, suspected) in
+            [(true, 9, false), (true, 8, true), (false, 8, false), (false, 2, true)]
+        {
+            let mut witness = Witness::default();
+            witness.see(witness.now(), true, &header(3));
+            let before = witness.now();
+            witness.see(before, false, &header(9));
+            witness.see(before, true, &header(8));
+            assert!(!witness.suspicious, "asked before it was shown");
+            witness.see(witness.now(), needed_leader, &header(revision));
+            // Proven by then is 8.
+            let suspected = suspected || revision < 8;
+            assert_eq!(witness.suspicious, suspected, "{needed_leader} {revision}");
         }
     }
 

@@ -382,6 +382,7 @@ impl Facts {
         let dead = ops::found_dead(&known.request, reply);
         let at = reply.header().map_or(Revision::ZERO, |header| header.revision);
         let keys = ops::written(&known.request, reply);
+        let looked_up = ops::looked_up(&known.request, reply);
         let stood: Vec<(RegistrationId, Key, Option<LeaseId>)> = known
             .writes()
             .filter(|(write, _)| keys.contains(&write.key))
@@ -398,6 +399,10 @@ impl Facts {
             if let Some((moment, lease)) = on {
                 registration.hangs(moment, lease);
             }
+        }
+        // What the application asks for itself tells its registrations nothing.
+        for kv in looked_up.into_iter().filter(|_| call.is_none()) {
+            self.sighted(run, kv);
         }
         if let Reply::Watch(reply) = reply {
             for event in &reply.events {
@@ -452,7 +457,7 @@ impl Facts {
             && self.leases.get(&lease).is_some_and(|known| known.owner == Some(run));
         if let (true, Some(registration)) = (own, self.registrations.get_mut(&(run, id))) {
             if registration.hangs_on.is_some_and(|((known, _), _)| known < epoch) {
-                // A watch does not tell that the store is another one.
+                // What is shown does not tell that the store is another one.
                 return;
             }
             registration.hangs(moment, lease);

@@ -143,8 +143,8 @@ pub(super) struct Belief {
 impl Check for Belief {
     fn see(&mut self, facts: &Facts, entry: &Entry, _: &mut Report<'_>) {
         match &entry.what {
-            // A list says nothing of what leases records hang on.
-            What::Answered { reply: Reply::Range(_), .. } => {}
+            // A list says nothing of what leases records hang on; a question for one key does.
+            What::Answered { reply: Reply::Range(reply), .. } if reply.kvs.len() > 1 => {}
             What::Answered { run, .. }
             | What::Told { run, event: Event::Registration { .. } }
             | What::Started { run, .. }

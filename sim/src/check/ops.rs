@@ -1,8 +1,8 @@
 //! Requests taken apart: what they write, and what an answer says of each write.
 
 use portolan_core::waist::{
-    Key, LeaseId, Op, OpReply, Ordering, Put, Reply, Request, Revision, StoreError, Target, Txn,
-    TxnReply,
+    Key, KeyValue, LeaseId, Op, OpReply, Ordering, Put, Reply, Request, Revision, StoreError,
+    Target, Txn, TxnReply,
 };
 
 /// One write of a request.
@@ -107,6 +107,29 @@ fn txn_written<'a>(txn: &'a Txn, reply: &TxnReply, found: &mut Vec<&'a Key>) {
             (Op::Delete(delete), OpReply::Delete(_)) => found.push(&delete.keys.key),
             (Op::Txn(txn), OpReply::Txn(reply)) => txn_written(txn, reply, found),
             _ => {}
+        }
+    }
+}
+
+/// The records that an answer to a question for single keys shows.
+pub(crate) fn looked_up<'a>(request: &Request, reply: &'a Reply) -> Vec<&'a KeyValue> {
+    let mut found = Vec::new();
+    match (request, reply) {
+        (Request::Range(range), Reply::Range(reply)) if range.keys.end.is_empty() => {
+            found.extend(&reply.kvs);
+        }
+        (Request::Txn(_), Reply::Txn(reply)) => txn_looked_up(reply, &mut found),
+        _ => {}
+    }
+    found
+}
+
+fn txn_looked_up<'a>(reply: &'a TxnReply, found: &mut Vec<&'a KeyValue>) {
+    for reply in &reply.responses {
+        match reply {
+            OpReply::Range(reply) => found.extend(&reply.kvs),
+            OpReply::Txn(reply) => txn_looked_up(reply, found),
+            OpReply::Put(_) | OpReply::Delete(_) => {}
         }
     }
 }

@@ -35,12 +35,20 @@ impl Unrest {
         let followed = facts.follows.iter().filter(|((run, _), it)| open(*run, it.open));
         let mut unrest = Self { left: violations.len(), unlisted: 0, untold: 0 };
         let untold = |cursor: Revision| u64::try_from(up_to.0 - cursor.0).unwrap_or(0);
+        // Each is told of its own keys only: who lacks none of those lacks nothing.
         for ((run, _), directory) in shown {
-            unrest.untold += untold(directory.cursor());
+            let cursor = directory.cursor();
+            let keys = directory.keys.as_ref();
+            if keys.is_none_or(|keys| missed(facts, keys, cursor).is_some()) {
+                unrest.untold += untold(cursor);
+            }
             unrest.unlisted += unlisted(facts, *run, directory);
         }
         for (_, follower) in followed {
-            unrest.untold += untold(follower.cursor.unwrap_or_default());
+            let cursor = follower.cursor.unwrap_or_default();
+            if follower.broken || missed(facts, &follower.keys, cursor).is_some() {
+                unrest.untold += untold(cursor);
+            }
             if follower.broken {
                 let from = follower.listed.as_ref().unwrap_or(&follower.keys.key);
                 let rest = KeyRange { key: from.clone(), ..follower.keys.clone() };
@@ -280,10 +288,15 @@ fn followers(facts: &Facts, report: &mut Report<'_>) {
             report.fail(format!("{name} has still to list: {follower:?}"));
             continue;
         };
-        let mut later = facts.store.revisions(cursor, facts.store.revision);
-        let missed = later.find(|&at| facts.store.touched(&follower.keys, at).next().is_some());
+        let missed = missed(facts, &follower.keys, cursor);
         report.expect(missed.is_none(), || format!("{name} was not told of {missed:?}"));
     }
+}
+
+/// The first change of a range behind the cursor of whoever is to be told of it.
+fn missed(facts: &Facts, keys: &KeyRange, cursor: Revision) -> Option<Revision> {
+    let mut later = facts.store.revisions(cursor, facts.store.revision);
+    later.find(|&at| facts.store.touched(keys, at).next().is_some())
 }
 
 /// LV6.

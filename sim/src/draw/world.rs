@@ -101,7 +101,9 @@ fn sizes(rng: &mut Rng, world: &mut WorldSetup) {
     }
     if between(0, 7) == 0 {
         world.wire.decode_bytes = between(2_000, 8_000);
+        // As every sound setup has it: the parts of a revision are smaller than what is taken in.
         // Nobody is told in parts what a transaction answers.
+        world.store.fragment_bytes.get_or_insert(world.wire.decode_bytes / 2);
         world.tuning.batch_keys = world.tuning.batch_keys.min(3);
     }
 }

@@ -151,8 +151,10 @@ impl Model {
             for (to, attempt) in self.members[m].watches.close_all() {
                 self.reply(m, to, attempt, broken());
             }
-            for Waiting { from, attempt, .. } in std::mem::take(&mut self.members[m].waiting) {
-                self.reply(m, from, attempt, broken());
+            for Waiting { from, attempt, what } in std::mem::take(&mut self.members[m].waiting) {
+                if !what.is_on_stream() {
+                    self.reply(m, from, attempt, broken());
+                }
             }
             for input in std::mem::take(&mut self.members[m].held) {
                 if let Input::Request { from, attempt, request, .. } = input

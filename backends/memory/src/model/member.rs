@@ -124,6 +124,11 @@ pub(super) enum Then {
 }
 
 impl Waits {
+    /// Whether it was said on a stream: that has answers, what is said on it has none.
+    pub(super) fn is_on_stream(&self) -> bool {
+        matches!(self, Self::Applied { then: Then::Ask(Request::OnWatch { .. }, _), .. })
+    }
+
     /// When it is given up, if it ever is.
     pub(super) fn until(&self) -> Option<Time> {
         match self {
@@ -156,6 +161,19 @@ impl Member {
             written: 0,
             full: false,
             overloaded: false,
+        }
+    }
+
+    /// How much it has to have applied before it opens a stream of watches that it was asked for.
+    pub(super) fn opens_after(&self, stream: (ClientId, AttemptId)) -> Option<u64> {
+        let opening = self.waiting.iter().find(|call| (call.from, call.attempt) == stream)?;
+        match opening.what {
+            Waits::Applied { count, then: Then::Ask(Request::Watch(_), _), .. } => Some(count),
+            Waits::Applied { .. }
+            | Waits::Leader { .. }
+            | Waits::Read { .. }
+            | Waits::Sent { .. }
+            | Waits::Revoke { .. } => None,
         }
     }
 

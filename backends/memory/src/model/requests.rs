@@ -117,6 +117,13 @@ impl Model {
                 return Ok(None);
             }
             Request::OnWatch { stream, say } => {
+                if let Some(count) = self.members[m].opens_after((from, stream)) {
+                    // A stream is read in order: what is said on it waits with what opens it.
+                    let then = Then::Ask(Request::OnWatch { stream, say }, pass);
+                    let what = Waits::Applied { count, then, since: self.now, until: None };
+                    self.members[m].waiting.push(Waiting { from, attempt, what });
+                    return Ok(None);
+                }
                 // The token is that of the stream, as old as it may be.
                 let pass = self.members[m].watches.pass_of((from, stream));
                 let permit = match (&say, pass) {

@@ -157,6 +157,30 @@ fn a8_a_token_waits_for_its_member() {
 }
 
 #[test]
+fn a8_what_is_said_on_a_stream_waits_with_it() {
+    let mut bench = guarded(Config::default().members(3));
+    bench.member_fault(1, MemberFault::Lag);
+    log_in(&mut bench);
+    let of = |key: &str| Watch::of(KeyRange::one(key), Revision::ZERO);
+    let stream = bench.send_to(1, Request::Watch(of("a")));
+    let say = WatchSay::Create(of("ab"));
+    bench.send_to(1, Request::OnWatch { stream, say });
+    assert!(bench.is_quiet());
+    bench.member_fault(1, MemberFault::CatchUp);
+    let created = bench.heard(stream).iter().filter(|reply| reply.created).count();
+    assert_eq!(created, 2);
+    // Where the process ends first, the stream does, and nothing is said of what was said on it.
+    bench.member_fault(1, MemberFault::Lag);
+    log_in(&mut bench);
+    let stream = bench.send_to(1, Request::Watch(of("a")));
+    let say = WatchSay::Create(of("ab"));
+    let said = bench.send_to(1, Request::OnWatch { stream, say });
+    bench.member_fault(1, MemberFault::Stop);
+    assert!(matches!(bench.failed(stream), Some(StoreError::ConnectionLost { .. })));
+    assert_eq!(bench.answer(said), None);
+}
+
+#[test]
 fn a5_a_stream_keeps_its_token() {
     let mut bench = guarded(Config::default());
     log_in(&mut bench);

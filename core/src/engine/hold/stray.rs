@@ -2,10 +2,11 @@
 //!
 //! A removal is over when nothing can bring the record back in this history of the store. A store
 //! that was restored from a backup can, and where nothing shows that it is another one, on a lease
-//! that carries other records too the old one would be renewed with them for ever. So after the own
-//! watch was lost each of its leases is asked once which keys it has. One that belongs to nothing
-//! here is read, since what a lease tells is only a hint; if it does stand there, the lease is
-//! condemned: what belongs to us moves to another one, and what is left goes with it.
+//! that carries other records too the old one would be renewed with them for ever. So whenever a
+//! lease has told which keys it has, as sweeps ask it, one that belongs to nothing here is read,
+//! since what a lease tells is only a hint; if it does stand there, the lease is condemned: what
+//! belongs to us moves to another one, and what is left goes with it. Leases whose records are all
+//! watched are not swept: they are asked once after the own watch was lost.
 
 use super::lease::LeaseState;
 use super::{Flight, Holds};
@@ -28,10 +29,11 @@ impl Holds {
         }
     }
 
-    /// A lease has told its keys, after it was doubted: one that belongs to nothing here is read.
+    /// A lease has told its keys: one that belongs to nothing here is read.
     pub(super) fn look_for_strays(&mut self, cx: &mut Cx<'_>, id: LeaseId, told: &[Key]) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        if !std::mem::take(&mut lease.doubted) || self.closing.is_some() {
+        lease.doubted = false;
+        if self.closing.is_some() {
             return;
         }
         if let Some(stray) = told.iter().find(|key| !self.keys.contains_key(*key)) {

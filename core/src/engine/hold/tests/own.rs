@@ -96,8 +96,8 @@ fn a_read_does_not_undo_what_the_watch_told_meanwhile() {
     ");
 }
 
-/// Its headers were not below anything that is proven, but the key itself was seen at a later
-/// revision: what it had there is lost.
+/// The key itself was seen at a later revision: what it had there is lost. That it is another store
+/// is read too.
 #[test]
 fn what_a_restored_store_says_of_a_key_counts() {
     let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
@@ -110,6 +110,7 @@ fn what_a_restored_store_says_of_a_key_counts() {
     0.100s > #4 m0 txn if mod(/p/instances/web/a)=0 then put /p/instances/web/a=146B:1a5ed297 lease=L1 else range /p/instances/web/a
     1.000s < #4 else /p/instances/web/a=146B:1a5ed297@5/5~L1 @40
     1.000s > registration 1 registered @5 lease=L1 sequence=1
+    1.000s > #5 m0 range /p/instances/web/a
     ");
 }
 

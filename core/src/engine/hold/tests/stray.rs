@@ -9,8 +9,13 @@ use crate::waist::TimeToLiveReply;
 /// Two registrations that stood on one lease, watched both, of which the second was removed. The
 /// record that it left is returned.
 fn removed() -> (Harness, Store, KeyValue) {
+    removed_with(200)
+}
+
+/// As many own records are watched as is said.
+fn removed_with(own_watches: u32) -> (Harness, Store, KeyValue) {
     let mut h = Harness::tuned(|tuning| {
-        (tuning.own_watches, tuning.sweeps_per_ttl) = (200, 1);
+        (tuning.own_watches, tuning.sweeps_per_ttl) = (own_watches, 1);
         tuning.probe_after = Duration::from_secs(3_600);
     });
     let mut store = Store { revision: 1, ..Store::default() };
@@ -79,6 +84,16 @@ fn what_a_restored_store_brought_back_goes_with_its_lease() {
     2.200s > #14 m0 revoke lease=L1
     2.200s < #14 revoked @6
     ");
+    assert_eq!(store.keys.keys().collect::<Vec<_>>(), [&key(1)]);
+}
+
+/// No own watch can be lost where none is kept: every sweep looks.
+#[test]
+fn what_was_brought_back_is_found_where_nothing_is_watched() {
+    let (mut h, mut store, left) = removed_with(0);
+    store.keys.insert(key(2), left);
+    h.play(TTL * 2, |request| watched(&mut store, request));
+    assert_eq!(store.on(h.leases[1]), [key(1)], "{}", h.trace);
     assert_eq!(store.keys.keys().collect::<Vec<_>>(), [&key(1)]);
 }
 
