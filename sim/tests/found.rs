@@ -22,6 +22,7 @@ plans! {
     "a-member-that-applies-nothing-more",
     "a-token-is-still-asked-for",
     "all-move-and-one-a-second-is-tried",
+    "an-update-looks-back-past-what-is-compacted",
     "another-record-at-the-same-revision",
     "another-record-deleted-instead",
     "asked-beside-a-stream-that-is-left",

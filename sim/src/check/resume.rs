@@ -108,7 +108,9 @@ impl Check for Declared {
                 Request::Watch(watch) => Some(&watch.keys),
                 _ => None,
             };
-            if let (true, Some(keys)) = (compacted, keys) {
+            // Who looks for what became of its write watches the key too, without progress.
+            let is_update = matches!(&attempt.request, Request::Watch(watch) if !watch.progress);
+            if let (true, Some(keys)) = (compacted && !is_update, keys) {
                 let watched = matches!(attempt.request, Request::Watch(_));
                 if let Some((id, _)) = facts.only_directory_of(run, keys) {
                     *self.gaps.entry((run, id)).or_default() |= watched;

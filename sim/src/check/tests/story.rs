@@ -276,7 +276,8 @@ impl Story {
     }
 
     pub fn watches(&mut self, run: Run, attempt: u64, start: i64) -> &mut Self {
-        self.sends(run, attempt, Request::Watch(Watch::of(keys(), Revision(start))))
+        let watch = Watch { progress: true, ..Watch::of(keys(), Revision(start)) };
+        self.sends(run, attempt, Request::Watch(watch))
     }
 
     /// A watch brings the newest record of `web/a`.
