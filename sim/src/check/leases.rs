@@ -8,7 +8,7 @@ use portolan_core::engine::{Event, RegistrationEvent};
 use portolan_core::waist::{Certainty, LeaseId, Reply, Request, StoreError};
 
 use super::due::Due;
-use super::facts::Facts;
+use super::facts::{Attempt, Facts};
 use super::ops;
 use super::{Check, Report};
 use crate::trace::{Entry, Run, What};
@@ -20,8 +20,8 @@ pub(super) struct NoPile {
     asked: BTreeSet<LeaseId>,
     /// Since when a run has had too many.
     since: BTreeMap<Run, Time>,
-    /// When the store last refused what a run would put or delete.
-    refused: BTreeMap<Run, Time>,
+    /// When what a run would put or delete was last refused, or given up without an answer.
+    in_vain: BTreeMap<Run, Time>,
     /// Runs that may have more than they had.
     due: Due,
 }
@@ -36,13 +36,18 @@ impl Check for NoPile {
             self.asked.retain(|asked| grant.lease != Some(*asked));
         }
         if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
-            && attempt.call.is_none()
             && matches!(error, StoreError::PermissionDenied | StoreError::NoSpace)
-            && ops::writes(&attempt.request).iter().any(|write| facts.is_instance(write.key))
+            && writes_instances(facts, attempt)
         {
-            self.refused.insert(run, entry.at);
+            self.in_vain.insert(run, entry.at);
         }
         match &entry.what {
+            What::Cancelled { run, attempt } => {
+                let known = facts.attempts.get(&(*run, *attempt));
+                if known.is_some_and(|attempt| writes_instances(facts, attempt)) {
+                    self.in_vain.insert(*run, entry.at);
+                }
+            }
             What::Answered { run, reply: Reply::Grant(_) | Reply::KeepAlive(_), .. }
             | What::Told { run, event: Event::Registration { .. } }
             | What::Started { run, .. }
@@ -106,16 +111,23 @@ impl NoPile {
             let is_held = lease.confirmed && lease.lives && is_kept;
             is_held && !lease.revoke_sent && lease.relied_until > now
         });
-        let refused = self.refused.get(&run);
-        if refused.is_none_or(|&at| at + facts.setup.tuning.backoff_slow_cap < facts.now) {
+        let tuning = &facts.setup.tuning;
+        let again = tuning.backoff_slow_cap + tuning.attempt_timeout;
+        if self.in_vain.get(&run).is_none_or(|&at| at + again < facts.now) {
             return held.count();
         }
-        // The store refuses what is put, and what is deleted, but not what is renewed. Nothing can
-        // move, and to let a lease go would take all that stands on it: the records of those that
-        // are still registered, beside what was given up.
+        // The store refuses what is put, and what is deleted, or the answers are lost, but not what
+        // is renewed. Nothing can move, and to let a lease go would take all that stands on it: the
+        // records of those that are still registered, beside what was given up.
         let carrying = facts.carrying();
         held.filter(|(id, _)| !carrying.contains(id)).count()
     }
+}
+
+/// Whether an attempt of the engine's own would put or delete instances.
+fn writes_instances(facts: &Facts, attempt: &Attempt) -> bool {
+    attempt.call.is_none()
+        && ops::writes(&attempt.request).iter().any(|write| facts.is_instance(write.key))
 }
 
 /// How long all of a run's keys may wait for the budget of retries, if each has to be tried again:

@@ -321,7 +321,7 @@ checks! {
     no_return: RG2 = registrations::NoReturn of [Changed, Rare],
     leased: RG3 = registrations::AlwaysLeased of [Sent, Changed],
     foreign: RG4 = registrations::ForeignSafe of [Sent, Changed],
-    pile: RG5 = leases::NoPile of [Sent, Answered, Told, Changed, Leased, Rare],
+    pile: RG5 = leases::NoPile of [Sent, Answered, Cancelled, Told, Changed, Leased, Rare],
     belief: RG6 = leases::Belief of [Answered, Told, Leased, Rare],
     waking: RG7 = renewals::Waking of [Sent, Told, Rare],
     renewed: RG8 = renewals::Renewed of [Sent, Answered, Cancelled],
