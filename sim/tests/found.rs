@@ -19,6 +19,7 @@ macro_rules! plans {
 }
 
 plans! {
+    "a-login-beside-is-refused",
     "a-member-that-applies-nothing-more",
     "a-token-is-still-asked-for",
     "all-move-and-one-a-second-is-tried",
@@ -45,6 +46,7 @@ plans! {
     "pages-of-two-stores",
     "pages-of-two-stores-for-a-slow-reader",
     "publish-passed-over-for-reads",
+    "put-back-on-a-lease-that-has-ended",
     "read-again-whenever-its-watch-is-refused",
     "removed-and-back-with-its-lease",
     "removed-where-nothing-may-be-written",

@@ -7,7 +7,7 @@
 //!   └───────────────────────────── the token is refused ────────────────────────── LoggedIn
 //!
 //! LoggedIn ── no answer ──▶ Doubted ──▶ Renewing ── a token ──▶ LoggedIn
-//!    ▲                         │ ▲───────── no answer ─┘
+//!    ▲                         │ ▲─ no answer, refused ┘
 //!    └── an answer ────────────┘
 //! ```
 //!
@@ -159,15 +159,19 @@ impl Auth {
     pub fn failed(&mut self, error: StoreError, now: Time, tuning: &Tuning) {
         let after_refusal = self.is_after_refusal();
         let is_beside = self.state == State::Renewing;
-        self.state = if error.is_permanent() {
-            State::Refused { ask_at: self.backoff.refused(now, tuning, &mut self.rng), error }
+        let is_refused = error.is_permanent();
+        let ask_at = if is_refused {
+            self.backoff.refused(now, tuning, &mut self.rng)
         } else {
-            let ask_at = self.backoff.failed(now, tuning, &mut self.rng);
-            if is_beside {
-                State::Doubted { ask_at }
-            } else {
-                State::Wanted { ask_at, why: Some(error), after_refusal }
-            }
+            self.backoff.failed(now, tuning, &mut self.rng)
+        };
+        self.state = if is_beside {
+            // Whatever is wrong with the credentials: the token that there is was not refused.
+            State::Doubted { ask_at }
+        } else if is_refused {
+            State::Refused { ask_at, error }
+        } else {
+            State::Wanted { ask_at, why: Some(error), after_refusal }
         };
     }
 
@@ -227,11 +231,11 @@ impl Auth {
             State::Refused { .. } => {
                 self.state = State::Wanted { ask_at: now, why: None, after_refusal: true };
             }
+            State::Doubted { .. } => self.state = State::Doubted { ask_at: now },
             State::Off
             | State::Wanted { .. }
             | State::Asking { .. }
             | State::LoggedIn
-            | State::Doubted { .. }
             | State::Renewing => {}
         }
     }

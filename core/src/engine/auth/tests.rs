@@ -599,6 +599,23 @@ fn a_token_that_is_renewed_calls_nobody_back() {
     assert_eq!(h.last(listing), asked);
 }
 
+/// What the store says of other credentials says nothing of the token that there is: it is used until
+/// it is refused itself.
+#[test]
+fn a_refused_login_beside_a_token_stops_nobody() {
+    let mut h = Harness::logged_in();
+    h.wait(secs(300)).get(3).wait(secs(4));
+    h.fail(h.last("authenticate"), StoreError::AuthFailed).get(4);
+    h.reply(h.last("m0 range k"), range());
+    assert!(h.end().contains("call 4 range @7"), "{}", h.trace());
+    // Others are asked for a token at once.
+    h.wait(secs(300)).get(5).wait(secs(4));
+    h.fail(h.last("authenticate"), StoreError::AuthFailed);
+    let asked = h.last("authenticate");
+    h.reply(0, Reply::CredentialsChanged);
+    assert!(h.last("authenticate") > asked, "{}", h.trace());
+}
+
 /// Of all that waits, each is told by itself.
 #[test]
 fn a_shutdown_before_the_login_keeps_nobody_waiting() {

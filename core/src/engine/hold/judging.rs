@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::batch::{Answer, Item};
+use super::lease::LeaseState;
 use super::leasing::is_denied;
 use super::slot::{Phase, Seen, SlotId, Standing, Wait, Whose};
 use super::{Flight, Holds, Stage, Told};
@@ -148,7 +149,16 @@ impl Holds {
             }
         } else if record.lease.is_none() || !slot.wrote(record.value_hash) {
             self.disturbed(cx, id);
+        } else if !record.lease.is_some_and(|lease| self.keeps(lease)) {
+            // It is moved soon; but a restored store may have put it back where nobody renews it.
+            self.tell_lost(cx, id.0, LossReason::Disturbed);
         }
+    }
+
+    /// Whether a lease is one on which records are renewed.
+    fn keeps(&self, lease: LeaseId) -> bool {
+        let lease = self.leases.get(&lease);
+        lease.is_some_and(|lease| matches!(lease.state, LeaseState::Held { .. }))
     }
 
     /// Somebody else's record stands at the key.

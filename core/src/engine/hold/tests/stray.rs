@@ -172,3 +172,28 @@ fn a_lease_in_doubt_is_asked_until_it_has_told() {
         assert_eq!(sweeps.count(), count, "{what}: {}", h.trace);
     }
 }
+
+/// The lease has ended for us: nobody renews it, whatever a restored store makes of it.
+#[test]
+fn a_record_put_back_on_a_lease_that_has_ended_is_lost() {
+    let mut h = Harness::tuned(|tuning| {
+        tuning.own_watches = 200;
+        tuning.probe_after = Duration::from_secs(3_600);
+    });
+    let mut store = Store { revision: 1, ..Store::default() };
+    h.register(1, "i1", Conflict::Replace);
+    h.play(1, |request| watched(&mut store, request));
+    let (first, before) = (h.leases[0], store.keys[&key(1)].clone());
+    store.leases.remove(&first);
+    store.keys.clear();
+    h.play(TTL, |request| watched(&mut store, request));
+    assert_eq!(store.on(h.leases[1]), [key(1)], "{}", h.trace);
+    h.trace();
+    store.keys.insert(key(1), before);
+    reconnect(&mut h);
+    h.play(1, |request| watched(&mut store, request));
+    let trace = h.trace();
+    let lost = trace.find("registration 1 lost Disturbed").expect(&trace);
+    let moved = trace.find("registration 1 registered").expect(&trace);
+    assert!(lost < moved, "{trace}");
+}
