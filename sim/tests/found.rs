@@ -37,6 +37,7 @@ plans! {
     "healed-alike-on-another-lease",
     "move-seen-only-by-the-watch",
     "moved-and-seen-only-in-a-refusal",
+    "neither-a-token-nor-a-login",
     "nothing-written-is-answered",
     "one-member-asked-again-and-again",
     "one-member-cut-off-from-another-cluster",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::engine::{Event, LossReason, RegistrationEvent, RegistrationId};
-use portolan_core::waist::{AttemptId, LeaseId, Reply, Request};
+use portolan_core::waist::{AttemptId, LeaseId, Reply, Request, StoreError};
 
 use super::facts::{Facts, Registration};
 use super::leases::moving_time;
@@ -192,6 +192,15 @@ pub(super) struct NoStarving {
     fed: BTreeMap<(Run, LeaseId), Fed>,
     /// When each run last had trouble to be answered, or asked for a token, by its own clock.
     trouble: BTreeMap<Run, Time>,
+    /// What was refused since the last login.
+    refused: BTreeMap<Run, Refused>,
+}
+
+/// Who has no token that serves, and is not let in to get another one, can ask nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    token: bool,
+    login: bool,
 }
 
 /// What a lease was last given, by its run's clock. Not known of one whose renewal is under way, or
@@ -226,6 +235,7 @@ impl Check for NoStarving {
                 if token || matches!(reply, Reply::Failed(_)) {
                     self.trouble.insert(*run, facts.local(*run, entry.at));
                 }
+                self.let_in(*run, token, reply);
                 self.answered(facts, (*run, *attempt), reply);
             }
             What::Sent { run, request: Request::Authenticate, .. }
@@ -258,13 +268,27 @@ impl NoStarving {
         }
     }
 
+    fn let_in(&mut self, run: Run, is_login: bool, reply: &Reply) {
+        let refused = self.refused.entry(run).or_default();
+        match reply {
+            Reply::Authenticated => *refused = Refused::default(),
+            Reply::Failed(StoreError::AuthFailed) if is_login => refused.login = true,
+            Reply::Failed(
+                StoreError::InvalidToken | StoreError::NoToken | StoreError::OldAuthRevision,
+            ) => refused.token = true,
+            _ => {}
+        }
+    }
+
     /// A lease is asked for again, or was lost.
     fn look(&mut self, facts: &Facts, place: (Run, LeaseId), report: &mut Report<'_>) {
         let Some(Fed { asked, answered, ttl }) = self.fed.remove(&place) else { return };
         let (run, lease) = place;
         let now = facts.local(run, facts.now);
         report.look();
-        if self.trouble.get(&run).is_some_and(|&at| at >= answered) {
+        let refused = self.refused.get(&run).copied().unwrap_or_default();
+        let is_shut_out = refused.token && refused.login;
+        if is_shut_out || self.trouble.get(&run).is_some_and(|&at| at >= answered) {
             return;
         }
         let in_time = now.since(asked) <= ttl / 2 || now == answered;
