@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,6 +140,23 @@ pub enum Command {
     /// No store is needed. The same plan gives the same trace, to the byte, on every machine.
     #[command(subcommand)]
     Sim(Sim),
+    /// An etcd in memory, for tests and development, until a signal
+    ///
+    /// It speaks etcd's own gRPC, so etcdctl and the clients of any language work against it: keys,
+    /// leases, watches, the list of members and their status; the rest is answered as unimplemented.
+    /// It has one member, no users and no TLS, and keeps nothing: all that it holds ends with it.
+    /// Whoever reaches the address may do everything.
+    Serve(Serve),
+}
+
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Where to listen; port 0: on a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2379")]
+    pub listen: SocketAddr,
+    /// The release of etcd to behave as, such as 3.4.23; without it, the newest known
+    #[arg(long = "as", value_name = "VERSION")]
+    pub release: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@
 //! | `list`, `watch`, `show` | what is registered |
 //! | `config`, `pretty` | a group's configuration |
 //! | `sim` | the simulator |
+//! | `serve` | an etcd in memory |
 
 mod args;
 mod child;
@@ -26,6 +27,7 @@ mod parse;
 mod pretty;
 mod probe;
 mod register;
+mod serve;
 mod show;
 mod signals;
 mod sim;
@@ -77,6 +79,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Watch { group } => watch::run(&store()?, out, group).await.map(|()| 0),
         Command::Config(command) => config::run(&store()?, out, command).await.map(|()| 0),
         Command::Sim(command) => sim::run(out, command).map(|()| 0),
+        Command::Serve(args) => serve::run(out, args).await.map(|()| 0),
     }
 }
 

@@ -163,6 +163,11 @@ impl Output {
 }
 
 impl Token {
+    /// The token itself: a secret, for who carries it to the client that has asked for it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn new(letters: &str, index: u64) -> Self {
         Self(format!("{letters}.{index}"))
     }

@@ -28,6 +28,7 @@ fn help_of_each_command() {
         "sim run",
         "sim replay",
         "sim canary",
+        "serve",
     ] {
         assert_snapshot!(command.replace(' ', "_"), own_part(&help(command)));
     }

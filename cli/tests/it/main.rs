@@ -9,6 +9,7 @@ mod kit;
 mod list;
 mod ownership;
 mod register;
+mod serve;
 mod sim;
 mod tls;
 mod user;

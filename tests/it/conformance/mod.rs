@@ -6,7 +6,7 @@
 //! | `releases` | what older releases do differently, asserted both ways |
 //! | `random` | drawn sequences of requests, put to the model and to real etcd side by side |
 //! | `client` | what a case asks with |
-//! | `store`, `model`, `real` | the stores |
+//! | `store`, `model`, `wire`, `real` | the stores |
 //! | `codes` | gRPC's codes on the wire, held against ours |
 //!
 //! Real etcd decides: where the model differs, the model is wrong. Without an etcd these tests
@@ -21,3 +21,4 @@ mod real;
 mod releases;
 mod rows;
 mod store;
+mod wire;

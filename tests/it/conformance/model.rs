@@ -25,22 +25,27 @@ pub struct ModelStore {
     aside: Vec<(ClientId, AttemptId, Reply)>,
 }
 
+/// The model that a case wants.
+pub fn config(release: Option<&str>, setup: Setup) -> Config {
+    let mut config = match release {
+        Some(release) => Config::of_version(release).expect("releases are versions"),
+        None => Config::default(),
+    };
+    config.require_leader = setup.require_leader;
+    config = config.members(u16::try_from(setup.members).expect("there are few members"));
+    if let Some(ttl) = setup.token_ttl {
+        config.token_ttl = ttl;
+    }
+    if let Some(interval) = setup.progress {
+        config.progress_interval = interval;
+    }
+    config
+}
+
 impl ModelStore {
     /// The model as `release` behaves, or as the newest does.
     pub fn new(release: Option<&str>, setup: Setup) -> Self {
-        let mut config = match release {
-            Some(release) => Config::of_version(release).expect("releases are versions"),
-            None => Config::default(),
-        };
-        config.require_leader = setup.require_leader;
-        config = config.members(u16::try_from(setup.members).expect("there are few members"));
-        if let Some(ttl) = setup.token_ttl {
-            config.token_ttl = ttl;
-        }
-        if let Some(interval) = setup.progress {
-            config.progress_interval = interval;
-        }
-        Self::with(config)
+        Self::with(config(release, setup))
     }
 
     /// A model of its own kind.

@@ -10,11 +10,12 @@ use portolan_core::waist::{
 };
 use portolan_etcd::EtcdBackend;
 use portolan_kit::{Cluster, Etcd, Programs, Release};
-use portolan_memory::{Access, Admin, Credentials, Permission};
+use portolan_memory::{Access, Admin, Config, Credentials, Permission};
 use tokio::runtime::Runtime;
 
 use super::codes::Codes;
 use super::store::{Happening, PASS, ROOT, Setup, Store};
+use super::wire::Wire;
 
 pub struct RealStore {
     name: String,
@@ -38,6 +39,8 @@ pub struct RealStore {
 enum Servers {
     One(Etcd),
     Many(Cluster),
+    /// The model, over the same wire.
+    Wire(Wire),
 }
 
 impl RealStore {
@@ -66,6 +69,18 @@ impl RealStore {
             builder.start_cluster(setup.members).map(Servers::Many)
         };
         let servers = servers.unwrap_or_else(|error| panic!("{error}"));
+        let release = servers.asked().version().to_owned();
+        Self::of(servers, format!("etcd {release}"), release, setup)
+    }
+
+    /// The model behind etcd's gRPC.
+    pub fn over_wire(config: Config, setup: Setup) -> Self {
+        let wire = Wire::start(config);
+        let release = wire.release().to_owned();
+        Self::of(Servers::Wire(wire), format!("wire server as {release}"), release, setup)
+    }
+
+    fn of(servers: Servers, name: String, release: String, setup: Setup) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -73,8 +88,6 @@ impl RealStore {
         let codes = Codes::default();
         let require_leader = setup.require_leader;
         let backend = connect(&runtime, &servers, &codes, require_leader, None);
-        let release = servers.asked().version().to_owned();
-        let name = format!("etcd {release}");
         let started = Instant::now();
         Self {
             name,
@@ -190,6 +203,7 @@ impl Servers {
         match self {
             Self::One(etcd) => vec![etcd.client_url()],
             Self::Many(cluster) => cluster.client_urls(),
+            Self::Wire(wire) => vec![wire.url().to_owned()],
         }
     }
 
@@ -197,6 +211,7 @@ impl Servers {
         match self {
             Self::One(etcd) => etcd,
             Self::Many(cluster) => &mut cluster.members_mut()[usize::from(member)],
+            Self::Wire(_) => panic!("no process of its own"),
         }
     }
 
@@ -205,6 +220,7 @@ impl Servers {
         match self {
             Self::One(etcd) => etcd,
             Self::Many(cluster) => &cluster.members()[0],
+            Self::Wire(_) => panic!("no process of its own"),
         }
     }
 
@@ -212,12 +228,13 @@ impl Servers {
         match self {
             Self::One(etcd) => etcd,
             Self::Many(cluster) => &mut cluster.members_mut()[0],
+            Self::Wire(_) => panic!("no process of its own"),
         }
     }
 
     fn others_mut(&mut self) -> &mut [Etcd] {
         match self {
-            Self::One(_) => &mut [],
+            Self::One(_) | Self::Wire(_) => &mut [],
             Self::Many(cluster) => &mut cluster.members_mut()[1..],
         }
     }
@@ -272,7 +289,7 @@ impl Store for RealStore {
 
     fn leader(&mut self) -> u16 {
         match &self.servers {
-            Servers::One(_) => 0,
+            Servers::One(_) | Servers::Wire(_) => 0,
             Servers::Many(cluster) => {
                 let leader = cluster.leader(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
                 u16::try_from(leader).expect("there are few members")
@@ -293,6 +310,9 @@ impl Store for RealStore {
     }
 
     fn administer(&mut self, admin: &Admin) {
+        if let Servers::Wire(wire) = &self.servers {
+            return wire.control.administer(admin.clone());
+        }
         let mut words = words(admin);
         if self.auth {
             words.insert(0, format!("--user=root:{ROOT}"));
@@ -307,6 +327,9 @@ impl Store for RealStore {
     }
 
     fn happen(&mut self, event: Happening) {
+        if let Servers::Wire(wire) = &self.servers {
+            return wire.happen(event);
+        }
         let etcd = match event {
             Happening::PauseMember(member)
             | Happening::ResumeMember(member)

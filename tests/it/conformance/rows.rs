@@ -54,7 +54,37 @@ fn chapter(letter: char, cluster: bool) -> impl Fn(&Case) -> bool {
     move |case| case.row().starts_with(letter) && (case.setup.members > 1) == cluster
 }
 
-/// The tests of one real release: each chapter on a server of its own.
+/// A test for each chapter of a kind, each on a store of its own.
+macro_rules! chapters {
+    ($world:expr, $cluster:literal: $(fn $name:ident() is $letter:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                run($world, chapter($letter, $cluster));
+            }
+        )*
+    };
+}
+
+/// The tests of one store, as far as it has one member.
+macro_rules! alone {
+    ($world:expr) => {
+        chapters! {
+            $world, false:
+            fn revisions() is 'R';
+            fn keys() is 'K';
+            fn ranges() is 'G';
+            fn transactions() is 'T';
+            fn leases() is 'L';
+            fn watches() is 'W';
+            fn compaction() is 'C';
+            fn limits() is 'E';
+            fn users() is 'A';
+        }
+    };
+}
+
+/// The tests of one real release.
 macro_rules! on_etcd {
     ($module:ident, $release:expr) => {
         mod $module {
@@ -62,74 +92,15 @@ macro_rules! on_etcd {
 
             const ETCD: World = World::Real($release);
 
-            #[test]
-            fn revisions() {
-                run(ETCD, chapter('R', false));
-            }
+            alone!(ETCD);
 
-            #[test]
-            fn keys() {
-                run(ETCD, chapter('K', false));
-            }
-
-            #[test]
-            fn ranges() {
-                run(ETCD, chapter('G', false));
-            }
-
-            #[test]
-            fn transactions() {
-                run(ETCD, chapter('T', false));
-            }
-
-            #[test]
-            fn leases() {
-                run(ETCD, chapter('L', false));
-            }
-
-            #[test]
-            fn watches() {
-                run(ETCD, chapter('W', false));
-            }
-
-            #[test]
-            fn compaction() {
-                run(ETCD, chapter('C', false));
-            }
-
-            #[test]
-            fn limits() {
-                run(ETCD, chapter('E', false));
-            }
-
-            #[test]
-            fn members() {
-                run(ETCD, chapter('M', true));
-            }
-
-            #[test]
-            fn users() {
-                run(ETCD, chapter('A', false));
-            }
-
-            #[test]
-            fn clusters_read_without_a_leader() {
-                run(ETCD, chapter('G', true));
-            }
-
-            #[test]
-            fn clusters_decide_without_a_leader() {
-                run(ETCD, chapter('T', true));
-            }
-
-            #[test]
-            fn clusters_keep_leases_without_a_leader() {
-                run(ETCD, chapter('L', true));
-            }
-
-            #[test]
-            fn clusters_watch_without_a_leader() {
-                run(ETCD, chapter('W', true));
+            chapters! {
+                ETCD, true:
+                fn members() is 'M';
+                fn clusters_read_without_a_leader() is 'G';
+                fn clusters_decide_without_a_leader() is 'T';
+                fn clusters_keep_leases_without_a_leader() is 'L';
+                fn clusters_watch_without_a_leader() is 'W';
             }
 
             #[test]
@@ -162,6 +133,13 @@ fn on_the_model() {
         run(World::Model(release), |_| true);
         assert_eq!(releases::check(World::Model(release)), Vec::<String>::new());
     }
+}
+
+/// The model behind etcd's own gRPC, asked by the same client as real etcd is.
+mod over_the_wire {
+    use super::*;
+
+    alone!(World::Wire(Some("3.5.16")));
 }
 
 /// Every row of the page has a case or a reason why not, never both; and nothing else has.

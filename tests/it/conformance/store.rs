@@ -6,7 +6,7 @@ use portolan_core::waist::{AttemptId, Reply, Request};
 use portolan_kit::Release;
 use portolan_memory::Admin;
 
-use super::model::ModelStore;
+use super::model::{self, ModelStore};
 use super::real::RealStore;
 
 /// A store that can be asked, waited for, and shaken.
@@ -112,6 +112,8 @@ impl Setup {
 pub enum World {
     /// The model, as this release behaves; `None`: as the newest does.
     Model(Option<&'static str>),
+    /// The same behind etcd's own gRPC.
+    Wire(Option<&'static str>),
     /// Real etcd.
     Real(Release),
 }
@@ -121,6 +123,9 @@ impl World {
     pub fn store(self, setup: Setup) -> Box<dyn Store> {
         match self {
             Self::Model(release) => Box::new(ModelStore::new(release, setup)),
+            Self::Wire(release) => {
+                Box::new(RealStore::over_wire(model::config(release, setup), setup))
+            }
             Self::Real(release) => Box::new(RealStore::start(release, setup)),
         }
     }

@@ -1,12 +1,14 @@
 //! Which etcd: the releases that the tests run against, and where their programs are.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::KitError;
+use crate::{KitError, etcdctl};
 
 /// A release of etcd that tests run against. `.ci/etcd.sh` (`make etcd`) brings the first three.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -75,6 +77,19 @@ impl Programs {
             return Err(KitError::NoEtcd { release, looked_at: etcd });
         };
         Ok(Self { etcdctl: etcd.with_file_name("etcdctl"), etcd, version })
+    }
+
+    /// Runs `etcdctl` against the server of somebody else and returns what it printed. `endpoints`:
+    /// joined by commas.
+    ///
+    /// # Errors
+    /// [`KitError::Etcdctl`] when it failed, [`KitError::Os`] when it could not be run.
+    pub fn etcdctl<A: Into<OsString>>(
+        &self,
+        endpoints: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<String, KitError> {
+        etcdctl::run(self, endpoints, args)
     }
 
     /// Major and minor version, to choose flags by; `(0, 0)` when it makes no sense.

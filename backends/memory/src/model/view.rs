@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use portolan_core::Time;
-use portolan_core::waist::{EventKind, Key, KeyRange, KeyValue, LeaseId, MemberId, Revision};
+use portolan_core::waist::{
+    EventKind, Header, Key, KeyRange, KeyValue, LeaseId, MemberId, Revision,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Model;
@@ -90,6 +92,11 @@ impl Model {
     /// Which member leads, though it may be held or cut off.
     pub fn leader(&self) -> Option<MemberId> {
         self.cluster.leader.map(place)
+    }
+
+    /// What stands in the headers of a member's answers now.
+    pub fn header_of(&self, member: MemberId) -> Header {
+        self.header(self.place(member))
     }
 
     /// How each member is, by its place.

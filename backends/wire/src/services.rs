@@ -1,0 +1,88 @@
+//! etcd's services, as one member offers them.
+
+/// The answer in etcd's words; one of another kind is a fault of our own.
+macro_rules! answer {
+    ($asked:expr, $kind:ident, $words:path) => {{
+        let asked = $asked;
+        let portolan_core::waist::Reply::$kind(reply) = asked else {
+            return Err(crate::services::unexpected(&asked));
+        };
+        Ok(tonic::Response::new($words(reply)))
+    }};
+}
+
+mod auth;
+mod cluster;
+mod kv;
+mod lease;
+mod maintenance;
+mod watch;
+
+use etcd_client::proto as pb;
+use portolan_core::waist::{Header, MemberId, Reply, Request};
+use portolan_memory::{Pass, Token};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::store::{Call, Store};
+
+/// What all services of one member have.
+#[derive(Clone)]
+pub(crate) struct Member {
+    store: Store,
+    place: MemberId,
+}
+
+impl Member {
+    pub fn new(store: Store, place: MemberId) -> Self {
+        Self { store, place }
+    }
+
+    /// All services. A message may have `most_bytes`: from what the model refuses on, in etcd's
+    /// words, up to there; what is larger than that is not even read.
+    pub fn routes(&self, most_bytes: usize) -> Routes {
+        let mut routes = RoutesBuilder::default();
+        let limit = most_bytes;
+        routes
+            .add_service(pb::PbKvServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(pb::PbLeaseServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(pb::PbWatchServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(auth::Users(self.clone()))
+            .add_service(pb::PbClusterServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(
+                pb::PbMaintenanceServer::new(self.clone()).max_decoding_message_size(limit),
+            );
+        routes.routes()
+    }
+
+    fn header(&self) -> Header {
+        self.store.header(self.place)
+    }
+
+    fn call(&self, request: Request, pass: Pass) -> Call {
+        self.store.call(self.place, request, pass)
+    }
+
+    /// Asks, and waits for the answer.
+    async fn ask(&self, request: Request, metadata: &MetadataMap) -> Result<Reply, Status> {
+        self.call(request, pass(metadata)).answer().await.done()
+    }
+}
+
+/// Who asks, by the metadata (`server/etcdserver/api/v3rpc`, `rpctypes.TokenFieldNameGRPC`).
+fn pass(metadata: &MetadataMap) -> Pass {
+    let token = metadata.get("token").or_else(|| metadata.get("authorization"));
+    let token = token.and_then(|token| token.to_str().ok());
+    token.map_or(Pass::Nobody, |token| Pass::Token(Token::from(token)))
+}
+
+/// An answer of another kind than was asked for.
+fn unexpected(reply: &Reply) -> Status {
+    Status::internal(format!("portolan: the model answered {reply:?}"))
+}
+
+/// What this server does not do.
+fn unimplemented<T>(what: &str) -> Result<T, Status> {
+    Err(Status::unimplemented(format!("portolan: {what} is not served")))
+}

@@ -1,0 +1,50 @@
+//! Members.
+
+use etcd_client::proto as pb;
+use portolan_core::waist;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Member, unimplemented};
+use crate::replies;
+
+#[async_trait]
+impl pb::PbClusterService for Member {
+    async fn member_list(
+        &self,
+        request: Request<pb::PbMemberListRequest>,
+    ) -> Result<Response<pb::PbMemberListResponse>, Status> {
+        answer!(
+            self.ask(waist::Request::Members, request.metadata()).await?,
+            Members,
+            replies::members
+        )
+    }
+
+    async fn member_add(
+        &self,
+        _: Request<pb::PbMemberAddRequest>,
+    ) -> Result<Response<pb::PbMemberAddResponse>, Status> {
+        unimplemented("adding members")
+    }
+
+    async fn member_remove(
+        &self,
+        _: Request<pb::PbMemberRemoveRequest>,
+    ) -> Result<Response<pb::PbMemberRemoveResponse>, Status> {
+        unimplemented("removing members")
+    }
+
+    async fn member_update(
+        &self,
+        _: Request<pb::PbMemberUpdateRequest>,
+    ) -> Result<Response<pb::PbMemberUpdateResponse>, Status> {
+        unimplemented("changing members")
+    }
+
+    async fn member_promote(
+        &self,
+        _: Request<pb::PbMemberPromoteRequest>,
+    ) -> Result<Response<pb::PbMemberPromoteResponse>, Status> {
+        unimplemented("promoting members")
+    }
+}

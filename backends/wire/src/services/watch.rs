@@ -1,0 +1,74 @@
+//! Watches.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use etcd_client::proto as pb;
+use futures_core::Stream;
+use portolan_core::waist::{self, Reply, WatchSay};
+use portolan_memory::Pass;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::{Member, pass, unexpected};
+use crate::store::Call;
+use crate::{replies, requests};
+
+#[async_trait]
+impl pb::PbWatchService for Member {
+    type WatchStream = Watches;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<pb::PbWatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (metadata, _, said) = request.into_parts();
+        let (member, pass) = (self.clone(), pass(&metadata));
+        Ok(Response::new(Watches { said, member, pass, opened: None }))
+    }
+}
+
+/// A stream of watches. It ends when its client has nothing more to say.
+pub(crate) struct Watches {
+    said: Streaming<pb::PbWatchRequest>,
+    member: Member,
+    pass: Pass,
+    /// To the model the first watch opens the stream.
+    opened: Option<Call>,
+}
+
+impl Watches {
+    fn hear(&mut self, say: WatchSay) {
+        match (&self.opened, say) {
+            (Some(call), say) => call.say(say),
+            (None, WatchSay::Create(watch)) => {
+                let open = waist::Request::Watch(watch);
+                self.opened = Some(self.member.call(open, self.pass.clone()));
+            }
+            // Nothing is watched that could end, or make progress.
+            (None, WatchSay::Cancel { .. } | WatchSay::Progress) => {}
+        }
+    }
+}
+
+impl Stream for Watches {
+    type Item = Result<pb::PbWatchResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        // All that was said first: it may change what there is to answer.
+        while let Poll::Ready(said) = Pin::new(&mut this.said).poll_next(cx) {
+            match said {
+                Some(Ok(said)) => requests::watch(said).into_iter().for_each(|say| this.hear(say)),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let Some(call) = &this.opened else { return Poll::Pending };
+        let said = ready!(call.poll_said(cx));
+        Poll::Ready(Some(match said.done() {
+            Ok(Reply::Watch(reply)) => Ok(replies::watch(reply)),
+            Ok(reply) => Err(unexpected(&reply)),
+            Err(status) => Err(status),
+        }))
+    }
+}

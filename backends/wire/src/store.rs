@@ -1,0 +1,202 @@
+//! The model in tokio's time, for many clients.
+//!
+//! One task lets time pass for all of them; it ends with the last handle.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use portolan_core::Time;
+use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Request, WatchSay};
+use portolan_memory::{ClientId, Config, Input, Model, Pass, Token};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::status;
+
+/// A store that many clients ask. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub(crate) struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Told when the store has something to do earlier than before, and when nobody holds it any
+    /// more.
+    sooner: Arc<Notify>,
+}
+
+struct Inner {
+    model: Model,
+    started: Instant,
+    last: u64,
+    /// Calls that somebody waits for.
+    calls: BTreeMap<AttemptId, Mailbox>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    said: VecDeque<Said>,
+    waker: Option<Waker>,
+}
+
+/// What the store has said to a call.
+pub(crate) struct Said {
+    pub reply: Reply,
+    /// What an authentication has brought.
+    pub token: Option<Token>,
+}
+
+impl Said {
+    /// What was done, or how it failed.
+    pub fn done(self) -> Result<Reply, Status> {
+        if let Reply::Failed(error) = &self.reply { Err(status::of(error)) } else { Ok(self.reply) }
+    }
+}
+
+/// Everybody is one client to the model: it tells calls apart by their attempts.
+const EVERYBODY: ClientId = ClientId(0);
+
+impl Store {
+    /// An empty store, whose time begins now.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: Config) -> Self {
+        let (model, started) = (Model::new(config), Instant::now());
+        let inner = Inner { model, started, last: 0, calls: BTreeMap::new() };
+        let sooner = Arc::new(Notify::new());
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), sooner: sooner.clone() });
+        tokio::spawn(let_time_pass(Arc::downgrade(&shared), sooner));
+        Self { shared }
+    }
+
+    /// What stands in the headers of a member's answers now.
+    pub fn header(&self, member: MemberId) -> Header {
+        self.shared.lock().model.header_of(member)
+    }
+
+    /// Something happens to the store that is no request.
+    pub fn happen(&self, input: Input) {
+        self.shared.handle(self.shared.lock(), input);
+    }
+
+    /// Asks a member. Who drops the call gives it up.
+    pub fn call(&self, member: MemberId, request: Request, pass: Pass) -> Call {
+        let mut inner = self.shared.lock();
+        inner.last += 1;
+        let attempt = AttemptId(inner.last);
+        inner.calls.insert(attempt, Mailbox::default());
+        let from = EVERYBODY;
+        self.shared.handle(inner, Input::Request { from, attempt, member, request, pass });
+        Call { shared: self.shared.clone(), member, attempt }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The model is consistent between inputs, whoever panicked meanwhile.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, mut inner: MutexGuard<'_, Inner>, input: Input) {
+        let before = inner.model.poll_timeout();
+        inner.handle(input);
+        let after = inner.model.poll_timeout();
+        drop(inner);
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.sooner.notify_one();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.sooner.notify_one();
+    }
+}
+
+impl Inner {
+    fn handle(&mut self, input: Input) {
+        let now = Time::ZERO + self.started.elapsed();
+        self.model.handle(now, input);
+        while let Some(mut output) = self.model.poll_output() {
+            // Nobody waits any more for what a call that was given up is still told.
+            let Some(mailbox) = self.calls.get_mut(&output.attempt) else { continue };
+            let token = output.take_token();
+            mailbox.said.push_back(Said { reply: output.reply, token });
+            if let Some(waker) = mailbox.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+async fn let_time_pass(shared: Weak<Shared>, sooner: Arc<Notify>) {
+    loop {
+        let due = {
+            let Some(shared) = shared.upgrade() else { return };
+            let mut inner = shared.lock();
+            inner.handle(Input::Tick);
+            inner.model.poll_timeout().map(|due| inner.started + due.since(Time::ZERO))
+        };
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = sooner.notified() => {}
+            () = due => {}
+        }
+    }
+}
+
+/// A call that was made, and what the store says to it.
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    member: MemberId,
+    attempt: AttemptId,
+}
+
+impl Call {
+    /// What the store says next.
+    pub fn poll_said(&self, cx: &mut Context<'_>) -> Poll<Said> {
+        let mut inner = self.shared.lock();
+        let Some(mailbox) = inner.calls.get_mut(&self.attempt) else { return Poll::Pending };
+        if let Some(said) = mailbox.said.pop_front() {
+            return Poll::Ready(said);
+        }
+        mailbox.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The only answer to a call that opens no stream.
+    pub async fn answer(self) -> Said {
+        poll_fn(|cx| self.poll_said(cx)).await
+    }
+
+    /// Says something on the stream of watches that the call has opened.
+    pub fn say(&self, say: WatchSay) {
+        let mut inner = self.shared.lock();
+        inner.last += 1;
+        let (from, attempt, member) = (EVERYBODY, AttemptId(inner.last), self.member);
+        let request = Request::OnWatch { stream: self.attempt, say };
+        let pass = Pass::Nobody;
+        self.shared.handle(inner, Input::Request { from, attempt, member, request, pass });
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.calls.remove(&self.attempt);
+        let cancel = Input::Cancel { from: EVERYBODY, attempt: self.attempt };
+        self.shared.handle(inner, cancel);
+    }
+}

@@ -1,0 +1,72 @@
+//! The model behind etcd's own gRPC, in a thread of its own.
+
+use std::thread::JoinHandle;
+
+use portolan_memory::{Config, Fault};
+use portolan_wire::{Control, Server};
+use tokio::sync::oneshot;
+
+use super::store::Happening;
+
+/// A server that runs until it is dropped.
+pub struct Wire {
+    pub control: Control,
+    url: String,
+    release: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Wire {
+    pub fn start(config: Config) -> Self {
+        let release = config.version.clone();
+        let (started, starting) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime starts").block_on(async {
+                let address = "127.0.0.1:0".parse().expect("an address");
+                let server = Server::bind(address, config).await.expect("it listens");
+                let known = (server.control(), format!("http://{}", server.address()));
+                started.send(known).expect("somebody waits");
+                let stop = async { drop(stopped.await) };
+                server.serve(stop).await.expect("it serves");
+            });
+        });
+        let (control, url) = starting.recv().expect("it starts");
+        Self { control, url, release, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    pub fn happen(&self, event: Happening) {
+        self.control.fault(match event {
+            Happening::Restart => Fault::Restart,
+            Happening::Wipe => Fault::Wipe,
+            Happening::Pause => Fault::Pause,
+            Happening::Resume => Fault::Resume,
+            Happening::Fill => Fault::SpaceAlarm(true),
+            Happening::LoseLeader
+            | Happening::FindLeader
+            | Happening::PauseMember(_)
+            | Happening::ResumeMember(_)
+            | Happening::KillMember(_)
+            | Happening::StartMember(_) => panic!("it has one member"),
+        });
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("it ends well");
+        }
+    }
+}
