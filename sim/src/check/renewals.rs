@@ -256,8 +256,15 @@ impl NoStarving {
             Reply::KeepAlive(reply) => (reply.lease, reply.ttl_secs),
             _ => return,
         };
+        // What another cluster says is not believed by everybody, at all times.
+        let known = facts.runs.get(&run);
+        let home = known.and_then(|known| known.home);
+        if home.is_some_and(|home| reply.header().is_some_and(|said| said.cluster_id != home)) {
+            self.fed.remove(&(run, lease));
+            return;
+        }
         // What it has missed while it was held is no fault of its own.
-        let held = facts.runs.get(&run).and_then(|known| known.held_at);
+        let held = known.and_then(|known| known.held_at);
         if held.is_some_and(|held| held >= attempt.at) {
             return;
         }

@@ -257,6 +257,8 @@ impl Holds {
                 && registration.is_some_and(|owner| owner.stage == Stage::Draining);
             if draining && (single || *error == StoreError::NoSpace) {
                 self.remove(cx, item.slot);
+            } else if slot.phase == Phase::Wanted && slot.stands() && !slot.recheck {
+                // An earlier attempt was done after all, as the own watch has told meanwhile.
             } else if !single {
                 slot.alone = true;
             } else if error.blames_request() && item.lease().is_some() {

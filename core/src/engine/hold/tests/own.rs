@@ -168,6 +168,27 @@ fn a_late_echo_of_our_own_publish_changes_nothing() {
 }
 
 /// The watch tells that the key of registration 1 was deleted.
+/// A publish was not answered, and was done; its repetition is refused, though there is nothing left
+/// to be done.
+#[test]
+fn what_the_watch_shows_done_is_not_denied() {
+    let mut h = Harness::tuned(|tuning| tuning.own_watches = 200);
+    h.register(1, "a", Conflict::Replace).grant(1).reply(2, put(5)).reply(3, created(5)).trace();
+    let out = instance("a").with_state(State::OutOfService);
+    h.command(Command::Publish { id: RegistrationId(1), instance: out });
+    h.reply(4, gave_up()).wait(1);
+    let Request::Txn(again) = h.asked.last().expect("asked").1.clone() else { panic!("a publish") };
+    let Some(Op::Put(put)) = again.then.into_iter().next() else { panic!("a put") };
+    let kv = KeyValue { value: put.value, ..record(5, 6, Some(h.leases[0])) };
+    let event = KeyEvent { kind: crate::waist::EventKind::Put, kv, prev: None };
+    let shown = WatchReply { header: header(6), watch_id: 1, ..WatchReply::default() };
+    h.reply(3, Reply::Watch(WatchReply { events: vec![event], ..shown }));
+    h.reply(5, Reply::Failed(StoreError::NoSpace)).wait(3);
+    let trace = h.trace();
+    assert!(trace.contains("registration 1 registered @6"), "{trace}");
+    assert!(!trace.contains("registration 1 denied"), "{trace}");
+}
+
 fn went(revision: i64) -> Reply {
     let kv = KeyValue {
         key: Key::from("/p/instances/web/a"),
