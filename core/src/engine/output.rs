@@ -143,7 +143,8 @@ pub enum Event {
 pub enum RegistrationEvent {
     /// Its record stands in the store as wanted.
     Registered {
-        /// The lease it hangs on.
+        /// The lease it hangs on, shared with others of this process. Nothing else is to be put on
+        /// it: records move to other leases, and what is found on one then goes with it.
         lease: LeaseId,
         /// The record's mod revision.
         revision: Revision,
