@@ -112,7 +112,8 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` comes: then it takes no more, ends its streams, and returns.
+    /// Serves until `stop` comes: then it takes no more connections, and returns. Those that are open
+    /// by then go on until their clients end them, or the runtime ends.
     ///
     /// # Errors
     /// When the address can no longer be served.
