@@ -29,6 +29,7 @@ plans! {
     "asked-beside-a-stream-that-is-left",
     "audited-by-one-member-and-streamed-by-another",
     "brought-back-where-nothing-is-watched",
+    "brought-back-while-nothing-was-watched",
     "closing-before-anything-was-sent",
     "compacted-at-the-next-change",
     "condemned-lease-runs-out",

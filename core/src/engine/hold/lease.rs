@@ -34,6 +34,8 @@ pub(super) struct Lease {
     pub backoff: Backoff,
     /// When it is asked which keys it has; `None`: all of them are watched.
     pub sweep_at: Option<Time>,
+    /// A slot left it: where the store is restored from a backup, its record may be back.
+    pub vacated: bool,
     /// Another store may be behind it by now, and have brought back what was removed.
     pub doubted: bool,
     /// The own watch's stream since which it is, or was, in doubt.
@@ -81,6 +83,7 @@ impl Lease {
             tainting: BTreeSet::new(),
             backoff: Backoff::default(),
             sweep_at: None,
+            vacated: false,
             doubted: false,
             doubted_on: None,
             timer: None,

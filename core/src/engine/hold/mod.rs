@@ -454,10 +454,9 @@ impl Holds {
             Sighting::Blind(id) => self.unseen(cx, id),
             Sighting::Anew(id) => {
                 self.unseen(cx, id);
-                if let Some(lease) = self.slots.get(&id).and_then(|slot| slot.lease) {
-                    self.doubt(cx, lease);
-                }
+                self.doubt(cx, id);
             }
+            Sighting::Begun(id) => self.doubt(cx, id),
         }
     }
 

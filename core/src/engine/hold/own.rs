@@ -58,6 +58,8 @@ pub(super) enum Sighting {
     Blind(SlotId),
     /// As that, since it goes on on another stream: behind that may be another store.
     Anew(SlotId),
+    /// It is watched from now on; before, nobody may have noticed another store.
+    Begun(SlotId),
 }
 
 impl OwnWatch {
@@ -165,6 +167,9 @@ impl OwnWatch {
         if message.created && (std::mem::take(&mut watched.broken) || early) {
             // A watch that goes on in another store, or before its time, is just silent (row W2).
             return vec![Sighting::Anew(slot)];
+        }
+        if message.created {
+            return vec![Sighting::Begun(slot)];
         }
         let Some(stream) = &mut self.stream else { return Vec::new() };
         let mut events = stream.parts.remove(&id).unwrap_or_default();

@@ -6,22 +6,25 @@
 //! lease has told which keys it has, as sweeps ask it, one that belongs to nothing here is read,
 //! since what a lease tells is only a hint; if it does stand there, the lease is condemned: what
 //! belongs to us moves to another one, and what is left goes with it. Leases whose records are all
-//! watched are not swept: they are asked once after the own watch was lost.
+//! watched are not swept: one that a record left is asked once on each stream of the own watch, since
+//! a restored store ends all streams.
 
 use super::lease::LeaseState;
+use super::slot::SlotId;
 use super::{Flight, Holds};
 use crate::engine::cx::Cx;
 use crate::engine::wire::Owner;
 use crate::waist::{Key, KeyRange, LeaseId, Range, Reply, Request};
 
 impl Holds {
-    /// The own watch goes on on another stream, and so another store may be behind a lease: it is
-    /// asked at once which keys it has, and again until it has told, or refused to. Once for each
-    /// stream, however many of its keys are watched.
-    pub(super) fn doubt(&mut self, cx: &Cx<'_>, id: LeaseId) {
+    /// A slot is watched on a stream, and before that stream another store may have come to be
+    /// behind its lease: if a record ever left that, it is asked at once which keys it has, and again
+    /// until it has told, or refused to. Once for each stream, however many of its keys are watched.
+    pub(super) fn doubt(&mut self, cx: &Cx<'_>, slot: SlotId) {
         let stream = self.own.stream();
+        let Some(id) = self.slots.get(&slot).and_then(|slot| slot.lease) else { return };
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        if cx.tuning.sweeps_per_ttl > 0 && lease.doubted_on != stream {
+        if cx.tuning.sweeps_per_ttl > 0 && lease.vacated && lease.doubted_on != stream {
             lease.doubted_on = stream;
             lease.doubted = true;
             lease.sweep_at = Some(cx.now);
