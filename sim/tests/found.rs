@@ -68,6 +68,7 @@ plans! {
     "told-by-the-stream-of-a-store-that-is-gone",
     "told-late-of-the-store-before",
     "told-one-by-one-of-another-range",
+    "two-calls-ask-the-same",
     "two-wait-for-one-key",
 }
 

@@ -342,15 +342,18 @@ impl Facts {
         }
     }
 
+    /// The calls of a run that ask `request`, and have not ended.
+    pub fn calls_for(&self, run: Run, request: &Request) -> impl Iterator<Item = OpId> {
+        let asks = move |operation: &Operation| {
+            !operation.ended
+                && matches!(&operation.kind,
+                    OperationKind::Call { request: called } if called == request)
+        };
+        self.ops_by(run).filter(move |(_, operation)| asks(operation)).map(|(id, _)| id)
+    }
+
     fn sent(&mut self, run: Run, attempt: AttemptId, request: &Request) {
-        let call = self
-            .ops_by(run)
-            .find(|(_, operation)| {
-                !operation.ended
-                    && matches!(&operation.kind,
-                        OperationKind::Call { request: called } if called == request)
-            })
-            .map(|(id, _)| id);
+        let call = self.calls_for(run, request).next();
         if let Request::Revoke(revoke) = request
             && let Some(lease) = self.leases.get_mut(&revoke.lease)
         {

@@ -42,24 +42,46 @@ impl Check for SharedBudget {
 /// EF5.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoUse {
-    refused: BTreeMap<(Run, OpId), String>,
+    refused: BTreeMap<Run, Vec<Refused>>,
+}
+
+/// One of these operations, which all ask the same, was told that it is in vain. Which one shows when
+/// it ends, before anything more is asked.
+#[derive(Clone, Debug)]
+struct Refused {
+    alike: BTreeSet<OpId>,
+    error: String,
+}
+
+impl Refused {
+    /// Whether one of them has ended since.
+    fn is_obeyed(&self, facts: &Facts, run: Run) -> bool {
+        self.alike.iter().any(|id| facts.ops.get(&(run, *id)).is_none_or(|op| op.ended))
+    }
 }
 
 impl Check for NoUse {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         match &entry.what {
             What::Answered { run, attempt, reply: Reply::Failed(error) } if facts.fresh => {
-                let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
-                if let Some(id) = call.filter(|_| error.is_permanent()) {
+                let known = facts.attempts.get(&(*run, *attempt));
+                let known = known.filter(|known| known.call.is_some() && error.is_permanent());
+                if let Some(known) = known {
                     report.look();
-                    self.refused.insert((*run, id), error.to_string());
+                    let alike = facts.calls_for(*run, &known.request).collect();
+                    let refused = Refused { alike, error: error.to_string() };
+                    self.refused.entry(*run).or_default().push(refused);
                 }
             }
             What::Sent { run, attempt, .. } => {
+                let Some(refused) = self.refused.get_mut(run) else { return };
+                refused.retain(|refused| !refused.is_obeyed(facts, *run));
                 let call = facts.attempts.get(&(*run, *attempt)).and_then(|known| known.call);
-                let refused = call.and_then(|id| self.refused.get(&(*run, id)));
-                report.expect(refused.is_none(), || {
-                    let error = refused.map_or("", String::as_str);
+                let again = refused
+                    .iter()
+                    .find(|refused| call.is_some_and(|id| refused.alike.contains(&id)));
+                report.expect(again.is_none(), || {
+                    let error = again.map_or("", |refused| refused.error.as_str());
                     format!("{run} asks again by {attempt}, though it was told: {error}")
                 });
             }

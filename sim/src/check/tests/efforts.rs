@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::engine::{Command, Conflict, Event, OpId, RegistrationId};
+use portolan_core::engine::{CallError, Command, Conflict, Event, OpId, RegistrationId};
 use portolan_core::waist::{
     AttemptId, KeepAlive, KeepAliveReply, KeyRange, Range, Reply, Request, StoreError, TimeToLive,
 };
@@ -98,6 +98,18 @@ fn asked_again() -> Story {
     story
 }
 
+/// Two calls ask the same. One is told that it is in vain, and ends; the other has not been told.
+#[test]
+fn a_call_may_ask_what_another_one_was_refused() {
+    let mut story = called();
+    let call = Command::Call { id: OpId(2), request: read(), within: within() };
+    story.wants(P0, call).sends(P0, 2, read());
+    story.hears(P0, 2, Reply::Failed(StoreError::PermissionDenied));
+    let result = Err(CallError::NotDone(StoreError::PermissionDenied));
+    story.tells(P0, Event::Called { id: OpId(2), result }).sends(P0, 3, read());
+    assert_eq!(story.checked().violations(), []);
+}
+
 fn too_much_at_once() -> Story {
     let mut story = Story::new();
     for attempt in 1..=9 {
@@ -152,7 +164,7 @@ fn overdue() -> Story {
 }
 
 fn ended_call(story: &mut Story) {
-    let error = portolan_core::engine::CallError::NotDone(StoreError::GaveUp);
+    let error = CallError::NotDone(StoreError::GaveUp);
     story.tells(P0, Event::Called { id: OpId(1), result: Err(error) });
 }
 
