@@ -16,7 +16,8 @@
 //!   the latest with the next renewal.
 //!
 //! It does not see a store that has overtaken both term and revision. Directories do, by a read at
-//! their cursor, and own keys are read after each loss of their watch.
+//! their cursor, and own keys are read after each loss of their watch. A follower that keeps no copy
+//! is told of each epoch, since what it can read at its cursor proves less.
 
 use super::cx::Cx;
 use super::retry::Backoff;

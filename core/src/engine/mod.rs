@@ -288,6 +288,7 @@ impl Engine {
                 if machines.detector.on_reply(&mut cx, attempt, &reply) {
                     machines.holds.new_epoch(&mut cx);
                     machines.updates.new_epoch(&mut cx);
+                    machines.follows.each(Follow::new_epoch);
                 }
             }
             Owner::Holds => machines.holds.on_reply(&mut cx, attempt, reply),

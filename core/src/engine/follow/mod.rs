@@ -77,6 +77,8 @@ pub(crate) struct Follow {
     window: Window,
     /// The last part of a list, told when a watch that goes on from there has passed its check.
     list_end: Option<(Size, Followed)>,
+    /// The store is known to be another one than before, and that may not have been told.
+    doubted: bool,
     state: State,
 }
 
@@ -125,6 +127,7 @@ impl Follow {
             known: Known::default(),
             window: Window::default(),
             list_end: None,
+            doubted: false,
             state: State::Idle,
         };
         follow.state = follow.anchor(cx);
@@ -189,6 +192,12 @@ impl Follow {
             | State::Telling { .. }
             | State::Watching(_) => state,
         };
+    }
+
+    /// The store has turned out to be another one. What came and went in it up to the cursor leaves no
+    /// trace that a check would find, so the next one ends in a gap; unless that is told before.
+    pub fn new_epoch(&mut self) {
+        self.doubted = self.source.stand(self.cursor).is_some();
     }
 
     /// A login succeeded after one was refused: a long pause need not be sat out.
@@ -264,6 +273,7 @@ impl Follow {
                 if why == Gap::NewEpoch {
                     // Told once: whatever answers the list is the store from now on.
                     self.source.forget();
+                    self.doubted = false;
                 }
                 Followed::Gap { after: self.cursor, why }
             }

@@ -24,6 +24,9 @@ impl Watcher for Follow {
     }
 
     fn check(&mut self, answer: Reply) -> Result<(), Gap> {
+        if self.doubted {
+            return Err(Gap::NewEpoch);
+        }
         let answer = self.known.answered(answer).ok_or(Gap::NewEpoch)?;
         if !self.known.is_as(&answer) {
             return Err(Gap::NewEpoch);

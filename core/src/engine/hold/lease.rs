@@ -34,6 +34,8 @@ pub(super) struct Lease {
     pub backoff: Backoff,
     /// When it is asked which keys it has; `None`: all of them are watched.
     pub sweep_at: Option<Time>,
+    /// It was asked for them, and has not answered yet.
+    pub sweeping: bool,
     /// A slot left it: where the store is restored from a backup, its record may be back.
     pub vacated: bool,
     /// Another store may be behind it by now, and have brought back what was removed.
@@ -83,6 +85,7 @@ impl Lease {
             tainting: BTreeSet::new(),
             backoff: Backoff::default(),
             sweep_at: None,
+            sweeping: false,
             vacated: false,
             doubted: false,
             doubted_on: None,

@@ -81,6 +81,10 @@ impl Holds {
         }
         let jitter = cx.tuning.jitter_percent.min(SWEEP_JITTER);
         lease.sweep_at = Some(next_sweep(cx.now, cx.tuning, jitter, &mut self.audit.rng));
+        if std::mem::replace(&mut lease.sweeping, true) {
+            // A store that takes longer than that has enough to do.
+            return;
+        }
         let ask = Request::TimeToLive(TimeToLive { lease: id, keys: true });
         let attempt = cx.send(Owner::Holds, ask);
         self.flights.insert(attempt, Flight::Sweep(id));
@@ -89,6 +93,7 @@ impl Holds {
     /// A lease has told which keys it has, or has not: the next sweep comes anyway.
     pub(super) fn sweep_answered(&mut self, cx: &mut Cx<'_>, id: LeaseId, reply: &Reply) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
+        lease.sweeping = false;
         if matches!(reply, Reply::Failed(error) if is_denied(error)) {
             lease.doubted = false;
         }

@@ -53,6 +53,18 @@ fn reads(asked: &[(Time, Request)]) -> Vec<(Time, Vec<Key>)> {
     asked.iter().filter_map(read).collect()
 }
 
+/// A store that takes longer than the time between two sweeps has enough to do.
+#[test]
+fn a_sweep_waits_for_the_one_before() {
+    let (mut h, mut store) = swept(1, |tuning| {
+        (tuning.sweeps_per_ttl, tuning.attempt_timeout) = (9, Duration::from_secs(5));
+    });
+    let asked = h.play(TTL, |request| {
+        if matches!(request, Request::TimeToLive(_)) { None } else { store.answer(request) }
+    });
+    assert_eq!(sweeps(&asked).len(), 2, "one within its time limit, and one after it: {}", h.trace);
+}
+
 #[test]
 fn a_key_that_its_lease_has_no_more_is_read_and_healed() {
     let (mut h, mut store) = swept(2, |_| {});
