@@ -144,8 +144,8 @@ pub enum Command {
     ///
     /// It speaks etcd's own gRPC, so etcdctl and the clients of any language work against it: keys,
     /// leases, watches, the list of members and their status; the rest is answered as unimplemented.
-    /// It has one member, no users and no TLS, and keeps nothing: all that it holds ends with it.
-    /// Whoever reaches the address may do everything.
+    /// It has one member and no users, and keeps nothing: all that it holds ends with it. Whoever
+    /// reaches the address may do everything. Each connection that is over is told on standard error.
     Serve(Serve),
 }
 
@@ -157,6 +157,15 @@ pub struct Serve {
     /// The release of etcd to behave as, such as 3.4.23; without it, the newest known
     #[arg(long = "as", value_name = "VERSION")]
     pub release: Option<String>,
+    /// A file with the certificate to show to clients, as PEM; then only TLS is spoken
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<PathBuf>,
+    /// A file with the key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<PathBuf>,
+    /// A file with the authorities of which clients must show a certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub trusted_ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,3 +7,4 @@ mod house;
 mod library;
 mod observing;
 mod real;
+mod wire;

@@ -1,26 +1,37 @@
 //! An etcd for tests and development: the in-memory model behind etcd's own gRPC.
 //!
 //! ```text
-//! etcdctl, any client ── HTTP/2 ──▶ Server ─▶ services ─▶ Store ─▶ Model (portolan-memory)
-//!                                             │ words of etcd │ time of tokio
-//!                                             │ into ours     │
+//! etcdctl, any client ── TCP, TLS ──▶ Server ─┐
+//! etcd-client ── within this process ─────────┴▶ connections ─▶ services ─▶ Store ─▶ Model
+//!                                                  (HTTP/2)    │ words of etcd │ time of tokio
+//!                                                              │ into ours     │
 //! ```
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `server` | listens, serves, and stops |
+//! | `etcd` | an etcd: its store, and what happens to it |
+//! | `server`, `tls` | listens, and serves whoever connects |
+//! | `local` | clients within this process |
+//! | `connection` | how a connection is served, held, broken, and ended |
 //! | `services` | etcd's services, one file each |
 //! | `requests`, `replies`, `status` | etcd's words into ours, and ours into etcd's |
 //! | `store` | the model in tokio's time, for many clients |
 //!
-//! Nothing is kept on a disk: what a server holds ends with it.
+//! Nothing is kept on a disk: what an etcd holds ends with it.
 
+mod connection;
+mod etcd;
+mod local;
 mod replies;
 mod requests;
 mod server;
 mod services;
 mod status;
 mod store;
+mod tls;
 
-pub use portolan_memory::{Admin, Config, Fault};
-pub use server::{Control, ServeError, Server};
+pub use connection::{End, Served};
+pub use etcd::Etcd;
+pub use portolan_memory::{Admin, Config, Fault, MemberFault};
+pub use server::{ListenError, Server};
+pub use tls::{Tls, TlsError};

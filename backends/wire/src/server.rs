@@ -1,79 +1,59 @@
-//! Listens, serves, and stops.
+//! Listens, and serves whoever connects.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use portolan_core::waist::MemberId;
-use portolan_memory::{Admin, Config, Fault, Input};
-use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::services::Member;
-use crate::store::Store;
+use crate::connection::{End, Served};
+use crate::{Etcd, Tls};
 
-/// An etcd with one member, on one address. It holds its data in memory, and they end with it.
+/// How many connections are open at a time; more wait.
+const MOST_CONNECTIONS: usize = 1_024;
+
+/// How long a client may take to say its first word, or to agree on TLS.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system gives no more connections, as when it is out of files.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// An [`Etcd`] on an address.
 ///
 /// ```no_run
-/// use portolan_wire::{Config, ServeError, Server};
+/// use portolan_wire::{Config, Etcd, ListenError, Server};
 ///
-/// async fn an_etcd(stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-///     let server = Server::bind(([127, 0, 0, 1], 0).into(), Config::default()).await?;
-///     println!("etcdctl --endpoints {} put /color red", server.address());
-///     server.serve(stop).await
+/// async fn an_etcd(stop: impl Future<Output = ()>) -> Result<(), ListenError> {
+///     let etcd = Etcd::new(Config::default());
+///     let server = Server::bind(([127, 0, 0, 1], 0).into(), etcd).await?;
+///     println!("etcdctl --endpoints {} put color red", server.address());
+///     server.serve(stop).await;
+///     Ok(())
 /// }
 /// ```
+#[must_use]
 pub struct Server {
-    store: Store,
+    etcd: Etcd,
     listener: TcpListener,
     address: SocketAddr,
-    most_bytes: usize,
+    tls: Option<Tls>,
+    log: Arc<dyn Fn(&Served) + Send + Sync>,
 }
 
-/// A hand on the store of a [`Server`]. Cheap to clone.
-#[derive(Clone)]
-pub struct Control {
-    store: Store,
-}
-
-impl Control {
-    /// Changes users and roles, as an operator who may do that. What etcd refuses has no effect.
-    pub fn administer(&self, admin: Admin) {
-        self.store.happen(Input::Admin(admin));
-    }
-
-    /// Does something to the store itself.
-    pub fn fault(&self, fault: Fault) {
-        self.store.happen(Input::Fault(fault));
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Control")
-    }
-}
-
-/// Why a server does not serve, or no longer does.
+/// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// It can no longer be served.
-    #[error("cannot serve {address} any more")]
-    Serve {
-        /// Which.
-        address: SocketAddr,
-        /// The transport's words.
-        source: tonic::transport::Error,
-    },
+#[error("cannot listen on {address}")]
+pub struct ListenError {
+    /// Which.
+    pub address: SocketAddr,
+    /// The system's words.
+    pub source: io::Error,
 }
 
 impl fmt::Debug for Server {
@@ -91,20 +71,21 @@ impl Server {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn bind(address: SocketAddr, config: Config) -> Result<Self, ServeError> {
-        let listen = |source| ServeError::Listen { address, source };
+    pub async fn bind(address: SocketAddr, etcd: Etcd) -> Result<Self, ListenError> {
+        let listen = |source| ListenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        // The model refuses what is larger than its limit, in etcd's words: it has to see that.
-        let most_bytes = usize::try_from(config.max_message_bytes()).unwrap_or(usize::MAX);
-        let most_bytes = most_bytes.saturating_mul(2);
-        let config = Config { keep_log: false, ..config };
-        Ok(Self { store: Store::start(config), listener, address, most_bytes })
+        Ok(Self { etcd, listener, address, tls: None, log: Arc::new(|_| {}) })
     }
 
-    /// What may be done to the store from beside: as an operator, and as a misfortune.
-    pub fn control(&self) -> Control {
-        Control { store: self.store.clone() }
+    /// Speaks TLS only.
+    pub fn tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// `log` is told of each connection when it is over.
+    pub fn log(self, log: impl Fn(&Served) + Send + Sync + 'static) -> Self {
+        Self { log: Arc::new(log), ..self }
     }
 
     /// Where it listens.
@@ -112,22 +93,75 @@ impl Server {
         self.address
     }
 
-    /// Serves until `stop` comes: then it takes no more connections, and returns. Those that are open
-    /// by then go on until their clients end them, or the runtime ends.
-    ///
-    /// # Errors
-    /// When the address can no longer be served.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { store, listener, address, most_bytes } = self;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let routes = Member::new(store, MemberId(0)).routes(most_bytes);
-        let serving = tonic::transport::Server::builder().add_routes(routes);
-        tokio::select! {
-            biased;
-            () = stop => Ok(()),
-            served = serving.serve_with_incoming(incoming) => {
-                served.map_err(|source| ServeError::Serve { address, source })
+    /// Serves until `stop` comes. Then nobody gets in any more, calls under way have a second left,
+    /// and when it returns no connection is open.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self { etcd, listener, tls, log, .. } = self;
+        let (end, ending) = watch::channel(());
+        let (mut stop, mut connections) = (pin!(stop), JoinSet::new());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
+                    match accepted {
+                        Ok((socket, peer)) => {
+                            let (etcd, tls, log) = (etcd.clone(), tls.clone(), log.clone());
+                            let mut ending = ending.clone();
+                            connections.spawn(async move {
+                                // Told, or gone.
+                                let ending = async move { drop(ending.changed().await) };
+                                log(&connected(etcd, socket, peer, tls, ending).await);
+                            });
+                        }
+                        // Its client is gone already, or there are no files left.
+                        Err(_) => sleep(OUT_OF_FILES).await,
+                    }
+                }
             }
         }
+        drop((listener, end));
+        while connections.join_next().await.is_some() {}
     }
+}
+
+async fn connected(
+    etcd: Etcd,
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    ending: impl Future<Output = ()>,
+) -> Served {
+    let since = Instant::now();
+    let over = |end| Served { peer: Some(peer), lasted: since.elapsed(), calls: 0, end };
+    let mut ending = pin!(ending);
+    if etcd.is_shut() {
+        return over(End::Broken);
+    }
+    // Answers are short, and somebody waits for each.
+    let begun = socket.set_nodelay(true);
+    let begun = async {
+        begun?;
+        match &tls {
+            Some(tls) => Ok(Begun::Tls(Box::new(tls.acceptor().accept(socket).await?))),
+            None => socket.peek(&mut [0]).await.map(|_| Begun::Plain(socket)),
+        }
+    };
+    let begun = tokio::select! {
+        biased;
+        () = &mut ending => return over(End::Ended),
+        begun = timeout(FIRST_WORD, begun) => begun,
+    };
+    match begun {
+        Ok(Ok(Begun::Plain(socket))) => etcd.serve(socket, Some(peer), ending).await,
+        Ok(Ok(Begun::Tls(stream))) => etcd.serve(*stream, Some(peer), ending).await,
+        Ok(Err(error)) => over(End::Failed(error.to_string())),
+        Err(_) => over(End::Failed(format!("nothing was said for {} s", FIRST_WORD.as_secs()))),
+    }
+}
+
+enum Begun {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use portolan_core::Time;
-use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Request, WatchSay};
+use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Request, StoreError, WatchSay};
 use portolan_memory::{ClientId, Config, Input, Model, Pass, Token};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -126,6 +126,12 @@ impl Inner {
         while let Some(mut output) = self.model.poll_output() {
             // Nobody waits any more for what a call that was given up is still told.
             let Some(mailbox) = self.calls.get_mut(&output.attempt) else { continue };
+            if let Reply::Failed(StoreError::ConnectionLost { .. } | StoreError::Refused { .. }) =
+                &output.reply
+            {
+                // Not a word of etcd's: the connection breaks, and with it the call.
+                continue;
+            }
             let token = output.take_token();
             mailbox.said.push_back(Said { reply: output.reply, token });
             if let Some(waker) = mailbox.waker.take() {

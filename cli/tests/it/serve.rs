@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use portolan_kit::{Programs, Release};
+use portolan_kit::{Authority, Programs, Release};
 use rustix::process::Signal;
 
 use crate::kit::{Running, portolan, run};
@@ -69,6 +69,69 @@ fn etcdctl_watches() {
         etcdctl(release, &address, "del a");
         assert_eq!(three(), ["DELETE", "a", ""]);
     }
+}
+
+/// By a client that is not ours, and by ours.
+#[test]
+fn it_speaks_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new("clients and server");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it is written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let ca = write("ca.pem", authority.pem());
+    let (own, client) = (authority.server(&["127.0.0.1"]), authority.client("ops"));
+    let (cert, key) = (write("cert.pem", &own.cert), write("key.pem", &own.key));
+    let (client_cert, client_key) = (write("c.pem", &client.cert), write("ck.pem", &client.key));
+    let shows = ["--cert-file", &cert, "--key-file", &key];
+    let shown = ["--cacert", &ca, "--cert", &client_cert, "--key", &client_key];
+
+    let (mut server, address) = serve(&shows);
+    assert!(address.starts_with("https://127.0.0.1:"), "{address}");
+    let programs = Programs::find(Release::V3_5).expect("there is one");
+    let ask = |address: &str, tls: &[&str]| {
+        programs.etcdctl(address, [tls, &["--command-timeout=2s", "put", "a", "1"]].concat())
+    };
+    assert_eq!(ask(&address, &shown[..2]).expect("it is trusted"), "OK\n");
+    assert!(ask(&address, &[]).is_err(), "by an authority that nobody knows");
+    assert!(ask(&address.replace("https", "http"), &[]).is_err(), "without TLS");
+    server.signal(Signal::TERM);
+    assert_eq!(server.status(), 0);
+
+    let (_server, address) = serve(&[&shows[..], &["--trusted-ca-file", &ca]].concat());
+    assert!(ask(&address, &shown[..2]).is_err(), "without a certificate of its own");
+    assert_eq!(ask(&address, &shown).expect("it shows one"), "OK\n");
+    let args = ["groups", "--endpoints", &address].into_iter().chain(shown);
+    assert!(run(&mut portolan(args)).done().starts_with("GROUP"));
+
+    let refused = |args: &[&str], words: &str| {
+        let ran = run(&mut portolan([&["serve", "--listen", "127.0.0.1:0"], args].concat()));
+        assert_eq!((ran.status, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains(words), "{}", ran.err);
+    };
+    let missing = write("missing", "");
+    std::fs::remove_file(&missing).expect("it is removed");
+    refused(&["--cert-file", &cert], "--key-file");
+    refused(&["--cert-file", &missing, "--key-file", &key], &format!("cannot read {missing}: "));
+    let not = |what: &str, file: &str| format!("{what} {file}: ");
+    refused(&["--cert-file", &key, "--key-file", &key], &not("--cert-file", &key));
+    refused(&["--cert-file", &cert, "--key-file", &cert], &not("--key-file", &cert));
+    refused(&["--cert-file", &cert, "--key-file", &client_key], "it is not the certificate's");
+    let args = [&shows[..], &["--trusted-ca-file", &key]].concat();
+    refused(&args, &not("--trusted-ca-file", &key));
+}
+
+#[test]
+fn each_connection_is_a_line_on_standard_error() {
+    let (mut server, address) = serve(&[]);
+    etcdctl(Release::V3_5, &address, "put a 1");
+    let line = server.err();
+    assert!(line.starts_with("portolan: 127.0.0.1:"), "{line}");
+    assert!(line.contains(": 1 call in 0.") && line.contains(" s, "), "{line}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.status(), 0);
 }
 
 /// The rest of the command line works on it as on any etcd.

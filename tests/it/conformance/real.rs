@@ -311,7 +311,7 @@ impl Store for RealStore {
 
     fn administer(&mut self, admin: &Admin) {
         if let Servers::Wire(wire) = &self.servers {
-            return wire.control.administer(admin.clone());
+            return wire.etcd.administer(admin.clone());
         }
         let mut words = words(admin);
         if self.auth {

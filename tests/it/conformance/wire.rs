@@ -3,14 +3,14 @@
 use std::thread::JoinHandle;
 
 use portolan_memory::{Config, Fault};
-use portolan_wire::{Control, Server};
+use portolan_wire::{Etcd, Server};
 use tokio::sync::oneshot;
 
 use super::store::Happening;
 
 /// A server that runs until it is dropped.
 pub struct Wire {
-    pub control: Control,
+    pub etcd: Etcd,
     url: String,
     release: String,
     stop: Option<oneshot::Sender<()>>,
@@ -26,15 +26,15 @@ impl Wire {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime starts").block_on(async {
                 let address = "127.0.0.1:0".parse().expect("an address");
-                let server = Server::bind(address, config).await.expect("it listens");
-                let known = (server.control(), format!("http://{}", server.address()));
+                let etcd = Etcd::new(config);
+                let server = Server::bind(address, etcd.clone()).await.expect("it listens");
+                let known = (etcd, format!("http://{}", server.address()));
                 started.send(known).expect("somebody waits");
-                let stop = async { drop(stopped.await) };
-                server.serve(stop).await.expect("it serves");
+                server.serve(async { drop(stopped.await) }).await;
             });
         });
-        let (control, url) = starting.recv().expect("it starts");
-        Self { control, url, release, stop: Some(stop), thread: Some(thread) }
+        let (etcd, url) = starting.recv().expect("it starts");
+        Self { etcd, url, release, stop: Some(stop), thread: Some(thread) }
     }
 
     pub fn url(&self) -> &str {
@@ -46,7 +46,7 @@ impl Wire {
     }
 
     pub fn happen(&self, event: Happening) {
-        self.control.fault(match event {
+        self.etcd.fault(match event {
             Happening::Restart => Fault::Restart,
             Happening::Wipe => Fault::Wipe,
             Happening::Pause => Fault::Pause,

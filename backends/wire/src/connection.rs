@@ -1,0 +1,207 @@
+//! A client's connection: how it is served, held, broken, and ended.
+
+use std::fmt;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use portolan_memory::{Fault, MemberFault};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tonic::codegen::Service;
+use tonic::service::Routes;
+
+/// How long calls that are under way may take when a server ends. Streams of watches never end by
+/// themselves.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often a silent client is asked whether it is still there, and how long it has to answer.
+const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_WITHIN: Duration = Duration::from_secs(20);
+
+/// Calls and streams of one connection at a time; more wait.
+const MOST_CALLS: u32 = 10_000;
+
+/// How all connections to one store go on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Going {
+    /// How often all of them broke.
+    breaks: u64,
+    /// Nobody gets in: the store is stopped.
+    shut: bool,
+    /// Nothing is read or written: the store is held.
+    held: bool,
+}
+
+impl Going {
+    /// Whether nobody gets in.
+    pub fn is_shut(self) -> bool {
+        self.shut
+    }
+
+    /// How they go on after something has happened to the store. What happens to its process does
+    /// so to its connections.
+    pub fn after(self, fault: Fault) -> Self {
+        match fault {
+            Fault::Stop | Fault::Member(_, MemberFault::Stop) => {
+                Self { breaks: self.breaks + 1, shut: true, held: false }
+            }
+            Fault::Start | Fault::Member(_, MemberFault::Start) => Self { shut: false, ..self },
+            Fault::Restart
+            | Fault::Wipe
+            | Fault::Restore
+            | Fault::ReplaceCluster
+            | Fault::Member(_, MemberFault::Restart) => {
+                Self { breaks: self.breaks + 1, shut: false, held: false }
+            }
+            Fault::Pause | Fault::Member(_, MemberFault::Pause) => {
+                Self { held: !self.shut, ..self }
+            }
+            Fault::Resume | Fault::Member(_, MemberFault::Resume) => Self { held: false, ..self },
+            Fault::Snapshot
+            | Fault::SpaceAlarm(_)
+            | Fault::Overload(_)
+            | Fault::LeaderLost
+            | Fault::LeaderBack
+            | Fault::LeaderTo(_)
+            | Fault::Member(
+                _,
+                MemberFault::CutOff | MemberFault::Heal | MemberFault::Lag | MemberFault::CatchUp,
+            ) => self,
+        }
+    }
+}
+
+/// A connection that is over.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Served {
+    /// Who it was; `None`: someone within this process.
+    pub peer: Option<SocketAddr>,
+    /// How long it was there.
+    pub lasted: Duration,
+    /// How many calls it made; a stream is one.
+    pub calls: u64,
+    /// Why it is over.
+    pub end: End,
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum End {
+    /// Its client left.
+    Left,
+    /// What its client sent makes no sense, or its client is gone. The transport's words.
+    Failed(String),
+    /// The store was stopped or restarted, or was so when it came.
+    Broken,
+    /// The server ended.
+    Ended,
+}
+
+impl fmt::Display for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.peer {
+            Some(peer) => write!(f, "{peer}")?,
+            None => f.write_str("within")?,
+        }
+        let (calls, lasted) = (self.calls, self.lasted.as_secs_f64());
+        let plural = if calls == 1 { "" } else { "s" };
+        write!(f, ": {calls} call{plural} in {lasted:.3} s, {}", self.end)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Left => f.write_str("left"),
+            Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Broken => f.write_str("broken, since the store was stopped"),
+            Self::Ended => f.write_str("ended with the server"),
+        }
+    }
+}
+
+/// Serves one connection until it is over. It is told to end by `ending`.
+pub(crate) async fn serve<I>(
+    io: I,
+    peer: Option<SocketAddr>,
+    routes: Routes,
+    going: watch::Receiver<Going>,
+    ending: impl Future<Output = ()>,
+) -> Served
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (since, calls) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let end = run(io, routes, calls.clone(), going, ending).await;
+    Served { peer, lasted: since.elapsed(), calls: calls.load(Relaxed), end }
+}
+
+async fn run<I>(
+    io: I,
+    routes: Routes,
+    calls: Arc<AtomicU64>,
+    mut going: watch::Receiver<Going>,
+    ending: impl Future<Output = ()>,
+) -> End
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let breaks = going.borrow_and_update().breaks;
+    let answer = service_fn(move |request| {
+        calls.fetch_add(1, Relaxed);
+        // Routes are always ready.
+        routes.clone().call(request)
+    });
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN)
+            .max_concurrent_streams(MOST_CALLS)
+            .serve_connection(TokioIo::new(io), answer)
+    );
+    let mut ending = pin!(ending);
+    let mut gone_by = None;
+    loop {
+        let now = *going.borrow_and_update();
+        if now.shut || now.breaks != breaks {
+            return End::Broken;
+        }
+        tokio::select! {
+            biased;
+            Ok(()) = going.changed() => {}
+            () = &mut ending, if gone_by.is_none() => {
+                connection.as_mut().graceful_shutdown();
+                gone_by = Some(Instant::now() + GRACE);
+            }
+            () = until(gone_by) => return End::Ended,
+            // While the store is held nothing goes in or out.
+            over = connection.as_mut(), if !now.held => return match over {
+                Ok(()) if gone_by.is_some() => End::Ended,
+                Ok(()) => End::Left,
+                Err(error) => End::Failed(with_cause(&error)),
+            },
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}

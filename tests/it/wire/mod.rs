@@ -1,0 +1,4 @@
+//! An etcd in memory, asked by the real etcd-client: how connections to it begin, break and end.
+//! What it answers is for `conformance`.
+
+mod connections;
