@@ -195,6 +195,24 @@ where
     }
 }
 
+/// Does `serving` while its link is not cut: then it stands still, and nobody notices.
+pub(crate) async fn unless_cut<T>(
+    serving: impl Future<Output = T>,
+    mut cut: watch::Receiver<bool>,
+) -> T {
+    let mut serving = pin!(serving);
+    loop {
+        let is_cut = *cut.borrow_and_update();
+        tokio::select! {
+            biased;
+            Ok(()) = cut.changed() => {}
+            served = serving.as_mut(), if !is_cut => return served,
+            // Nobody can heal it any more.
+            else => return pending().await,
+        }
+    }
+}
+
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,

@@ -1,45 +1,66 @@
 //! An etcd within this process.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
 use portolan_core::waist::MemberId;
-use portolan_memory::{Admin, Config, Fault, Input};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use portolan_memory::{Admin, Config, Fault, Input, Model};
 use tonic::service::Routes;
 
-use crate::connection::{self, Going, Served};
 use crate::services::Member;
 use crate::store::Store;
 
-/// An etcd with one member, within this process. Cheap to clone: all clones are one etcd, whose data
-/// live as long as one of them, or a connection to it, does.
+/// An etcd within this process. Cheap to clone: all clones are one etcd, whose data live as long as
+/// one of them, or a connection to it, does.
 ///
-/// A [`Server`](crate::Server) lets others connect to it; [`serve`](Self::serve) takes any stream of
-/// bytes.
+/// A [`Server`](crate::Server) lets others connect to it, a [`Link`](crate::Link) clients within this
+/// process; [`serve`](Self::serve) takes any stream of bytes, and [`routes`](Self::routes) single
+/// calls.
 ///
 /// Its clock is tokio's: it works under a paused one.
 #[derive(Clone)]
 pub struct Etcd {
     store: Store,
-    routes: Routes,
-    going: Arc<watch::Sender<Going>>,
+    most_bytes: usize,
+    #[cfg(not(madsim))]
+    going: std::sync::Arc<tokio::sync::watch::Sender<crate::connection::Going>>,
 }
 
 impl Etcd {
-    /// An empty one, whose time begins now.
+    /// An empty one, whose time begins now. No [`Log`](portolan_memory::Log) is kept.
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(config: Config) -> Self {
+        let etcd = Self::untimed(Config { keep_log: false, ..config });
+        tokio::spawn(etcd.let_time_pass());
+        etcd
+    }
+
+    /// An empty one, whose time begins now, and passes only while somebody
+    /// [lets it](Self::let_time_pass): no lease ends before, and no watch that is behind catches up.
+    pub fn untimed(config: Config) -> Self {
         // The model refuses what is larger than its limit, in etcd's words: it has to see that.
         let most_bytes = usize::try_from(config.max_message_bytes()).unwrap_or(usize::MAX);
-        let store = Store::start(Config { keep_log: false, ..config });
-        let member = Member::new(store.clone(), MemberId(0));
-        let routes = member.routes(most_bytes.saturating_mul(2));
-        Self { store, routes, going: Arc::default() }
+        Self {
+            store: Store::new(config),
+            most_bytes: most_bytes.saturating_mul(2),
+            #[cfg(not(madsim))]
+            going: std::sync::Arc::default(),
+        }
+    }
+
+    /// Does what is due in the store when it is, until the last clone of this etcd, and the last of
+    /// its routes, is gone. One such future is enough, wherever it runs; it may be dropped, and
+    /// another one made: what was due meanwhile is then done at once.
+    pub fn let_time_pass(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.store.let_time_pass()
+    }
+
+    /// etcd's services as one member offers them, by its place among the members from 0 on: whoever
+    /// can carry a gRPC call to them serves it. To what happens to the store's process they are blind;
+    /// calls that break with it are not answered.
+    pub fn routes(&self, member: u16) -> Routes {
+        Member::new(self.store.clone(), MemberId(member)).routes(self.most_bytes)
     }
 
     /// Changes users and roles, as an operator who may do that. What etcd refuses has no effect.
@@ -52,28 +73,46 @@ impl Etcd {
     /// held, they stand still.
     pub fn fault(&self, fault: Fault) {
         // First, so that nothing of what a process says in its death gets out.
+        #[cfg(not(madsim))]
         self.going.send_modify(|going| *going = going.after(fault));
         self.store.happen(Input::Fault(fault));
     }
 
-    /// Serves one connection over any stream of bytes, HTTP/2 within, until its client leaves, it
-    /// breaks, or `ending` comes; then calls under way have a second left.
-    pub async fn serve<I>(
-        &self,
-        io: I,
-        peer: Option<SocketAddr>,
-        ending: impl Future<Output = ()>,
-    ) -> Served
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (routes, going) = (self.routes.clone(), self.going.subscribe());
-        connection::serve(io, peer, routes, going, ending).await
+    /// Looks at the store itself, which nothing changes meanwhile: the truth that a test may hold
+    /// against what clients see. `look` must not call this etcd.
+    pub fn look<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        self.store.look(look)
     }
+}
 
-    /// Whether whoever connects now is sent away.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.going.borrow().is_shut()
+#[cfg(not(madsim))]
+mod connections {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use super::Etcd;
+    use crate::connection::{self, Served};
+
+    impl Etcd {
+        /// Serves one connection over any stream of bytes, HTTP/2 within, until its client leaves, it
+        /// breaks, or `ending` comes; then calls under way have a second left.
+        pub async fn serve<I>(
+            &self,
+            io: I,
+            peer: Option<SocketAddr>,
+            ending: impl Future<Output = ()>,
+        ) -> Served
+        where
+            I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        {
+            connection::serve(io, peer, self.routes(0), self.going.subscribe(), ending).await
+        }
+
+        /// Whether whoever connects now is sent away.
+        pub(crate) fn is_shut(&self) -> bool {
+            self.going.borrow().is_shut()
+        }
     }
 }
 

@@ -18,20 +18,31 @@
 //! | `store` | the model in tokio's time, for many clients |
 //!
 //! Nothing is kept on a disk: what an etcd holds ends with it.
+//!
+//! Without sockets, as in a simulated network (`cfg(madsim)`), there are the services alone.
 
+#[cfg(not(madsim))]
 mod connection;
 mod etcd;
+#[cfg(not(madsim))]
 mod local;
 mod replies;
 mod requests;
+#[cfg(not(madsim))]
 mod server;
 mod services;
 mod status;
 mod store;
+#[cfg(not(madsim))]
 mod tls;
 
+#[cfg(not(madsim))]
 pub use connection::{End, Served};
 pub use etcd::Etcd;
+#[cfg(not(madsim))]
+pub use local::Link;
 pub use portolan_memory::{Admin, Config, Fault, MemberFault};
+#[cfg(not(madsim))]
 pub use server::{ListenError, Server};
+#[cfg(not(madsim))]
 pub use tls::{Tls, TlsError};

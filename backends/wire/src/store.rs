@@ -61,17 +61,23 @@ impl Said {
 const EVERYBODY: ClientId = ClientId(0);
 
 impl Store {
-    /// An empty store, whose time begins now.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn start(config: Config) -> Self {
+    /// An empty store, whose time begins now, and passes as long as somebody
+    /// [lets it](Self::let_time_pass).
+    pub fn new(config: Config) -> Self {
         let (model, started) = (Model::new(config), Instant::now());
         let inner = Inner { model, started, last: 0, calls: BTreeMap::new() };
         let sooner = Arc::new(Notify::new());
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), sooner: sooner.clone() });
-        tokio::spawn(let_time_pass(Arc::downgrade(&shared), sooner));
-        Self { shared }
+        Self { shared: Arc::new(Shared { inner: Mutex::new(inner), sooner }) }
+    }
+
+    /// Does what is due when it is, until the last handle is gone.
+    pub fn let_time_pass(&self) -> impl Future<Output = ()> + Send + 'static {
+        let_time_pass(Arc::downgrade(&self.shared), self.shared.sooner.clone())
+    }
+
+    /// Looks at the model. `look` must not come back to the store.
+    pub fn look<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        look(&self.shared.lock().model)
     }
 
     /// What stands in the headers of a member's answers now.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 async fn client(etcd: &Etcd) -> Client {
-    Client::from_channel(etcd.channel(), None).await.expect("it is made")
+    Client::from_channel(etcd.link().channel(), None).await.expect("it is made")
 }
 
 /// A client of a fresh etcd that holds one key, and watches it.
