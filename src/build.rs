@@ -8,6 +8,8 @@ use portolan_core::engine::{Engine, Setup};
 use portolan_core::layout::{Layout, RootError};
 use portolan_core::time::Time;
 use portolan_core::tuning::{Guard, Tuning, TuningError};
+#[cfg(feature = "etcd")]
+use portolan_etcd::RawChannel;
 
 use crate::clock::Clock;
 use crate::driver::{Driver, Store};
@@ -46,9 +48,16 @@ enum Password {
 enum Source {
     Nowhere,
     #[cfg(feature = "etcd")]
-    Etcd(Vec<String>),
+    Etcd(Vec<EtcdMember>),
     #[cfg(feature = "memory")]
     Embedded(crate::Embedded),
+}
+
+/// How one of etcd's members is reached.
+#[cfg(feature = "etcd")]
+enum EtcdMember {
+    At(String),
+    Over { name: String, calls: RawChannel, streams: RawChannel },
 }
 
 /// Why no registry was built; nothing was started.
@@ -118,7 +127,32 @@ impl RegistryBuilder {
     /// addresses are known by the authorities that the system trusts.
     #[cfg(feature = "etcd")]
     pub fn endpoints<E: Into<String>>(mut self, endpoints: impl IntoIterator<Item = E>) -> Self {
-        self.source = Source::Etcd(endpoints.into_iter().map(Into::into).collect());
+        let at = |endpoint: E| EtcdMember::At(endpoint.into());
+        self.source = Source::Etcd(endpoints.into_iter().map(at).collect());
+        self
+    }
+
+    /// One member of etcd more, reached over channels of the caller's own: a server in the same
+    /// process, a wire that a test can cut. One is for calls and renewals, one for watches, which may
+    /// stall theirs. `name` is what errors call the member.
+    ///
+    /// Time limits, pings, TLS and other connections are then the channels' own business. They are
+    /// tower services of tonic's requests: whoever makes them follows the versions of these crates
+    /// that [`portolan_etcd`] uses.
+    #[cfg(feature = "etcd")]
+    pub fn channels(
+        mut self,
+        name: impl Into<String>,
+        calls: RawChannel,
+        streams: RawChannel,
+    ) -> Self {
+        let member = EtcdMember::Over { name: name.into(), calls, streams };
+        match &mut self.source {
+            Source::Etcd(members) => members.push(member),
+            Source::Nowhere => self.source = Source::Etcd(vec![member]),
+            #[cfg(feature = "memory")]
+            Source::Embedded(_) => self.source = Source::Etcd(vec![member]),
+        }
         self
     }
 
@@ -281,7 +315,7 @@ impl RegistryBuilder {
         let members = match &self.source {
             Source::Nowhere => 0,
             #[cfg(feature = "etcd")]
-            Source::Etcd(endpoints) => u16::try_from(endpoints.len()).unwrap_or(u16::MAX),
+            Source::Etcd(members) => u16::try_from(members.len()).unwrap_or(u16::MAX),
             #[cfg(feature = "memory")]
             Source::Embedded(_) => 1,
         };
@@ -294,10 +328,15 @@ impl RegistryBuilder {
         match self.source {
             Source::Nowhere => Err(BuildError::NoStore),
             #[cfg(feature = "etcd")]
-            Source::Etcd(endpoints) => {
+            Source::Etcd(members) => {
                 let mut etcd = portolan_etcd::EtcdBackend::builder();
-                for endpoint in endpoints {
-                    etcd = etcd.address(endpoint);
+                for member in members {
+                    etcd = match member {
+                        EtcdMember::At(endpoint) => etcd.address(endpoint),
+                        EtcdMember::Over { name, calls, streams } => {
+                            etcd.channels(name, calls, streams)
+                        }
+                    };
                 }
                 match self.login {
                     Some((user, Password::Fixed(password))) => {

@@ -93,7 +93,7 @@ pub use portolan_core::time::Time;
 pub use portolan_core::tuning::{Guard, Tuning, TuningError};
 pub use portolan_core::waist::{EventKind, Key, KeyEvent, KeyValue, LeaseId, Revision, Value};
 #[cfg(feature = "etcd")]
-pub use portolan_etcd::{BuildError as EtcdError, Tls, TlsError, TlsPart};
+pub use portolan_etcd::{BuildError as EtcdError, RawChannel, Tls, TlsError, TlsPart};
 #[cfg(feature = "etcd")]
 pub use secrecy::SecretString;
 pub use semver::Version;
