@@ -38,6 +38,7 @@
 //! | [`Directory`], [`Snapshot`] | a live copy of a group, and the whole of it at one revision |
 //! | [`Follower`] | every change of keys, once, in order |
 //! | [`Embedded`] | a store within this process, for tests and trials (feature `memory`) |
+//! | `testing` | an etcd within the process, to be stopped, cut off and robbed of leases (feature `testing`) |
 //!
 //! Nothing here waits for the store unless it says so: building, registering and opening a
 //! directory return at once, and everything is retried for as long as it is wanted.
@@ -61,6 +62,8 @@ mod registry;
 mod status;
 mod task;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use build::{BuildError, RegistryBuilder};
 pub use directory::{Changes, Difference, Directory, Snapshot};

@@ -7,4 +7,5 @@ mod house;
 mod library;
 mod observing;
 mod real;
+mod testing;
 mod wire;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use portolan_core::waist::MemberId;
+use portolan_core::waist::{MemberId, Reply, Request, StoreError};
 use portolan_memory::{Admin, Config, Fault, Input, Model};
 use tonic::service::Routes;
 
@@ -76,6 +76,15 @@ impl Etcd {
         #[cfg(not(madsim))]
         self.going.send_modify(|going| *going = going.after(fault));
         self.store.happen(Input::Fault(fault));
+    }
+
+    /// Asks it from beside, without a connection; as nobody, where users are on.
+    ///
+    /// # Errors
+    /// As etcd, and when the store is stopped or stops. While it is held there is no answer.
+    pub async fn ask(&self, request: Request) -> Result<Reply, StoreError> {
+        let reply = self.store.ask(MemberId(0), request).answer().await.reply;
+        if let Reply::Failed(error) = reply { Err(error) } else { Ok(reply) }
     }
 
     /// Looks at the store itself, which nothing changes meanwhile: the truth that a test may hold

@@ -8,7 +8,11 @@ use etcd_client::Channel;
 use hyper_util::rt::TokioIo;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::transport::{Endpoint, Uri};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt};
 
 use crate::{Etcd, connection};
 
@@ -72,6 +76,17 @@ impl Link {
             async move { link.connect().await }
         });
         Endpoint::from_static("http://within").connect_with_connector_lazy(connect)
+    }
+
+    /// As [`channel`](Self::channel), for who takes any service that carries gRPC.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn raw(&self) -> BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError> {
+        BoxCloneSyncService::new(ServiceExt::<http::Request<Body>>::map_err(
+            self.grpc(),
+            BoxError::from,
+        ))
     }
 
     /// Nothing comes through any more, in either direction, and nobody is told: connections stand

@@ -39,6 +39,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Mailbox {
+    /// Whoever waits is no client with a connection, and hears of what would break one.
+    beside: bool,
     said: VecDeque<Said>,
     waker: Option<Waker>,
 }
@@ -92,10 +94,20 @@ impl Store {
 
     /// Asks a member. Who drops the call gives it up.
     pub fn call(&self, member: MemberId, request: Request, pass: Pass) -> Call {
+        self.call_with(member, request, pass, Mailbox::default())
+    }
+
+    /// Asks a member without a connection: also what would break one is told.
+    pub fn ask(&self, member: MemberId, request: Request) -> Call {
+        let mailbox = Mailbox { beside: true, ..Mailbox::default() };
+        self.call_with(member, request, Pass::Nobody, mailbox)
+    }
+
+    fn call_with(&self, member: MemberId, request: Request, pass: Pass, mailbox: Mailbox) -> Call {
         let mut inner = self.shared.lock();
         inner.last += 1;
         let attempt = AttemptId(inner.last);
-        inner.calls.insert(attempt, Mailbox::default());
+        inner.calls.insert(attempt, mailbox);
         let from = EVERYBODY;
         self.shared.handle(inner, Input::Request { from, attempt, member, request, pass });
         Call { shared: self.shared.clone(), member, attempt }
@@ -134,6 +146,7 @@ impl Inner {
             let Some(mailbox) = self.calls.get_mut(&output.attempt) else { continue };
             if let Reply::Failed(StoreError::ConnectionLost { .. } | StoreError::Refused { .. }) =
                 &output.reply
+                && !mailbox.beside
             {
                 // Not a word of etcd's: the connection breaks, and with it the call.
                 continue;
