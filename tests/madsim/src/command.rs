@@ -1,0 +1,116 @@
+//! The command: which plans to run, and what is printed of them.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::checks::Failure;
+use crate::plan::Plan;
+use crate::run::{self, Outcome};
+use crate::draw;
+
+const USAGE: &str = "usage:
+  portolan-madsim seeds FROM COUNT   runs the plans of COUNT seeds, the first of them FROM
+  portolan-madsim plan FILE..        runs plans, each twice
+  portolan-madsim trace FILE         runs a plan, and prints what happens
+  portolan-madsim draw SEED          prints the plan of a seed";
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["seeds", from, count] => number("FROM", from)
+            .and_then(|from| Ok((from, number("COUNT", count)?)))
+            .and_then(|(from, count)| seeds(from, count)),
+        ["plan", files @ ..] if !files.is_empty() => plans(files),
+        ["trace", file] => trace(file),
+        ["draw", seed] => number("SEED", seed).map(|seed| print!("{}", draw::plan(seed).to_text())),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn number(what: &str, word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("{what} is {word:?}; it takes a whole number"))
+}
+
+fn read(file: &str) -> Result<Plan, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    Plan::parse(&text).map_err(|error| format!("{file}: {error}"))
+}
+
+/// Every tenth plan is run twice: the same must happen.
+fn seeds(from: u64, count: u64) -> Result<(), String> {
+    let started = Instant::now();
+    let (mut failed, mut entries) = (Vec::new(), 0);
+    let mut looked = BTreeMap::new();
+    for seed in from..from.saturating_add(count) {
+        let plan = draw::plan(seed);
+        let outcome = if seed % 10 == 0 { run::twice(&plan) } else { run::once(&plan) };
+        entries += outcome.trace.len();
+        for (property, times) in &outcome.looked {
+            *looked.entry(*property).or_insert(0) += times;
+        }
+        if let Some(failure) = outcome.failures.first() {
+            println!("seed {seed}: {failure}");
+            if failed.is_empty() {
+                tell(&plan, &outcome);
+            }
+            failed.push((seed, failure.name()));
+        }
+        if (seed + 1 - from) % 1_000 == 0 {
+            println!("{} seeds, up to {seed}; go on with FROM={}", seed + 1 - from, seed + 1);
+        }
+    }
+    let idle: Vec<_> = looked.iter().filter(|(_, times)| **times == 0).collect();
+    let secs = started.elapsed().as_secs_f64();
+    println!(
+        "{count} seeds from {from} in {secs:.1} s, {:.1} a second; {entries} entries; {} failed",
+        count as f64 / secs,
+        failed.len()
+    );
+    println!("checks with nothing to look at: {idle:?}");
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {failed:?}")) }
+}
+
+fn plans(files: &[&str]) -> Result<(), String> {
+    let mut failed = 0;
+    for file in files {
+        let plan = read(file)?;
+        let outcome = run::twice(&plan);
+        match outcome.failures.first() {
+            None => println!("{file}: holds, {:?}", outcome.hash),
+            Some(_) => {
+                failed += 1;
+                tell(&plan, &outcome);
+            }
+        }
+    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} failed", files.len())) }
+}
+
+fn trace(file: &str) -> Result<(), String> {
+    let outcome = run::once(&read(file)?);
+    for entry in &outcome.trace {
+        println!("{entry}");
+    }
+    outcome.failures.iter().for_each(|failure| println!("{failure}"));
+    Ok(())
+}
+
+fn tell(plan: &Plan, outcome: &Outcome) {
+    let failures: Vec<&Failure> = outcome.failures.iter().take(5).collect();
+    for failure in failures {
+        println!("{failure}");
+    }
+    println!("replay: put the plan below into a file, and");
+    println!("  make madsim-plan PLAN=FILE");
+    print!("{}", plan.to_text());
+}
