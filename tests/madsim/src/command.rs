@@ -99,7 +99,7 @@ fn plans(files: &[&str]) -> Result<(), String> {
 fn trace(file: &str) -> Result<(), String> {
     let outcome = run::once(&read(file)?);
     for entry in &outcome.trace {
-        println!("{entry}");
+        println!("{:>14} {entry}", entry.at.as_nanos());
     }
     outcome.failures.iter().for_each(|failure| println!("{failure}"));
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
 use etcd_client::{Channel, Client};
-use portolan::RawChannel;
+use portolan::{RawChannel, Tuning};
 use portolan_core::waist::MemberId;
 use portolan_memory::{Config, Fault, MemberFault};
 use portolan_sim::plan::{self as sim, StoreFault, WorldSetup};
@@ -325,10 +325,13 @@ impl World {
 
 /// As the simulator describes such a world.
 fn setup(plan: &Plan, store: Config) -> WorldSetup {
+    let tuning = tuning(plan.world.ttl_secs);
+    // madsim's timers fire 50 ns late.
+    let probe_timeout = tuning.probe_timeout + Duration::from_micros(1);
     WorldSetup {
         processes: plan.world.processes,
         members: plan.world.members,
-        tuning: tuning(plan.world.ttl_secs),
+        tuning: Tuning { probe_timeout, ..tuning },
         store,
         // A segment that madsim loses is sent again up to 10 s later.
         wire: sim::WireSetup { detect_ms: 14_000, ..sim::WireSetup::default() },
