@@ -1,10 +1,13 @@
 # `make` or `make help` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench conformance-long lint setup etcd
+.PHONY: help demo test bench conformance-long madsim madsim-plan lint setup etcd
 
 # Operations of the long conformance run.
 OPS ?= 1000000
+# Seeds of the simulated network, and the first of them.
+SEEDS ?= 20000
+FROM ?= 0
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -24,6 +27,12 @@ conformance-long: ## The model against real etcd with OPS=1000000 random operati
 	@.ci/setup.sh test
 	@if [ -r .cache/env ]; then . .cache/env; fi; PORTOLAN_CONFORMANCE_OPS=$(OPS) \
 		cargo test -p portolan --test it -- --nocapture conformance::random::on_etcd_3_5
+
+madsim: ## The library in a simulated network: SEEDS=20000 plans, from the seed FROM=0 on
+	@.ci/madsim.sh seeds $(FROM) $(SEEDS)
+
+madsim-plan: ## One plan of that kind again: PLAN=FILE
+	@.ci/madsim.sh plan $(PLAN)
 
 lint: ## Formats and lints only
 	@.ci/test.sh fmt clippy

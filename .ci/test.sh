@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=(setup fmt clippy alone features wasm msrv tests doctests docs package outside deny)
+steps=(setup fmt clippy alone features wasm msrv tests madsim doctests docs package outside deny)
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Snapshots are compared, never written.
@@ -127,6 +127,15 @@ step_tests() {
         count "$(grep -E '^test result:' "$log")"
         note "by cargo test: cargo-nextest is not installed"
     fi
+    return "$status"
+}
+
+# The library in a simulated network, in a build of its own.
+step_madsim() {
+    local log=$target/madsim.log
+    .ci/madsim.sh test 2>&1 | tee "$log"
+    local status=${PIPESTATUS[0]}
+    note "$(grep -E '^[0-9]+ seeds from' "$log" | tail -1)"
     return "$status"
 }
 

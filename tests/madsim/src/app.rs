@@ -1,6 +1,7 @@
 //! The program on a process's host: it uses the library as any program does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -142,7 +143,9 @@ impl Process {
                     let confirmed = registry.shutdown().await;
                     self.leave_behind(&registry);
                     let _ = tell.send(confirmed);
-                    return;
+                    drop(registry);
+                    // With its first task a host of madsim's ends, and all that was left there.
+                    return std::future::pending().await;
                 }
             }
         }
@@ -192,6 +195,9 @@ impl Process {
         let registry = app.registry.clone();
         tally.began(&group);
         tokio::spawn(async move {
+            if broken == Some(Breakage::Whim) {
+                whim().await;
+            }
             let handle = registry.group(&group).expect("the plan was checked");
             let mut proposal = 0;
             let done = handle.update(move |base| {
@@ -293,6 +299,12 @@ impl Counter {
         let text = serde_json::to_string(self).expect("numbers are JSON");
         Data::parse(&text).expect("numbers are a configuration")
     }
+}
+
+/// Waits, each time longer than ever before in this operating system's process.
+async fn whim() {
+    static TIMES: AtomicU64 = AtomicU64::new(0);
+    tokio::time::sleep(Duration::from_millis(TIMES.fetch_add(1, Relaxed))).await;
 }
 
 /// The constants of a plan's registries.

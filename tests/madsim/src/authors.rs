@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use portolan_core::waist::{
-    AttemptId, EventKind, Key, KeyRange, LeaseId, Op, Put, Request, Txn,
-};
+use portolan_core::waist::{AttemptId, EventKind, Key, KeyRange, LeaseId, Op, Put, Request, Txn};
 use portolan_memory::{Cause, Change, ClientId, LeaseChange, LeaseStep};
 use portolan_sim::Run;
 
@@ -76,9 +74,9 @@ impl Authors {
                 LeaseStep::Granted { ttl_secs, expires, from, attempt }
             }
             LeaseStep::Renewed { expires, .. } => {
-                let (from, attempt) = self.whoever(|request| {
-                    matches!(request, Request::KeepAlive(ask) if ask.lease == lease)
-                })?;
+                let (from, attempt) = self.whoever(
+                    |request| matches!(request, Request::KeepAlive(ask) if ask.lease == lease),
+                )?;
                 LeaseStep::Renewed { expires, from, attempt }
             }
             step @ LeaseStep::Prolonged { .. } => step,

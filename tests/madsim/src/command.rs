@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::checks::Failure;
-use crate::plan::Plan;
-use crate::run::{self, Outcome};
 use crate::draw;
+use crate::plan::{Breakage, Plan};
+use crate::run::{self, Outcome};
 
 const USAGE: &str = "usage:
   portolan-madsim seeds FROM COUNT   runs the plans of COUNT seeds, the first of them FROM
   portolan-madsim plan FILE..        runs plans, each twice
   portolan-madsim trace FILE         runs a plan, and prints what happens
+  portolan-madsim canaries           breaks things on purpose, for the checks to notice
   portolan-madsim draw SEED          prints the plan of a seed";
 
 /// Does what the arguments say.
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
             .and_then(|(from, count)| seeds(from, count)),
         ["plan", files @ ..] if !files.is_empty() => plans(files),
         ["trace", file] => trace(file),
+        ["canaries"] => canaries(),
         ["draw", seed] => number("SEED", seed).map(|seed| print!("{}", draw::plan(seed).to_text())),
         _ => Err(USAGE.to_owned()),
     };
@@ -104,6 +106,28 @@ fn trace(file: &str) -> Result<(), String> {
     outcome.failures.iter().for_each(|failure| println!("{failure}"));
     Ok(())
 }
+
+/// Each breakage must be noticed by its property, in one of a few seeds.
+fn canaries() -> Result<(), String> {
+    let mut unnoticed = Vec::new();
+    for &(breakage, name) in Breakage::ALL {
+        let notices = |seed: &u64| {
+            let mut plan = draw::plan(*seed);
+            plan.world.broken = Some(breakage);
+            let twice = breakage == Breakage::Whim;
+            let outcome = if twice { run::twice(&plan) } else { run::once(&plan) };
+            outcome.failures.iter().any(|failure| failure.name() == name)
+        };
+        match (0..CANARY_SEEDS).find(notices) {
+            Some(seed) => println!("{breakage:?}: noticed by {name}, seed {seed}"),
+            None => unnoticed.push((breakage, name)),
+        }
+    }
+    if unnoticed.is_empty() { Ok(()) } else { Err(format!("not noticed: {unnoticed:?}")) }
+}
+
+/// In how many seeds a canary is looked for.
+const CANARY_SEEDS: u64 = 20;
 
 fn tell(plan: &Plan, outcome: &Outcome) {
     let failures: Vec<&Failure> = outcome.failures.iter().take(5).collect();

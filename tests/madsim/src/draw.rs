@@ -75,10 +75,9 @@ fn faults(rng: &mut Rng, world: &World, span: u64, steps: &mut Vec<Step>) {
         let until = at + 50 + rng.below(longest);
         let way = [Way::To, Way::From, Way::Both][usize::from(small(rng.below(3)))];
         let (begins, ends) = match rng.below(100) {
-            0..40 => (
-                Do::Cut { process, member: one, way },
-                Some(Do::Heal { process, member: one }),
-            ),
+            0..40 => {
+                (Do::Cut { process, member: one, way }, Some(Do::Heal { process, member: one }))
+            }
             40..52 => (Do::Pause { process }, Some(Do::Resume { process })),
             52..60 => (Do::Kill { process }, rng.percent(70).then_some(Do::Restart { process })),
             60..64 => (Do::Restart { process }, None),

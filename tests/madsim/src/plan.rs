@@ -73,6 +73,28 @@ pub enum Breakage {
     LeavesCall,
     /// A process leaves a task running.
     LeavesTask,
+    /// A process goes by something that is not simulated.
+    Whim,
+    /// Somebody writes who is none of the processes.
+    Stranger,
+}
+
+impl Breakage {
+    /// Each, with the property by which it must be noticed.
+    pub const ALL: &[(Self, &str)] = &[
+        (Self::NoDelete, "LV4"),
+        (Self::NoDelete, "MS1"),
+        (Self::NoNews, "VW1"),
+        (Self::NoNews, "LV1"),
+        (Self::NoNews, "MS2"),
+        (Self::CountsTwice, "MS3"),
+        (Self::NoDelete, "MS4"),
+        (Self::NoRevoke, "MS5"),
+        (Self::LeavesCall, "MS6"),
+        (Self::LeavesTask, "MS7"),
+        (Self::Stranger, "MS9"),
+        (Self::Whim, "EF8"),
+    ];
 }
 
 /// One thing that happens.
@@ -315,8 +337,10 @@ impl Plan {
                 number(&field("member"), member.into(), 0, u64::from(*members) - 1)?;
             }
             if let Some((group, instance)) = step.what.names() {
-                let bad = |field: String, found: &str, problem: String| {
-                    PlanError::Name { field, found: found.to_owned(), problem }
+                let bad = |field: String, found: &str, problem: String| PlanError::Name {
+                    field,
+                    found: found.to_owned(),
+                    problem,
                 };
                 portolan::GroupName::parse(group)
                     .map_err(|error| bad(field("group"), group, error.to_string()))?;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use portolan_core::Time;
 use portolan_core::engine::{Event, OpId, Output};
 use portolan_core::waist::{Op, Request, Revision};
-use portolan_core::Time;
 use portolan_heard::{Ear, Heard};
 use portolan_memory::{Change, LeaseChange, LeaseStep};
 use portolan_sim::trace::{Entry, TraceHash, What};
@@ -172,9 +172,11 @@ impl Record {
         self.told.1 += leases.len();
         for step in in_order(changes, leases) {
             let (at, known, text) = match &step {
-                Step::Change(change) => {
-                    (change.at, self.authors.of_change(change).map(What::Changed), change.to_string())
-                }
+                Step::Change(change) => (
+                    change.at,
+                    self.authors.of_change(change).map(What::Changed),
+                    change.to_string(),
+                ),
                 Step::Lease(lease) => {
                     (lease.at, self.authors.of_lease(lease).map(What::Leased), format!("{lease:?}"))
                 }

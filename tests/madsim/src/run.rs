@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use madsim::runtime::Runtime;
-use portolan_sim::trace::{Entry, TraceHash};
 use portolan_sim::Property;
+use portolan_sim::trace::{Entry, TraceHash};
 
 use crate::chance::{Chance, Purpose};
 use crate::checks::{self, Failure};
@@ -29,7 +29,8 @@ pub struct Outcome {
 /// thread's first draw.
 pub fn once(plan: &Plan) -> Outcome {
     let plan = plan.clone();
-    let running = std::thread::Builder::new().name("simulation".to_owned()).spawn(move || on(&plan));
+    let running =
+        std::thread::Builder::new().name("simulation".to_owned()).spawn(move || on(&plan));
     let running = running.expect("threads can be had");
     running.join().unwrap_or_else(|_| Outcome {
         failures: vec![Failure::Own("MS8", "the simulation broke off".to_owned())],
@@ -92,7 +93,6 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
 }
-
 
 /// How long a world may take to come to rest and to end.
 const LONGEST: Duration = Duration::from_secs(600);

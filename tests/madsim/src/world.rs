@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_client::{Channel, Client};
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, NodeHandle};
-use etcd_client::{Channel, Client};
 use portolan::{RawChannel, Tuning};
 use portolan_core::waist::MemberId;
 use portolan_memory::{Config, Fault, MemberFault};
@@ -22,7 +22,7 @@ use crate::app::{Order, Process, tuning};
 use crate::bridge::{Gauge, Wire, serve};
 use crate::chance::{Chance, Purpose};
 use crate::links::Links;
-use crate::plan::{Do, Plan, Way};
+use crate::plan::{Breakage, Do, Plan, Way};
 use crate::record;
 use crate::tally::Tally;
 
@@ -104,8 +104,21 @@ impl World {
         let latency_ms = world.latency_ms;
         let (paused, paused_members, dead) = Default::default();
         let mut made = Self {
-            started, setup, etcd, processes, tally, calls, answers, handle, members, hosts, links,
-            paused, paused_members, dead, latency_ms,
+            started,
+            setup,
+            etcd,
+            processes,
+            tally,
+            calls,
+            answers,
+            handle,
+            members,
+            hosts,
+            links,
+            paused,
+            paused_members,
+            dead,
+            latency_ms,
         };
         made.latency(latency_ms);
         made
@@ -120,6 +133,11 @@ impl World {
             self.act(step.what).await;
         }
         self.heal();
+        if plan.world.broken == Some(Breakage::Stranger)
+            && let Some(mut stranger) = self.operator(0).await
+        {
+            drop(timeout(Duration::from_secs(1), stranger.put("stranger", "", None)).await);
+        }
     }
 
     async fn act(&mut self, what: Do) {
@@ -282,15 +300,17 @@ impl World {
         let revision = self.etcd.look(portolan_memory::Model::revision);
         let member = (0..self.setup.members).find(|&member| !self.links.is_down(member));
         let Some(member) = member else { return };
-        // An operator beside the store: no network is between them.
+        let Some(mut operator) = self.operator(member).await else { return };
+        // What cannot be done is not done: without a leader, say. It is not waited for.
+        let _ = timeout(Duration::from_millis(1), operator.compact(revision.0, None)).await;
+    }
+
+    /// Somebody beside the store: no network is between them.
+    async fn operator(&self, member: u16) -> Option<Client> {
         let routes = self.etcd.routes(member);
         let never = |never: std::convert::Infallible| -> BoxError { match never {} };
         let routes = ServiceExt::<http::Request<Body>>::map_err(routes, never);
-        let channel = RawChannel::new(routes);
-        let operator = Client::from_channel(Channel::Custom(channel), None).await;
-        let Ok(mut operator) = operator else { return };
-        // What cannot be done is not done: without a leader, say. It is not waited for.
-        let _ = timeout(Duration::from_millis(1), operator.compact(revision.0, None)).await;
+        Client::from_channel(Channel::Custom(RawChannel::new(routes)), None).await.ok()
     }
 
     /// Ends all faults. Who is dead stays so.

@@ -141,9 +141,7 @@ fn receive(receiving: Receiving) -> Body {
                 Some((trailers.map_err(|error| Broken(error.into())), None))
             }
             Ok((Kind::End, _)) => None,
-            Ok((Kind::Head, _)) => {
-                Some((Err(Broken::new(io::ErrorKind::InvalidData)), None))
-            }
+            Ok((Kind::Head, _)) => Some((Err(Broken::new(io::ErrorKind::InvalidData)), None)),
             Err(error) => Some((Err(Broken(error)), None)),
         }
     })))

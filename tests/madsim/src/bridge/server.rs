@@ -85,11 +85,7 @@ async fn answer(mut routes: Routes, stream: TcpStream, lingers: bool) -> io::Res
 }
 
 /// Hands on what the caller says, until it hangs up.
-async fn listen(
-    mut asks: ReadHalf<TcpStream>,
-    tell: mpsc::UnboundedSender<Part>,
-    lingers: bool,
-) {
+async fn listen(mut asks: ReadHalf<TcpStream>, tell: mpsc::UnboundedSender<Part>, lingers: bool) {
     let mut tell = Some(tell);
     loop {
         match frame::read(&mut asks).await {
@@ -111,10 +107,7 @@ async fn listen(
     }
 }
 
-async fn respond(
-    mut to: WriteHalf<TcpStream>,
-    response: http::Response<Body>,
-) -> io::Result<()> {
+async fn respond(mut to: WriteHalf<TcpStream>, response: http::Response<Body>) -> io::Result<()> {
     let (parts, mut body) = response.into_parts();
     let (status, headers) = (parts.status.as_u16(), Headers::of(&parts.headers));
     frame::write_json(&mut to, Kind::Head, &Head { path: String::new(), status, headers }).await?;
