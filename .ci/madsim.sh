@@ -25,6 +25,12 @@ run() {
     (cd "$here" && "$target/debug/portolan-madsim" "$@")
 }
 
+# As `run`, for what takes long: optimised.
+run_many() {
+    cargo_madsim build --profile many
+    (cd "$here" && "$target/many/portolan-madsim" "$@")
+}
+
 if [ "${1:-}" = test ]; then
     cargo fmt --manifest-path tests/madsim/Cargo.toml --check
     cargo_madsim clippy -- -D warnings
@@ -32,6 +38,8 @@ if [ "${1:-}" = test ]; then
     run plan tests/madsim/plans/*.json
     run canaries
     run seeds 0 200
+elif [ "${1:-}" = seeds ]; then
+    run_many "$@"
 else
     run "$@"
 fi

@@ -42,6 +42,8 @@ struct Kept {
     orders: Option<mpsc::UnboundedSender<Order>>,
     registered: BTreeMap<(String, String), u16>,
     opened: BTreeSet<String>,
+    /// How slow its reader is, if it follows.
+    follows: Option<u64>,
 }
 
 /// What a process is told to do.
@@ -111,12 +113,12 @@ impl Process {
     /// Runs, until told to end, or its host dies.
     pub async fn live(self: Arc<Self>) {
         let (orders, mut ordered) = mpsc::unbounded_channel();
-        let (run, registered, opened) = {
+        let (run, registered, opened, follows) = {
             let mut kept = self.kept();
             kept.starts += 1;
             kept.orders = Some(orders);
             let run = Run { process: self.number, start: kept.starts };
-            (run, kept.registered.clone(), kept.opened.clone())
+            (run, kept.registered.clone(), kept.opened.clone(), kept.follows)
         };
         let seed = self.chance.bits(Purpose::Run, self.number.into(), run.start.into());
         record::listen(run, seed, self.broken);
@@ -126,20 +128,29 @@ impl Process {
             builder = builder.channels(name, wire.channel(), wire.channel());
         }
         let registry = builder.build().expect("the plan was checked");
-        let mut app = App { run, registry, registrations: BTreeMap::new(), open: BTreeMap::new() };
+        let mut app = App {
+            run,
+            registry,
+            registrations: BTreeMap::new(),
+            open: BTreeMap::new(),
+            following: None,
+        };
         for ((group, instance), weight) in registered {
             app.register(&group, &instance, weight);
         }
         for group in opened {
             app.open(&group);
         }
+        if let Some(slow_ms) = follows {
+            app.follow(slow_ms);
+        }
         while let Some(order) = ordered.recv().await {
             match order {
                 Order::Do(step) => self.act(&mut app, step).await,
                 Order::Look(tell) => drop(tell.send(app.seen())),
                 Order::End(tell) => {
-                    let App { registry, registrations, open, .. } = app;
-                    drop((registrations, open));
+                    let App { registry, registrations, open, following, .. } = app;
+                    drop((registrations, open, following));
                     let confirmed = registry.shutdown().await;
                     self.leave_behind(&registry);
                     let _ = tell.send(confirmed);
@@ -180,7 +191,20 @@ impl Process {
                 app.open.remove(&group);
             }
             Do::Count { group, .. } => self.count(app, group),
+            Do::Read { group, .. } => {
+                let handle = app.registry.group(&group).expect("the plan was checked");
+                tokio::spawn(async move { drop(handle.config().await) });
+            }
+            Do::Follow { slow_ms, .. } => {
+                self.kept().follows = Some(slow_ms);
+                app.follow(slow_ms);
+            }
+            Do::Unfollow { .. } => {
+                self.kept().follows = None;
+                app.following = None;
+            }
             Do::Shutdown { .. } => {
+                app.following = None;
                 app.registrations.clear();
                 app.open.clear();
                 app.registry.shutdown().await;
@@ -238,6 +262,16 @@ struct App {
     registry: Registry,
     registrations: BTreeMap<(String, String), Registration>,
     open: BTreeMap<String, Directory>,
+    following: Option<Reader>,
+}
+
+/// A task that reads what a follower is told; it ends with this.
+struct Reader(tokio::task::JoinHandle<()>);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl App {
@@ -272,6 +306,15 @@ impl App {
     fn open(&mut self, group: &str) {
         let handle = self.registry.group(group).expect("the plan was checked");
         self.open.insert(group.to_owned(), handle.directory());
+    }
+
+    fn follow(&mut self, slow_ms: u64) {
+        let mut follower = self.registry.follow("/portolan");
+        self.following = Some(Reader(tokio::spawn(async move {
+            while follower.next().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(slow_ms)).await;
+            }
+        })));
     }
 
     fn seen(&self) -> Seen {

@@ -8,6 +8,7 @@ use crate::checks::Failure;
 use crate::draw;
 use crate::plan::{Breakage, Plan};
 use crate::run::{self, Outcome};
+use crate::seen::Seen;
 
 const USAGE: &str = "usage:
   portolan-madsim seeds FROM COUNT   runs the plans of COUNT seeds, the first of them FROM
@@ -52,7 +53,7 @@ fn read(file: &str) -> Result<Plan, String> {
 fn seeds(from: u64, count: u64) -> Result<(), String> {
     let started = Instant::now();
     let (mut failed, mut entries) = (Vec::new(), 0);
-    let mut looked = BTreeMap::new();
+    let (mut looked, mut seen) = (BTreeMap::new(), Seen::default());
     for seed in from..from.saturating_add(count) {
         let plan = draw::plan(seed);
         let outcome = if seed % 10 == 0 { run::twice(&plan) } else { run::once(&plan) };
@@ -60,6 +61,7 @@ fn seeds(from: u64, count: u64) -> Result<(), String> {
         for (property, times) in &outcome.looked {
             *looked.entry(*property).or_insert(0) += times;
         }
+        seen.add(&outcome.coverage);
         if let Some(failure) = outcome.failures.first() {
             println!("seed {seed}: {failure}");
             if failed.is_empty() {
@@ -79,6 +81,11 @@ fn seeds(from: u64, count: u64) -> Result<(), String> {
         failed.len()
     );
     println!("checks with nothing to look at: {idle:?}");
+    println!("seen: {seen}");
+    // A few seeds need not show everything.
+    if count >= 200 {
+        seen.whole()?;
+    }
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {failed:?}")) }
 }
 

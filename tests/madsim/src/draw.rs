@@ -57,7 +57,20 @@ fn work(rng: &mut Rng, world: &World, span: u64, steps: &mut Vec<Step>) {
             45..58 => Do::Remove { process, group, instance },
             58..66 => Do::Open { process, group },
             66..70 => Do::Close { process, group },
-            70..98 => Do::Count { process, group },
+            70..90 => {
+                if rng.percent(30) {
+                    // Two at once, one of whom has to try again.
+                    let other = small(rng.below(world.processes.into()));
+                    push(steps, at, Do::Count { process: other, group: group.clone() });
+                }
+                Do::Count { process, group }
+            }
+            90..94 => Do::Read { process, group },
+            94..97 => {
+                let slow_ms = [0, 0, 50, 4_000][usize::from(small(rng.below(4)))];
+                Do::Follow { process, slow_ms }
+            }
+            97 => Do::Unfollow { process },
             _ => Do::Shutdown { process },
         };
         push(steps, at, what);
@@ -99,9 +112,26 @@ fn faults(rng: &mut Rng, world: &World, span: u64, steps: &mut Vec<Step>) {
             _ => (Do::Compact, None),
         };
         push(steps, at, begins);
+        for moment in [at, until] {
+            if rng.percent(60) {
+                // Just before or after, when it hurts.
+                push(steps, (moment + rng.below(60)).saturating_sub(30), touchy(rng, process));
+            }
+        }
         if let Some(ends) = ends {
             push(steps, until, ends);
         }
+    }
+}
+
+/// What a fault should not break.
+fn touchy(rng: &mut Rng, process: u16) -> Do {
+    let (group, instance) = (group(rng), format!("p{process}-{}", rng.below(3)));
+    match rng.below(10) {
+        0..4 => Do::Count { process, group },
+        4..6 => Do::Remove { process, group, instance },
+        6..8 => Do::Register { process, group, instance },
+        _ => Do::Publish { process, group, instance, weight: small(rng.below(1_000)) },
     }
 }
 

@@ -35,6 +35,8 @@ mod record;
 #[cfg(madsim)]
 mod run;
 #[cfg(madsim)]
+mod seen;
+#[cfg(madsim)]
 mod tally;
 #[cfg(madsim)]
 mod world;

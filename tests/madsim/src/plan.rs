@@ -171,6 +171,26 @@ pub enum Do {
         /// The group.
         group: String,
     },
+    /// It reads a group's configuration.
+    Read {
+        /// Whose.
+        process: u16,
+        /// The group.
+        group: String,
+    },
+    /// It follows all keys of the registries, and again whenever it starts.
+    Follow {
+        /// Whose.
+        process: u16,
+        /// How long its reader takes over each piece of news, in milliseconds; up to a minute.
+        #[serde(default)]
+        slow_ms: u64,
+    },
+    /// It no longer does.
+    Unfollow {
+        /// Whose.
+        process: u16,
+    },
     /// It shuts down in good order; its host stays.
     Shutdown {
         /// Whose.
@@ -350,6 +370,7 @@ impl Plan {
                 }
             }
             match step.what {
+                Do::Follow { slow_ms, .. } => number(&field("slow_ms"), slow_ms, 0, 60_000)?,
                 Do::Lose { permille } => number(&field("permille"), permille.into(), 0, 900)?,
                 Do::Latency { least_ms, most_ms } => {
                     latency(&field("latency"), (least_ms, most_ms))?;
@@ -371,6 +392,9 @@ impl Do {
             | Self::Open { process, .. }
             | Self::Close { process, .. }
             | Self::Count { process, .. }
+            | Self::Read { process, .. }
+            | Self::Follow { process, .. }
+            | Self::Unfollow { process }
             | Self::Shutdown { process }
             | Self::Kill { process }
             | Self::Restart { process }
@@ -405,9 +429,10 @@ impl Do {
             | Self::Publish { group, instance, .. }
             | Self::Drain { group, instance, .. }
             | Self::Remove { group, instance, .. } => Some((group, Some(instance))),
-            Self::Open { group, .. } | Self::Close { group, .. } | Self::Count { group, .. } => {
-                Some((group, None))
-            }
+            Self::Open { group, .. }
+            | Self::Close { group, .. }
+            | Self::Count { group, .. }
+            | Self::Read { group, .. } => Some((group, None)),
             _ => None,
         }
     }

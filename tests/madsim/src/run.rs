@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use madsim::runtime::Runtime;
 use portolan_sim::Property;
+use portolan_sim::check::Coverage;
 use portolan_sim::trace::{Entry, TraceHash};
 
 use crate::chance::{Chance, Purpose};
@@ -23,6 +24,8 @@ pub struct Outcome {
     pub trace: Vec<Entry>,
     /// How often each of the simulator's properties had something to look at.
     pub looked: Vec<(Property, u64)>,
+    /// What the simulator counts of what happened.
+    pub coverage: Coverage,
 }
 
 /// Runs a plan once, on a thread of its own: the standard library's maps have their order from their
@@ -37,6 +40,7 @@ pub fn once(plan: &Plan) -> Outcome {
         hash: TraceHash::EMPTY,
         trace: Vec::new(),
         looked: Vec::new(),
+        coverage: Coverage::default(),
     })
 }
 
@@ -72,9 +76,10 @@ fn on(plan: &Plan) -> Outcome {
     }
     all.append(&mut failures);
     let looked = record.checks.looked().into_iter().collect();
+    let coverage = record.checks.coverage().clone();
     // Leave what runs no more to nobody: its tasks end here, on the simulation's own thread.
     drop(runtime);
-    Outcome { failures: all, hash: record.hash, trace: record.entries, looked }
+    Outcome { failures: all, hash: record.hash, trace: record.entries, looked, coverage }
 }
 
 async fn live(plan: &Plan) -> Vec<Failure> {

@@ -149,6 +149,9 @@ impl World {
             | Do::Open { process, .. }
             | Do::Close { process, .. }
             | Do::Count { process, .. }
+            | Do::Read { process, .. }
+            | Do::Follow { process, .. }
+            | Do::Unfollow { process }
             | Do::Shutdown { process } => {
                 self.processes[usize::from(process)].order(Order::Do(what));
             }
