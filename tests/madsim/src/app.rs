@@ -169,9 +169,8 @@ impl Process {
                 app.register(&group, &instance, 0);
             }
             Do::Publish { group, instance, weight, .. } => {
-                if app.publish(&group, &instance, weight, State::Ready) {
-                    self.kept().registered.insert((group, instance), weight);
-                }
+                let known = app.publish(&group, &instance, weight, State::Ready);
+                known.then(|| self.kept().registered.insert((group, instance), weight));
             }
             Do::Drain { group, instance, .. } => {
                 app.publish(&group, &instance, 0, State::Draining);

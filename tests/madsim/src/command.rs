@@ -56,7 +56,7 @@ fn seeds(from: u64, count: u64) -> Result<(), String> {
     let (mut looked, mut seen) = (BTreeMap::new(), Seen::default());
     for seed in from..from.saturating_add(count) {
         let plan = draw::plan(seed);
-        let outcome = if seed % 10 == 0 { run::twice(&plan) } else { run::once(&plan) };
+        let outcome = if seed.is_multiple_of(10) { run::twice(&plan) } else { run::once(&plan) };
         entries += outcome.trace.len();
         for (property, times) in &outcome.looked {
             *looked.entry(*property).or_insert(0) += times;
@@ -69,7 +69,7 @@ fn seeds(from: u64, count: u64) -> Result<(), String> {
             }
             failed.push((seed, failure.name()));
         }
-        if (seed + 1 - from) % 1_000 == 0 {
+        if (seed + 1 - from).is_multiple_of(1_000) {
             println!("{} seeds, up to {seed}; go on with FROM={}", seed + 1 - from, seed + 1);
         }
     }

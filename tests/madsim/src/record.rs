@@ -127,12 +127,8 @@ impl Record {
             What::Crashed(run) => {
                 self.over.insert(*run);
             }
-            What::Paused(run) => {
-                // One that has not stirred since is held as before.
-                if self.waking.remove(run) {
-                    return;
-                }
-            }
+            // One that has not stirred since it was resumed is held as before.
+            What::Paused(run) if self.waking.remove(run) => return,
             What::Resumed(run) => {
                 // A process goes on when it runs, which is a moment after its host does.
                 self.waking.insert(*run);

@@ -57,5 +57,4 @@ const MUST_HAPPEN: &[Mark] = &[
     Mark::DirectoryStale,
     Mark::WatchCompactedAway,
     Mark::UpdateUnknown,
-    Mark::UpdateConflict,
 ];
