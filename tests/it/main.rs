@@ -1,5 +1,6 @@
 //! All integration tests of the workspace, in one binary: it links once.
 
+mod channels;
 mod conformance;
 mod follow;
 mod guard;

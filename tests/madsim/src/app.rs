@@ -11,10 +11,12 @@ use portolan::{
 use portolan_sim::Run;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
-use crate::bridge::Wire;
+use crate::bridge::{Gauge, Wire};
 use crate::chance::{Chance, Purpose};
 use crate::plan::{Breakage, Do};
+use crate::reader::Reader;
 use crate::record;
 use crate::tally::Tally;
 
@@ -32,6 +34,10 @@ pub struct Process {
     pub broken: Option<Breakage>,
     /// What it counted.
     pub tally: Tally,
+    /// What it waits for.
+    pub waits: Gauge,
+    /// How often it drew lots.
+    drawn: AtomicU64,
     state: Mutex<Kept>,
 }
 
@@ -63,6 +69,8 @@ pub struct Seen {
     pub registrations: Vec<(String, RegistrationState)>,
     /// Each directory's group, and its records' keys, with their revisions.
     pub directories: Vec<(String, Vec<(portolan::Key, portolan::Revision)>)>,
+    /// What its readers could not make sense of.
+    pub trouble: Vec<String>,
 }
 
 /// What a group's configuration holds, as the simulator's applications write it.
@@ -93,7 +101,17 @@ impl Process {
         broken: Option<Breakage>,
         tally: Tally,
     ) -> Self {
-        Self { number, wires, tuning, chance, broken, tally, state: Mutex::default() }
+        Self {
+            number,
+            wires,
+            tuning,
+            chance,
+            broken,
+            tally,
+            waits: Gauge::default(),
+            drawn: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
     }
 
     /// The run that is under way, or was last.
@@ -139,7 +157,7 @@ impl Process {
             app.register(&group, &instance, weight);
         }
         for group in opened {
-            app.open(&group);
+            app.open(&group, self.broken);
         }
         if let Some(slow_ms) = follows {
             app.follow(slow_ms);
@@ -178,12 +196,12 @@ impl Process {
             Do::Remove { group, instance, .. } => {
                 self.kept().registered.remove(&(group.clone(), instance.clone()));
                 if let Some(registration) = app.registrations.remove(&(group, instance)) {
-                    tokio::spawn(async move { drop(registration.deregister().await) });
+                    self.wait(async move { drop(registration.deregister().await) });
                 }
             }
             Do::Open { group, .. } => {
                 self.kept().opened.insert(group.clone());
-                app.open(&group);
+                app.open(&group, self.broken);
             }
             Do::Close { group, .. } => {
                 self.kept().opened.remove(&group);
@@ -192,7 +210,7 @@ impl Process {
             Do::Count { group, .. } => self.count(app, group),
             Do::Read { group, .. } => {
                 let handle = app.registry.group(&group).expect("the plan was checked");
-                tokio::spawn(async move { drop(handle.config().await) });
+                self.wait(async move { drop(handle.config().await) });
             }
             Do::Follow { slow_ms, .. } => {
                 self.kept().follows = Some(slow_ms);
@@ -217,7 +235,8 @@ impl Process {
         let (run, tally, broken) = (app.run, self.tally.clone(), self.broken);
         let registry = app.registry.clone();
         tally.began(&group);
-        tokio::spawn(async move {
+        let patience = self.patience();
+        self.wait(async move {
             if broken == Some(Breakage::Whim) {
                 whim().await;
             }
@@ -231,12 +250,31 @@ impl Process {
                 let more = if broken == Some(Breakage::CountsTwice) { 2 } else { 1 };
                 Some(Counter { count: before.count + more, by }.write())
             });
-            match done.await {
-                Ok(_) => tally.done(&group),
-                Err(error) if error.kind() == ErrorKind::Unknown => {}
-                Err(_) => tally.refused(&group),
+            match timeout(patience, done).await {
+                Ok(Ok(_)) => tally.done(&group),
+                Ok(Err(error)) if error.kind() == ErrorKind::Unknown => {}
+                Ok(Err(_)) => tally.refused(&group),
+                // Dropped half-way: nobody is told what becomes of it.
+                Err(_) => {}
             }
         });
+    }
+
+    /// Waits for something beside all else; every wait must end.
+    fn wait(&self, what: impl Future<Output = ()> + Send + 'static) {
+        let one = self.waits.another();
+        tokio::spawn(async move {
+            what.await;
+            drop(one);
+        });
+    }
+
+    /// Some programs do not wait for long.
+    fn patience(&self) -> Duration {
+        let (place, count) = (self.number.into(), self.drawn.fetch_add(1, Relaxed));
+        let hasty = self.chance.percent(Purpose::Patience, place, count, 15);
+        let millis = self.chance.bits(Purpose::Patience, place, count) % 50;
+        if hasty { Duration::from_millis(millis) } else { Duration::from_secs(3_600) }
     }
 
     /// What the checks of leaks must notice.
@@ -260,17 +298,8 @@ struct App {
     run: Run,
     registry: Registry,
     registrations: BTreeMap<(String, String), Registration>,
-    open: BTreeMap<String, Directory>,
+    open: BTreeMap<String, (Directory, Reader)>,
     following: Option<Reader>,
-}
-
-/// A task that reads what a follower is told; it ends with this.
-struct Reader(tokio::task::JoinHandle<()>);
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl App {
@@ -302,18 +331,17 @@ impl App {
         builder.build().expect("this is an address")
     }
 
-    fn open(&mut self, group: &str) {
+    fn open(&mut self, group: &str, broken: Option<Breakage>) {
         let handle = self.registry.group(group).expect("the plan was checked");
-        self.open.insert(group.to_owned(), handle.directory());
+        let directory = handle.directory();
+        let slow_ms = SLOWNESS[self.open.len() % SLOWNESS.len()];
+        let forgets = broken == Some(Breakage::ForgetsChange);
+        let reader = Reader::of_directory(&directory, slow_ms, forgets);
+        self.open.insert(group.to_owned(), (directory, reader));
     }
 
     fn follow(&mut self, slow_ms: u64) {
-        let mut follower = self.registry.follow("/portolan");
-        self.following = Some(Reader(tokio::spawn(async move {
-            while follower.next().await.is_some() {
-                tokio::time::sleep(Duration::from_millis(slow_ms)).await;
-            }
-        })));
+        self.following = Some(Reader::of_follower(self.registry.follow("/portolan"), slow_ms));
     }
 
     fn seen(&self) -> Seen {
@@ -321,13 +349,17 @@ impl App {
         let registrations = registrations
             .map(|((group, instance), it)| (format!("{group}/{instance}"), it.state()))
             .collect();
-        let directories = self.open.iter().map(|(group, directory)| {
+        let trouble = self.open.iter().filter_map(|(group, (_, reader))| {
+            Some(format!("the reader of {group}: {}", reader.trouble()?))
+        });
+        let trouble = trouble.collect();
+        let directories = self.open.iter().map(|(group, (directory, _))| {
             let records = directory.with(|records| {
                 records.iter().map(|(key, record)| (key.clone(), record.mod_revision)).collect()
             });
             (group.clone(), records)
         });
-        Seen { registrations, directories: directories.collect() }
+        Seen { registrations, directories: directories.collect(), trouble }
     }
 }
 
@@ -342,6 +374,9 @@ impl Counter {
         Data::parse(&text).expect("numbers are a configuration")
     }
 }
+
+/// How long the readers of directories take for each difference, in milliseconds.
+const SLOWNESS: [u64; 3] = [0, 40, 3_000];
 
 /// Waits, each time longer than ever before in this operating system's process.
 async fn whim() {

@@ -27,8 +27,8 @@ impl Gauge {
         self.0.load(Relaxed)
     }
 
-    /// One more, for whoever is to be found out.
-    pub fn another(&self) -> impl Sized + use<> {
+    /// One more, as long as what is returned is there.
+    pub fn another(&self) -> impl Send + use<> {
         self.one()
     }
 

@@ -18,6 +18,8 @@ pub enum Purpose {
     Linger = 2,
     /// madsim's own chance.
     Network = 3,
+    /// How long a program waits.
+    Patience = 4,
 }
 
 impl Chance {

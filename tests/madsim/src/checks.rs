@@ -84,11 +84,17 @@ pub async fn seen(world: &World, failures: &mut Vec<Failure>) {
             failures.push(Failure::Own("MS1", text));
             continue;
         };
+        let waits = process.waits.count();
+        if waits > 0 {
+            let text = format!("{waits} calls of process {} have not ended", process.number);
+            failures.push(Failure::Own("MS1", text));
+        }
         agree(world, process.number, &seen, failures);
     }
 }
 
-/// MS1: handles show what the engine has told. MS2: what they show is the store.
+/// MS1: handles show what the engine has told, and calls have ended. MS2: what directories show is the
+/// store. MS10: their differences make what they show.
 fn agree(world: &World, process: u16, seen: &Seen, failures: &mut Vec<Failure>) {
     for (name, state) in &seen.registrations {
         let at_rest =
@@ -97,6 +103,9 @@ fn agree(world: &World, process: u16, seen: &Seen, failures: &mut Vec<Failure>) 
             let text = format!("process {process}: registration {name} is {state:?}");
             failures.push(Failure::Own("MS1", text));
         }
+    }
+    for text in &seen.trouble {
+        failures.push(Failure::Own("MS10", format!("process {process}: {text}")));
     }
     for (group, shown) in &seen.directories {
         let Ok(name) = portolan::GroupName::parse(group) else { continue };

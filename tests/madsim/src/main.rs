@@ -31,6 +31,8 @@ mod links;
 #[cfg(madsim)]
 mod plan;
 #[cfg(madsim)]
+mod reader;
+#[cfg(madsim)]
 mod record;
 #[cfg(madsim)]
 mod run;

@@ -73,6 +73,8 @@ pub enum Breakage {
     LeavesCall,
     /// A process leaves a task running.
     LeavesTask,
+    /// A program forgets a change of which it was told.
+    ForgetsChange,
     /// A process goes by something that is not simulated.
     Whim,
     /// Somebody writes who is none of the processes.
@@ -92,6 +94,7 @@ impl Breakage {
         (Self::NoRevoke, "MS5"),
         (Self::LeavesCall, "MS6"),
         (Self::LeavesTask, "MS7"),
+        (Self::ForgetsChange, "MS10"),
         (Self::Stranger, "MS9"),
         (Self::Whim, "EF8"),
     ];
