@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::directory::View;
 use crate::error::{CallError, UpdateError};
 use crate::group::Updated;
-use crate::handles::{Handles, Update, name_of};
+use crate::handles::{Call, Handles, Update, name_of};
 use crate::registration::RegistrationState;
 
 /// What handles tell their driver.
@@ -210,11 +210,11 @@ impl<S: Store> Driver<S> {
                 self.command(Command::Follow { id, keys, from });
             }
             Message::Update { id, group, within, change, done } => {
-                self.handles.updates.insert(id, Update { change, done });
+                self.handles.updates.insert(id, Update { change, proposed: false, done });
                 self.command(Command::Update { id, group, within });
             }
             Message::Call { id, request, within, done } => {
-                self.handles.calls.insert(id, done);
+                self.handles.calls.insert(id, Call { reads: reads(&request), done });
                 self.command(Command::Call { id, request, within });
             }
             Message::Command(command) => {
@@ -275,8 +275,8 @@ impl<S: Store> Driver<S> {
                 }
             }
             Event::Called { id, result } => {
-                if let Some(done) = self.handles.calls.remove(&id) {
-                    let _ = done.send(result);
+                if let Some(call) = self.handles.calls.remove(&id) {
+                    let _ = call.done.send(result);
                 }
             }
             Event::Closed { .. } => {}
@@ -289,7 +289,10 @@ impl<S: Store> Driver<S> {
         // It is never called again.
         let proposed = catch_unwind(AssertUnwindSafe(|| (update.change)(base)));
         let proposal = match proposed.unwrap_or(Err(UpdateError::Panicked)) {
-            Ok(Some(data)) => Proposal::Write(data),
+            Ok(Some(data)) => {
+                update.proposed = true;
+                Proposal::Write(data)
+            }
             Ok(None) => Proposal::Keep,
             Err(error) => {
                 self.command(Command::Abandon { id });
@@ -301,6 +304,18 @@ impl<S: Store> Driver<S> {
         };
         self.command(Command::Proposed { id, proposal });
     }
+}
+
+/// Whether a request changes nothing in the store.
+fn reads(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Range(_)
+            | Request::TimeToLive(_)
+            | Request::Leases
+            | Request::Status
+            | Request::Members
+    )
 }
 
 fn outcome_of(outcome: UpdateOutcome) -> Result<Updated, UpdateError> {

@@ -30,7 +30,7 @@ use crate::telemetry::Telemetry;
 pub(crate) struct Handles {
     pub inbox: mpsc::UnboundedReceiver<Message>,
     pub updates: BTreeMap<OpId, Update>,
-    pub calls: BTreeMap<OpId, oneshot::Sender<Result<Reply, Refusal>>>,
+    pub calls: BTreeMap<OpId, Call>,
     registrations: BTreeMap<RegistrationId, Registered>,
     /// How many of them stand in the store.
     registered: usize,
@@ -53,7 +53,15 @@ pub(crate) struct Seen {
 
 pub(crate) struct Update {
     pub change: Change,
+    /// Whether something was proposed, which may be written by now.
+    pub proposed: bool,
     pub done: oneshot::Sender<Result<Updated, UpdateError>>,
+}
+
+pub(crate) struct Call {
+    /// Whether it changes nothing in the store.
+    pub reads: bool,
+    pub done: oneshot::Sender<Result<Reply, Refusal>>,
 }
 
 struct Registered {
@@ -250,8 +258,16 @@ impl Handles {
         }
         self.registered = 0;
         self.followers.clear();
-        self.updates.clear();
-        self.calls.clear();
+        // What may have been done is not told to be undone. The others see their channel closed.
+        let updates = std::mem::take(&mut self.updates).into_values();
+        for update in updates.filter(|update| update.proposed) {
+            let reason = Refusal::Closed.to_string();
+            let _ = update.done.send(Err(UpdateError::Unknown { reason }));
+        }
+        let calls = std::mem::take(&mut self.calls).into_values();
+        for call in calls.filter(|call| !call.reads) {
+            let _ = call.done.send(Err(Refusal::Unknown(StoreError::GaveUp)));
+        }
         let status =
             Status { closing: true, in_flight: 0, bytes_in_flight: 0, ..self.told.clone() };
         self.publish_status(status);
