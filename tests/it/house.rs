@@ -4,6 +4,7 @@
 
 mod arrows;
 mod licences;
+mod madsim;
 mod manifests;
 mod metadata;
 mod promises;

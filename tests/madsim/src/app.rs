@@ -9,6 +9,7 @@ use portolan::{
     Data, Directory, ErrorKind, Instance, Registration, RegistrationState, Registry, State, Tuning,
 };
 use portolan_sim::Run;
+use portolan_sim::trace::What;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -131,10 +132,36 @@ impl Process {
     /// Runs, until told to end, or its host dies.
     pub async fn live(self: Arc<Self>) {
         let (orders, mut ordered) = mpsc::unbounded_channel();
+        self.kept().orders = Some(orders);
+        let mut app = self.begin();
+        while let Some(order) = ordered.recv().await {
+            match order {
+                Order::Do(Do::Abandon { .. }) => {
+                    app.registry.abandon().await;
+                    record::note(What::Crashed(app.run));
+                    app = self.begin();
+                }
+                Order::Do(step) => self.act(&mut app, step).await,
+                Order::Look(tell) => drop(tell.send(app.seen())),
+                Order::End(tell) => {
+                    let App { registry, registrations, open, following, .. } = app;
+                    drop((registrations, open, following));
+                    let confirmed = registry.shutdown().await;
+                    self.leave_behind(&registry);
+                    let _ = tell.send(confirmed);
+                    drop(registry);
+                    // With its first task a host of madsim's ends, and all that was left there.
+                    return std::future::pending().await;
+                }
+            }
+        }
+    }
+
+    /// Begins a run, with what is wanted from the runs before it.
+    fn begin(&self) -> App {
         let (run, registered, opened, follows) = {
             let mut kept = self.kept();
             kept.starts += 1;
-            kept.orders = Some(orders);
             let run = Run { process: self.number, start: kept.starts };
             (run, kept.registered.clone(), kept.opened.clone(), kept.follows)
         };
@@ -162,22 +189,7 @@ impl Process {
         if let Some(slow_ms) = follows {
             app.follow(slow_ms);
         }
-        while let Some(order) = ordered.recv().await {
-            match order {
-                Order::Do(step) => self.act(&mut app, step).await,
-                Order::Look(tell) => drop(tell.send(app.seen())),
-                Order::End(tell) => {
-                    let App { registry, registrations, open, following, .. } = app;
-                    drop((registrations, open, following));
-                    let confirmed = registry.shutdown().await;
-                    self.leave_behind(&registry);
-                    let _ = tell.send(confirmed);
-                    drop(registry);
-                    // With its first task a host of madsim's ends, and all that was left there.
-                    return std::future::pending().await;
-                }
-            }
-        }
+        app
     }
 
     async fn act(&self, app: &mut App, step: Do) {

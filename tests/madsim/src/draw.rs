@@ -93,7 +93,8 @@ fn faults(rng: &mut Rng, world: &World, span: u64, steps: &mut Vec<Step>) {
             }
             40..52 => (Do::Pause { process }, Some(Do::Resume { process })),
             52..60 => (Do::Kill { process }, rng.percent(70).then_some(Do::Restart { process })),
-            60..64 => (Do::Restart { process }, None),
+            60..62 => (Do::Restart { process }, None),
+            62..64 => (Do::Abandon { process }, None),
             64..76 => (Do::KillMember { member }, Some(Do::RestartMember { member })),
             76..80 => (Do::RestartMember { member }, None),
             80..87 => (Do::PauseMember { member }, Some(Do::ResumeMember { member })),

@@ -199,6 +199,11 @@ pub enum Do {
         /// Whose.
         process: u16,
     },
+    /// It gives its registry up without a word, as a crash would, and builds another one.
+    Abandon {
+        /// Whose.
+        process: u16,
+    },
     /// Its host dies.
     Kill {
         /// Whose.
@@ -399,6 +404,7 @@ impl Do {
             | Self::Follow { process, .. }
             | Self::Unfollow { process }
             | Self::Shutdown { process }
+            | Self::Abandon { process }
             | Self::Kill { process }
             | Self::Restart { process }
             | Self::Pause { process }

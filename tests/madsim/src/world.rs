@@ -152,7 +152,8 @@ impl World {
             | Do::Read { process, .. }
             | Do::Follow { process, .. }
             | Do::Unfollow { process }
-            | Do::Shutdown { process } => {
+            | Do::Shutdown { process }
+            | Do::Abandon { process } => {
                 self.processes[usize::from(process)].order(Order::Do(what));
             }
             Do::Kill { process } => self.kill(process),
