@@ -7,6 +7,7 @@ mod watching;
 pub(crate) use self::source::Source;
 pub(crate) use self::watching::{End, Watcher, Watching, of_check};
 use super::cx::Cx;
+use super::epoch::Stand;
 use super::pages::Garbled;
 use super::retry::jittered;
 use crate::time::Time;
@@ -43,8 +44,9 @@ pub(crate) enum Probe {
     /// Asked for progress; suspected from `until` on.
     Asked { until: Time },
     /// Suspected: a linearizable read will settle it. Or, when `learning`, not suspected: that read
-    /// is wanted for what it tells.
-    Settling { attempt: AttemptId, learning: bool },
+    /// is wanted for what it tells. `stand`: how far the store was when it was asked; an audit beside
+    /// it may be answered later and sooner.
+    Settling { attempt: AttemptId, learning: bool, stand: Option<Stand> },
 }
 
 impl Feed {

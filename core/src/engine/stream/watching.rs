@@ -34,6 +34,7 @@
 
 use super::{Feed, NO_WATCH, Probe, Source, cancellation};
 use crate::engine::cx::Cx;
+use crate::engine::epoch::Stand;
 use crate::engine::view::Gap;
 use crate::time::Time;
 use crate::waist::{
@@ -132,9 +133,9 @@ impl Watching {
                 checked(cx, of, feed, held, answer)
             }
             (
-                Self::Following { feed, probe: Probe::Settling { learning, .. } },
+                Self::Following { feed, probe: Probe::Settling { learning, stand, .. } },
                 Reply::Range(answer),
-            ) => settled(cx, of, feed, learning, &answer),
+            ) => settled(cx, of, feed, (learning, stand), &answer),
             (Self::Following { mut feed, probe }, Reply::Status(reply)) => {
                 feed.versioned(&reply);
                 Ok(Self::Following { feed, probe })
@@ -411,23 +412,28 @@ fn ask_progress(cx: &mut Cx<'_>, feed: Feed) -> Watching {
 /// A probe was not answered, which may have many reasons: what does the store have now?
 fn settle(cx: &mut Cx<'_>, of: &mut impl Watcher, feed: Feed, learning: bool) -> Watching {
     let range = of.newest();
+    let cursor = of.cursor();
+    let stand = of.source().stand(cursor);
     let attempt = of.source().ask(cx, range);
-    Watching::Following { feed, probe: Probe::Settling { attempt, learning } }
+    Watching::Following { feed, probe: Probe::Settling { attempt, learning, stand } }
 }
 
 fn settled(
     cx: &mut Cx<'_>,
     of: &mut impl Watcher,
     mut feed: Feed,
-    learning: bool,
+    (learning, stand): (bool, Option<Stand>),
     reply: &RangeReply,
 ) -> Result<Watching, End> {
     let cursor = of.cursor();
-    if of.source().is_other(cursor, &reply.header) {
+    if stand.is_some_and(|stand| !stand.allows(&reply.header)) {
         feed.end(cx);
         return Err(End::Gap(Gap::NewEpoch));
     }
-    of.source().adopt(cx, &reply.header);
+    // What an audit that was asked later has told meanwhile is the newer word.
+    if !of.source().is_other(cursor, &reply.header) {
+        of.source().adopt(cx, &reply.header);
+    }
     if of.is_told_all(reply) {
         of.confirm(cx);
         if feed.reached {

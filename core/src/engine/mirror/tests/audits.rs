@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use super::harness::*;
 use crate::engine::{Command, Freshness};
 use crate::tuning::Tuning;
-use crate::waist::StoreError;
+use crate::waist::{Reply, StoreError};
 
 /// Audited every 4 s, which is before any probe.
 fn followed() -> Harness {
@@ -156,6 +156,32 @@ fn what_settles_a_probe_ends_with_a_stream_that_shows_too_little() {
     8.000s < #2 cancel
     8.000s < #8 cancel
     ");
+}
+
+/// An audit is answered by a store whose leader has changed, and then what was asked before it, from
+/// before that: the store is the same.
+#[test]
+fn what_settles_a_probe_may_be_older_than_an_audit() {
+    let mut h = followed();
+    h.wait(ms(4_000)).reply(5, range(10, [kv("a", 3, 3), kv("b", 4, 5)]));
+    h.wait(ms(4_500));
+    let mut audited = range(12, [kv("a", 3, 3), kv("b", 4, 5)]);
+    if let Reply::Range(page) = &mut audited {
+        page.header.raft_term += 1;
+    }
+    h.reply(8, audited).reply(7, counted(10, 2, kv("b", 4, 5)));
+    assert_snapshot!(h.trace(), @"
+    4.000s < #5 m1 range shop at7 limit=2
+    4.000s > #5 range @10 a@3/3, b@4/5
+    5.000s < #6 m1 on #2 progress
+    8.000s < #7 m1 range shop limit=1 sort=Mod/Descending keys-only
+    8.000s < directory 1 0@7 stale since 0.000s 2 records
+    8.000s < #8 m1 range shop at7 limit=2
+    8.500s > #8 range @12 a@3/3, b@4/5
+    8.500s > #7 range @10 b@4/5 of 2
+    8.500s < directory 1 0@7 live 2 records
+    ");
+    assert_eq!(h.snapshot().freshness, Freshness::Live);
 }
 
 #[test]
