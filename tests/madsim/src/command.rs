@@ -65,7 +65,7 @@ fn seeds(from: u64, count: u64) -> Result<(), String> {
         if let Some(failure) = outcome.failures.first() {
             println!("seed {seed}: {failure}");
             if failed.is_empty() {
-                tell(&plan, &outcome);
+                tell(&run::shrink(&plan, &failure.name(), SHRINKING), &outcome);
             }
             failed.push((seed, failure.name()));
         }
@@ -132,6 +132,9 @@ fn canaries() -> Result<(), String> {
     }
     if unnoticed.is_empty() { Ok(()) } else { Err(format!("not noticed: {unnoticed:?}")) }
 }
+
+/// How many plans may be run to make a failing one small.
+const SHRINKING: u32 = 300;
 
 /// In how many seeds a canary is looked for.
 const CANARY_SEEDS: u64 = 20;

@@ -56,6 +56,31 @@ pub fn twice(plan: &Plan) -> Outcome {
     second
 }
 
+/// Takes steps out of a failing plan as long as the same property falls first; runs at most `tries`
+/// plans.
+pub fn shrink(plan: &Plan, name: &str, mut tries: u32) -> Plan {
+    let falls = |plan: &Plan| once(plan).failures.first().is_some_and(|it| it.name() == name);
+    let mut best = plan.clone();
+    let mut size = best.steps.len().div_ceil(2);
+    while size > 0 && tries > 0 {
+        let (mut from, before) = (0, best.steps.len());
+        while from < best.steps.len() && tries > 0 {
+            let mut smaller = best.clone();
+            smaller.steps.drain(from..(from + size).min(best.steps.len()));
+            tries -= 1;
+            if falls(&smaller) {
+                best = smaller;
+            } else {
+                from += size;
+            }
+        }
+        if best.steps.len() == before {
+            size /= 2;
+        }
+    }
+    best
+}
+
 fn on(plan: &Plan) -> Outcome {
     let seed = Chance(plan.seed).bits(Purpose::Network, 0, 0);
     let mut runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
