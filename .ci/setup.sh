@@ -102,6 +102,10 @@ vendored_protoc() {
 bring_crates() {
     say "fetching crates"
     cargo fetch -q ${CI:+--locked} || fail "the crates could not be fetched, or Cargo.lock is out of date"
+    if [ "$1" = test ]; then
+        cargo fetch -q ${CI:+--locked} --manifest-path tests/madsim/Cargo.toml ||
+            fail "the crates of tests/madsim could not be fetched, or its Cargo.lock is out of date"
+    fi
 }
 
 # What the checks use. What cannot be had is left out, and the table of `make test` says so.
@@ -133,7 +137,7 @@ build | test) ;;
 esac
 bring_rust
 bring_protoc
-bring_crates
+bring_crates "$1"
 if [ "$1" = test ]; then
     bring_tools
     .ci/etcd.sh 3.4 3.5

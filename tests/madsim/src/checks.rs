@@ -1,4 +1,21 @@
-//! What must hold: the simulator's properties, and some of this simulation's own.
+//! What must hold: the simulator's properties (`docs/properties.md`), on the way and at rest, and some of
+//! this simulation's own, of what the simulator does not have: handles, a driver, tasks, calls.
+//!
+//! | | what must hold |
+//! |---|---|
+//! | MS1 | handles say at rest what is so, and whatever was waited for has ended |
+//! | MS2 | directories show at rest what the store has |
+//! | MS3 | what was counted was counted once: neither lost when told done, nor done when told not |
+//! | MS4 | a shutdown of a healthy world is confirmed |
+//! | MS5 | and leaves neither record nor lease |
+//! | MS6 | and no call open, at either end |
+//! | MS7 | and no task |
+//! | MS8 | the simulation ends, without a panic |
+//! | MS9 | the store does nothing that nobody has asked for |
+//! | MS10 | the differences of a directory make what it shows, however slow their reader |
+//!
+//! Of the simulator's some have nothing to look at here: EF5, LV7 (its own kind of dead connection), LV8
+//! and LV12 (nothing stays cut off, and no store is replaced).
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +31,7 @@ use crate::app::{Counter, Order, Process, Seen};
 use crate::record;
 use crate::world::World;
 
-/// The simulator's properties that apply: all but those named in [`NOT_HELD_TO`].
+/// The simulator's properties that are looked at; none named: all.
 pub const HELD_TO: &[Property] = &[];
 
 /// What did not hold.
