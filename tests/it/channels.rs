@@ -27,7 +27,7 @@ const HELD_UP: Duration = Duration::from_secs(1);
 /// Who is given up while it waits for an answer is not told that nothing was done.
 #[tokio::test(start_paused = true)]
 async fn what_may_be_done_is_in_doubt_when_its_registry_is_abandoned() {
-    let etcd = Etcd::new(Config::default());
+    let etcd = Etcd::untimed(Config::default());
     let time = tokio::spawn(etcd.let_time_pass());
     let build = || {
         let registry = Registry::builder().channels("here", late(&etcd), into(&etcd)).build();
@@ -69,7 +69,7 @@ async fn what_may_be_done_is_in_doubt_when_its_registry_is_abandoned() {
 
 #[tokio::test]
 async fn a_registry_needs_no_socket() {
-    let etcd = Etcd::new(Config::default());
+    let etcd = Etcd::untimed(Config::default());
     let time = tokio::spawn(etcd.let_time_pass());
     let builder = Registry::builder().channels("here", into(&etcd), into(&etcd));
     let registry = builder.build().expect("it is described");

@@ -21,7 +21,7 @@ use crate::store::Store;
 pub struct Etcd {
     store: Store,
     most_bytes: usize,
-    #[cfg(not(madsim))]
+    #[cfg(feature = "net")]
     going: std::sync::Arc<tokio::sync::watch::Sender<crate::connection::Going>>,
 }
 
@@ -44,7 +44,7 @@ impl Etcd {
         Self {
             store: Store::new(config),
             most_bytes: most_bytes.saturating_mul(2),
-            #[cfg(not(madsim))]
+            #[cfg(feature = "net")]
             going: std::sync::Arc::default(),
         }
     }
@@ -73,7 +73,7 @@ impl Etcd {
     /// held, they stand still.
     pub fn fault(&self, fault: Fault) {
         // First, so that nothing of what a process says in its death gets out.
-        #[cfg(not(madsim))]
+        #[cfg(feature = "net")]
         self.going.send_modify(|going| *going = going.after(fault));
         self.store.happen(Input::Fault(fault));
     }
@@ -94,7 +94,7 @@ impl Etcd {
     }
 }
 
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 mod connections {
     use std::net::SocketAddr;
 

@@ -19,30 +19,30 @@
 //!
 //! Nothing is kept on a disk: what an etcd holds ends with it.
 //!
-//! Without sockets, as in a simulated network (`cfg(madsim)`), there are the services alone.
+//! Without its feature `net`, as in a simulated network, there are the services alone.
 
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 mod connection;
 mod etcd;
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 mod local;
 mod replies;
 mod requests;
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 mod server;
 mod services;
 mod status;
 mod store;
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 mod tls;
 
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 pub use connection::{End, Served};
 pub use etcd::Etcd;
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 pub use local::Link;
 pub use portolan_memory::{Admin, Config, Fault, MemberFault};
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 pub use server::{ListenError, Server};
-#[cfg(not(madsim))]
+#[cfg(feature = "net")]
 pub use tls::{Tls, TlsError};

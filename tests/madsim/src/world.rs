@@ -60,7 +60,7 @@ impl World {
         let handle = Handle::current();
         let store = Config::default().members(world.members);
         let store = Config { seed: chance.bits(Purpose::Network, 1, 0), ..store };
-        let etcd = Etcd::new(store.clone());
+        let etcd = Etcd::untimed(store.clone());
         let setup = setup(plan, store);
         let started = Instant::now();
         record::begin(etcd.clone(), started, crate::checks::HELD_TO);
@@ -240,7 +240,7 @@ impl World {
         };
         let member = MemberId(member);
         let led = self.leader();
-        self.etcd.control().fault(Fault::Member(member, of_member));
+        self.etcd.fault(Fault::Member(member, of_member));
         if self.members.len() == 1 {
             record::note(What::Stored(fault));
             return;
