@@ -2,7 +2,7 @@
 # Brings what the build and the tests need, or says what to install.
 #
 #   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
-#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd
+#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other clients
 #
 # Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
 # one line says what is missing. What is there already is kept. Each thing done is one line.
@@ -141,4 +141,5 @@ bring_crates "$1"
 if [ "$1" = test ]; then
     bring_tools
     .ci/etcd.sh 3.4 3.5
+    .ci/clients.sh
 fi

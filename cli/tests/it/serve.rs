@@ -1,5 +1,6 @@
 //! An etcd in memory, asked by clients that are not ours.
 
+use std::path::Path;
 use std::process::Command;
 
 use portolan_kit::{Authority, Programs, Release};
@@ -69,6 +70,24 @@ fn etcdctl_watches() {
         etcdctl(release, &address, "del a");
         assert_eq!(three(), ["DELETE", "a", ""]);
     }
+}
+
+/// One from npm and one from PyPI, unchanged (`make setup` brings them).
+#[test]
+fn clients_of_other_languages_work() {
+    let (_server, address) = serve(&[]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let clients = root.join(".cache/clients");
+    let held = |command: &mut Command| {
+        let ran = run(command);
+        assert_eq!((ran.status, ran.out.as_str()), (0, "all held\n"), "{}", ran.err);
+    };
+    let node = root.join("tests/clients/with_etcd3.mjs");
+    held(Command::new("node").arg(node).arg(clients.join("npm")).arg(&address));
+    etcdctl(Release::V3_5, &address, "del --prefix kv/");
+    let (host, port) = address.split_once(':').expect("an address");
+    let python = root.join("tests/clients/with_aetcd.py");
+    held(Command::new(clients.join("pypi/bin/python")).arg(python).args([host, port]));
 }
 
 /// By a client that is not ours, and by ours.
