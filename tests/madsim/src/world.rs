@@ -350,12 +350,13 @@ impl World {
 /// As the simulator describes such a world.
 fn setup(plan: &Plan, store: Config) -> WorldSetup {
     let tuning = tuning(plan.world.ttl_secs);
-    // madsim's timers fire 50 ns late.
+    // madsim's timers fire 50 ns late, and something else may happen in between.
     let probe_timeout = tuning.probe_timeout + Duration::from_micros(1);
+    let clock_error_permille = tuning.clock_error_permille - 1;
     WorldSetup {
         processes: plan.world.processes,
         members: plan.world.members,
-        tuning: Tuning { probe_timeout, ..tuning },
+        tuning: Tuning { probe_timeout, clock_error_permille, ..tuning },
         store,
         // A segment that madsim loses is sent again up to 10 s later.
         wire: sim::WireSetup { detect_ms: 14_000, ..sim::WireSetup::default() },
