@@ -1,5 +1,6 @@
 //! A client's connection: how it is served, held, broken, and ended.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -15,8 +16,12 @@ use portolan_memory::{Fault, MemberFault};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tonic::codegen::Service;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::service::Routes;
+
+use crate::status;
 
 /// How long calls that are under way may take when a server ends. Streams of watches never end by
 /// themselves.
@@ -130,11 +135,12 @@ impl fmt::Display for End {
     }
 }
 
-/// Serves one connection until it is over. It is told to end by `ending`.
+/// Serves one connection until it is over. It is told to end by `ending`. With the routes comes how
+/// long a message may be, in bytes.
 pub(crate) async fn serve<I>(
     io: I,
     peer: Option<SocketAddr>,
-    routes: Routes,
+    routes: (Routes, u64),
     going: watch::Receiver<Going>,
     ending: impl Future<Output = ()>,
 ) -> Served
@@ -148,7 +154,7 @@ where
 
 async fn run<I>(
     io: I,
-    routes: Routes,
+    (routes, limit): (Routes, u64),
     calls: Arc<AtomicU64>,
     mut going: watch::Receiver<Going>,
     ending: impl Future<Output = ()>,
@@ -160,7 +166,8 @@ where
     let answer = service_fn(move |request| {
         calls.fetch_add(1, Relaxed);
         // Routes are always ready.
-        routes.clone().call(request)
+        let answer = routes.clone().call(request);
+        async move { Ok::<_, Infallible>(in_etcds_words(answer.await?, limit)) }
     });
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -192,6 +199,14 @@ where
                 Err(error) => End::Failed(with_cause(&error)),
             },
         }
+    }
+}
+
+/// A call that is refused before it is read is refused in etcd's words.
+fn in_etcds_words(answer: http::Response<Body>, limit: u64) -> http::Response<Body> {
+    match Status::from_header_map(answer.headers()) {
+        Some(refused) => status::of_transport(refused, limit).into_http(),
+        None => answer,
     }
 }
 

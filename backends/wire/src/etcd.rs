@@ -20,7 +20,8 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Etcd {
     store: Store,
-    most_bytes: usize,
+    /// The longest message that it takes, in bytes.
+    limit: u64,
     #[cfg(feature = "net")]
     going: std::sync::Arc<tokio::sync::watch::Sender<crate::connection::Going>>,
 }
@@ -39,11 +40,9 @@ impl Etcd {
     /// An empty one, whose time begins now, and passes only while somebody
     /// [lets it](Self::let_time_pass): no lease ends before, and no watch that is behind catches up.
     pub fn untimed(config: Config) -> Self {
-        // The model refuses what is larger than its limit, in etcd's words: it has to see that.
-        let most_bytes = usize::try_from(config.max_message_bytes()).unwrap_or(usize::MAX);
         Self {
+            limit: config.max_message_bytes(),
             store: Store::new(config),
-            most_bytes: most_bytes.saturating_mul(2),
             #[cfg(feature = "net")]
             going: std::sync::Arc::default(),
         }
@@ -60,7 +59,7 @@ impl Etcd {
     /// can carry a gRPC call to them serves it. To what happens to the store's process they are blind;
     /// calls that break with it are not answered.
     pub fn routes(&self, member: u16) -> Routes {
-        Member::new(self.store.clone(), MemberId(member)).routes(self.most_bytes)
+        Member::new(self.store.clone(), MemberId(member), self.limit).routes()
     }
 
     /// Changes users and roles, as an operator who may do that. What etcd refuses has no effect.
@@ -115,7 +114,8 @@ mod connections {
         where
             I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         {
-            connection::serve(io, peer, self.routes(0), self.going.subscribe(), ending).await
+            let (routes, limit) = (self.routes(0), self.limit);
+            connection::serve(io, peer, (routes, limit), self.going.subscribe(), ending).await
         }
 
         /// Whether whoever connects now is sent away.

@@ -32,18 +32,20 @@ use crate::store::{Call, Store};
 pub(crate) struct Member {
     store: Store,
     place: MemberId,
+    /// The longest message that etcd takes, in bytes.
+    limit: u64,
 }
 
 impl Member {
-    pub fn new(store: Store, place: MemberId) -> Self {
-        Self { store, place }
+    pub fn new(store: Store, place: MemberId, limit: u64) -> Self {
+        Self { store, place, limit }
     }
 
-    /// All services. A message may have `most_bytes`: from what the model refuses on, in etcd's
-    /// words, up to there; what is larger than that is not even read.
-    pub fn routes(&self, most_bytes: usize) -> Routes {
+    /// All services. What is longer than the limit is refused by the model, in etcd's words, so it
+    /// has to see it; what is twice as long is not even read.
+    pub fn routes(&self) -> Routes {
         let mut routes = RoutesBuilder::default();
-        let limit = most_bytes;
+        let limit = usize::try_from(self.limit.saturating_mul(2)).unwrap_or(usize::MAX);
         routes
             .add_service(pb::PbKvServer::new(self.clone()).max_decoding_message_size(limit))
             .add_service(pb::PbLeaseServer::new(self.clone()).max_decoding_message_size(limit))

@@ -13,6 +13,16 @@ pub(crate) fn of(error: &StoreError) -> Status {
     Status::new(code(error.code()), message)
 }
 
+/// A message that was too large to be read at all, in etcd's words: the transport has its own.
+pub(crate) fn of_transport(status: Status, limit: u64) -> Status {
+    let words = (status.code() == tonic::Code::OutOfRange).then(|| status.message());
+    let size = words.and_then(|words| words.split_once("too large: found ")?.1.split(' ').next());
+    match size.and_then(|size| size.parse().ok()) {
+        Some(size) => of(&StoreError::MessageTooLarge { size, limit }),
+        None => status,
+    }
+}
+
 fn code(code: Code) -> tonic::Code {
     tonic::Code::from_i32(code as i32)
 }

@@ -2,3 +2,4 @@
 //! What it answers is for `conformance`.
 
 mod connections;
+mod hostile;

@@ -107,7 +107,10 @@ impl Stream for KeepAlives {
             }
             let asked = match ready!(Pin::new(&mut this.said).poll_next(cx)) {
                 Some(Ok(asked)) => asked,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(status)) => {
+                    let status = status::of_transport(status, this.member.limit);
+                    return Poll::Ready(Some(Err(status)));
+                }
                 None => return Poll::Ready(None),
             };
             let Some(lease) = LeaseId::new(asked.id) else {

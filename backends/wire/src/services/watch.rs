@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Member, pass, unexpected};
 use crate::store::Call;
-use crate::{replies, requests};
+use crate::{replies, requests, status};
 
 #[async_trait]
 impl pb::PbWatchService for Member {
@@ -55,20 +55,25 @@ impl Stream for Watches {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        // All that was said first: it may change what there is to answer.
-        while let Poll::Ready(said) = Pin::new(&mut this.said).poll_next(cx) {
-            match said {
+        // What there is to tell comes first: who does not take it is not heard further.
+        loop {
+            if let Some(call) = &this.opened
+                && let Poll::Ready(said) = call.poll_said(cx)
+            {
+                return Poll::Ready(Some(match said.done() {
+                    Ok(Reply::Watch(reply)) => Ok(replies::watch(reply)),
+                    Ok(reply) => Err(unexpected(&reply)),
+                    Err(status) => Err(status),
+                }));
+            }
+            match ready!(Pin::new(&mut this.said).poll_next(cx)) {
                 Some(Ok(said)) => requests::watch(said).into_iter().for_each(|say| this.hear(say)),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(status)) => {
+                    let status = status::of_transport(status, this.member.limit);
+                    return Poll::Ready(Some(Err(status)));
+                }
                 None => return Poll::Ready(None),
             }
         }
-        let Some(call) = &this.opened else { return Poll::Pending };
-        let said = ready!(call.poll_said(cx));
-        Poll::Ready(Some(match said.done() {
-            Ok(Reply::Watch(reply)) => Ok(replies::watch(reply)),
-            Ok(reply) => Err(unexpected(&reply)),
-            Err(status) => Err(status),
-        }))
     }
 }
