@@ -1,5 +1,5 @@
-//! Drawn sequences of requests, put to the model and to real etcd side by side: every answer and
-//! every event is compared. `mask` lists all that may differ. A difference is shrunk to the
+//! Drawn sequences of requests, put to the model and to another store side by side, which is real etcd or
+//! the wire server: every answer and every event is compared. `mask` lists all that may differ. A difference is shrunk to the
 //! shortest sequence that still shows it, and printed.
 //!
 //! The run is the same every time; `PORTOLAN_CONFORMANCE_SEED` draws another one, and
@@ -19,7 +19,7 @@ use std::env;
 use portolan_kit::Release;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use super::model::ModelStore;
+use super::model::{self, ModelStore};
 use super::real::RealStore;
 use super::store::{Setup, Store};
 use pair::{Difference, Pair, Start};
@@ -32,6 +32,18 @@ fn on_etcd_3_4() {
 #[test]
 fn on_etcd_3_5() {
     run("etcd 3.5", || beside(Release::V3_5), 20_000);
+}
+
+/// What of it is lost or changed on the way into etcd's words and back shows here: the model behind
+/// them is the same.
+#[test]
+fn over_the_wire() {
+    let beside = || -> [Box<dyn Store>; 2] {
+        let model = ModelStore::new(None, Setup::FRESH);
+        let wire = RealStore::over_wire(model::config(None, Setup::FRESH), Setup::FRESH);
+        [Box::new(model), Box::new(wire)]
+    };
+    run("the wire server", beside, 4_000);
 }
 
 /// Real etcd, and the model as that release behaves.
