@@ -8,6 +8,7 @@ mod pure;
 mod readers;
 mod recovery;
 mod sim;
+mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::Row;
 /// What can be measured on its own: its name, and what measures it.
 pub type Subject = (&'static str, fn() -> Vec<Row>);
 
-pub const SUBJECTS: [Subject; 8] = [
+pub const SUBJECTS: [Subject; 9] = [
     ("pure", pure::all),
     ("etcd", etcd::all),
     ("leases", leases::all),
@@ -30,6 +31,7 @@ pub const SUBJECTS: [Subject; 8] = [
     ("readers", readers::all),
     ("idle", idle::all),
     ("sim", sim::all),
+    ("wire", wire::all),
 ];
 
 /// Where the records of the group of all rows are.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use portolan_core::waist::MemberId;
 use portolan_memory::{Fault, MemberFault};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -22,6 +23,9 @@ use tonic::codegen::{Service, http};
 use tonic::service::Routes;
 
 use crate::status;
+
+/// The member that connections lead to.
+pub(crate) const SERVED: MemberId = MemberId(0);
 
 /// How long calls that are under way may take when a server ends. Streams of watches never end by
 /// themselves.
@@ -55,6 +59,7 @@ impl Going {
     /// so to its connections.
     pub fn after(self, fault: Fault) -> Self {
         match fault {
+            Fault::Member(member, _) if member != SERVED => self,
             Fault::Stop | Fault::Member(_, MemberFault::Stop) => {
                 Self { breaks: self.breaks + 1, shut: true, held: false }
             }

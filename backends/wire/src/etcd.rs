@@ -114,7 +114,7 @@ mod connections {
         where
             I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         {
-            let (routes, limit) = (self.routes(0), self.limit);
+            let (routes, limit) = (self.routes(connection::SERVED.0), self.limit);
             connection::serve(io, peer, (routes, limit), self.going.subscribe(), ending).await
         }
 

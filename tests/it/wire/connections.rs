@@ -47,6 +47,22 @@ async fn whatever_ends_the_process_breaks_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_happens_to_another_member_breaks_no_connection() {
+    let etcd = Etcd::new(Config::default().members(3));
+    let mut client = client(&etcd).await;
+    client.put("a", "1", None).await.expect("it puts");
+    let mut watch = client.watch("a", None).await.expect("it watches");
+    watch.message().await.expect("it is watched");
+    let another = portolan_core::waist::MemberId(2);
+    for fault in [MemberFault::Restart, MemberFault::Pause, MemberFault::Stop] {
+        etcd.fault(Fault::Member(another, fault));
+        client.put("a", "2", None).await.expect("it puts");
+        let told = watch.message().await.expect("it goes on").expect("it goes on");
+        assert_eq!(told.events().len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_store_lets_nobody_in() {
     let (etcd, mut client, mut watch) = watching().await;
     etcd.fault(Fault::Stop);
