@@ -21,7 +21,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("portolan-kit", &[]),
     (
         "portolan-benches",
-        &["portolan", "portolan-core", "portolan-memory", "portolan-etcd", "portolan-sim"],
+        &[
+            "portolan",
+            "portolan-core",
+            "portolan-memory",
+            "portolan-etcd",
+            "portolan-wire",
+            "portolan-sim",
+        ],
     ),
 ];
 
