@@ -131,6 +131,27 @@ bring_tools() {
     cargo nextest --version >/dev/null 2>&1 || say "no cargo-nextest: cargo test runs the tests"
 }
 
+# Clients of etcd that are written in other languages: one from npm, one from PyPI.
+bring_clients() {
+    local dir=$PWD/.cache/clients
+    local npm_client=etcd3 npm_version=1.1.2 pypi_client=aetcd pypi_version=1.0.0
+    mkdir -p "$dir"
+    if ! grep -qs "\"version\": \"$npm_version\"" "$dir/npm/node_modules/$npm_client/package.json"; then
+        { has node && has npm; } || debian "node" nodejs npm
+        npm install --prefix "$dir/npm" --no-audit --no-fund --loglevel=error \
+            "$npm_client@$npm_version" >/dev/null ||
+            fail "npm install $npm_client@$npm_version failed"
+    fi
+    if ! "$dir/pypi/bin/python" -c "import $pypi_client" 2>/dev/null; then
+        rm -rf "$dir/pypi"
+        python3 -c 'import ensurepip' 2>/dev/null || debian "python3 with its venv" python3 python3-venv
+        python3 -m venv "$dir/pypi" || fail "python3 -m venv failed"
+        "$dir/pypi/bin/pip" install -q --disable-pip-version-check "$pypi_client==$pypi_version" ||
+            fail "pip install $pypi_client==$pypi_version failed"
+    fi
+    say "clients: $npm_client $npm_version from npm, $pypi_client $pypi_version from PyPI"
+}
+
 case ${1:-} in
 build | test) ;;
 *) fail "usage: .ci/setup.sh build|test" ;;
@@ -141,5 +162,5 @@ bring_crates "$1"
 if [ "$1" = test ]; then
     bring_tools
     .ci/etcd.sh 3.4 3.5
-    .ci/clients.sh
+    bring_clients
 fi

@@ -180,7 +180,7 @@ impl Etcd {
     /// # Errors
     /// As etcd: there is no such lease, or the store is stopped.
     pub async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.ask(Request::Revoke(Revoke { lease })).await.map(drop)
+        self.etcd.ask(Request::Revoke(Revoke { lease })).await.map(drop)
     }
 
     /// Revokes the lease on which a registration stands.
@@ -199,7 +199,7 @@ impl Etcd {
     /// # Errors
     /// As [`revoke`](Self::revoke); those before it are revoked then.
     pub async fn expire_all(&self) -> Result<usize, StoreError> {
-        let Reply::Leases(all) = self.ask(Request::Leases).await? else { return Ok(0) };
+        let Reply::Leases(all) = self.etcd.ask(Request::Leases).await? else { return Ok(0) };
         for lease in &all.leases {
             self.revoke(*lease).await?;
         }
@@ -212,12 +212,8 @@ impl Etcd {
     /// As etcd: that revision is compacted already, or the store is stopped.
     pub async fn compact(&self) -> Result<Revision, StoreError> {
         let revision = self.etcd.look(portolan_memory::Model::revision);
-        self.ask(Request::Compact(Compact { revision, physical: false })).await?;
+        self.etcd.ask(Request::Compact(Compact { revision, physical: false })).await?;
         Ok(revision)
-    }
-
-    async fn ask(&self, request: Request) -> Result<Reply, StoreError> {
-        self.etcd.ask(request).await
     }
 }
 

@@ -18,6 +18,8 @@ mod lease;
 mod maintenance;
 mod watch;
 
+use std::task::Poll;
+
 use etcd_client::proto as pb;
 use portolan_core::waist::{Header, MemberId, Reply, Request};
 use portolan_memory::{Pass, Token};
@@ -25,6 +27,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic::service::{Routes, RoutesBuilder};
 
+use crate::status;
 use crate::store::{Call, Store};
 
 /// What all services of one member have.
@@ -56,6 +59,11 @@ impl Member {
                 pb::PbMaintenanceServer::new(self.clone()).max_decoding_message_size(limit),
             );
         routes.routes()
+    }
+
+    /// What the transport refused on a stream, as etcd says it.
+    fn refusal<T>(&self, status: Status) -> Poll<Option<Result<T, Status>>> {
+        Poll::Ready(Some(Err(status::of_transport(status, self.limit))))
     }
 
     fn header(&self) -> Header {

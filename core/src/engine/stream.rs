@@ -44,8 +44,8 @@ pub(crate) enum Probe {
     /// Asked for progress; suspected from `until` on.
     Asked { until: Time },
     /// Suspected: a linearizable read will settle it. Or, when `learning`, not suspected: that read
-    /// is wanted for what it tells. `stand`: how far the store was when it was asked; an audit beside
-    /// it may be answered later and sooner.
+    /// is wanted for what it tells. `stand`: how far the store was when it was asked; an audit that
+    /// was asked after it may be answered before it.
     Settling { attempt: AttemptId, learning: bool, stand: Option<Stand> },
 }
 

@@ -107,10 +107,7 @@ impl Stream for KeepAlives {
             }
             let asked = match ready!(Pin::new(&mut this.said).poll_next(cx)) {
                 Some(Ok(asked)) => asked,
-                Some(Err(status)) => {
-                    let status = status::of_transport(status, this.member.limit);
-                    return Poll::Ready(Some(Err(status)));
-                }
+                Some(Err(status)) => return this.member.refusal(status),
                 None => return Poll::Ready(None),
             };
             let Some(lease) = LeaseId::new(asked.id) else {

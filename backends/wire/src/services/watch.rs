@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Member, pass, unexpected};
 use crate::store::Call;
-use crate::{replies, requests, status};
+use crate::{replies, requests};
 
 #[async_trait]
 impl pb::PbWatchService for Member {
@@ -68,10 +68,7 @@ impl Stream for Watches {
             }
             match ready!(Pin::new(&mut this.said).poll_next(cx)) {
                 Some(Ok(said)) => requests::watch(said).into_iter().for_each(|say| this.hear(say)),
-                Some(Err(status)) => {
-                    let status = status::of_transport(status, this.member.limit);
-                    return Poll::Ready(Some(Err(status)));
-                }
+                Some(Err(status)) => return this.member.refusal(status),
                 None => return Poll::Ready(None),
             }
         }

@@ -1,6 +1,6 @@
-//! Drawn sequences of requests, put to the model and to another store side by side, which is real etcd or
-//! the wire server: every answer and every event is compared. `mask` lists all that may differ. A difference is shrunk to the
-//! shortest sequence that still shows it, and printed.
+//! Drawn sequences of requests, put to the model and to another store side by side, which is real
+//! etcd or the wire server: every answer and every event is compared. `mask` lists all that may
+//! differ. A difference is shrunk to the shortest sequence that still shows it, and printed.
 //!
 //! The run is the same every time; `PORTOLAN_CONFORMANCE_SEED` draws another one, and
 //! `PORTOLAN_CONFORMANCE_OPS` makes it longer (`make conformance-long`).

@@ -12,13 +12,18 @@ fn removed() -> (Harness, Store, KeyValue) {
     removed_with(200)
 }
 
-/// As many own records are watched as is said.
-fn removed_with(own_watches: u32) -> (Harness, Store, KeyValue) {
-    let mut h = Harness::tuned(|tuning| {
+/// An engine that watches so many own records at most, and an empty store.
+fn watching(own_watches: u32) -> (Harness, Store) {
+    let h = Harness::tuned(|tuning| {
         (tuning.own_watches, tuning.sweeps_per_ttl) = (own_watches, 1);
         tuning.probe_after = Duration::from_secs(3_600);
     });
-    let mut store = Store { revision: 1, ..Store::default() };
+    (h, Store { revision: 1, ..Store::default() })
+}
+
+/// As many own records are watched as is said.
+fn removed_with(own_watches: u32) -> (Harness, Store, KeyValue) {
+    let (mut h, mut store) = watching(own_watches);
     for id in 1..=2 {
         h.register(id, &format!("i{id}"), Conflict::Replace);
     }
@@ -131,11 +136,7 @@ fn what_only_seems_to_stand_changes_nothing() {
 /// may have brought back the second.
 #[test]
 fn what_was_brought_back_is_found_when_a_lease_is_watched_again() {
-    let mut h = Harness::tuned(|tuning| {
-        (tuning.own_watches, tuning.sweeps_per_ttl) = (1, 1);
-        tuning.probe_after = Duration::from_secs(3_600);
-    });
-    let mut store = Store { revision: 1, ..Store::default() };
+    let (mut h, mut store) = watching(1);
     let is_first = |request: &Request| {
         matches!(request, Request::Txn(_)) && request.to_string().contains("instances/web/i1")
     };
@@ -166,11 +167,7 @@ fn a_lease_is_asked_once_for_all_its_keys() {
 }
 
 fn asked_for_its_keys(removed: bool) -> usize {
-    let mut h = Harness::tuned(|tuning| {
-        (tuning.own_watches, tuning.sweeps_per_ttl) = (200, 1);
-        tuning.probe_after = Duration::from_secs(3_600);
-    });
-    let mut store = Store { revision: 1, ..Store::default() };
+    let (mut h, mut store) = watching(200);
     for id in 1..=21 {
         h.register(id, &format!("i{id}"), Conflict::Replace);
     }
