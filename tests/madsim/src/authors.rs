@@ -26,23 +26,15 @@ impl Authors {
 
     /// A run has sent a request.
     pub fn sent(&mut self, run: Run, attempt: AttemptId, request: &Request) {
-        let matters = match request {
+        let matters = matches!(
+            request,
             Request::Put(_)
-            | Request::Delete(_)
-            | Request::Txn(_)
-            | Request::Grant(_)
-            | Request::Revoke(_)
-            | Request::KeepAlive(_) => true,
-            Request::Range(_)
-            | Request::Compact(_)
-            | Request::TimeToLive(_)
-            | Request::Leases
-            | Request::Watch(_)
-            | Request::OnWatch { .. }
-            | Request::Status
-            | Request::Members
-            | Request::Authenticate => false,
-        };
+                | Request::Delete(_)
+                | Request::Txn(_)
+                | Request::Grant(_)
+                | Request::Revoke(_)
+                | Request::KeepAlive(_)
+        );
         if matters {
             self.sent.push_back((run, attempt, request.clone()));
         }

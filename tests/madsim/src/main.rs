@@ -12,44 +12,25 @@
 //! engines hear and say, and what the model's log tells, is the trace; the simulator's checks hold it to
 //! the same properties as the simulator's own.
 
-#[cfg(madsim)]
+#[cfg(not(madsim))]
+compile_error!("this is built with RUSTFLAGS='--cfg madsim': see `make madsim`");
+
 mod app;
-#[cfg(madsim)]
 mod authors;
-#[cfg(madsim)]
 mod bridge;
-#[cfg(madsim)]
 mod chance;
-#[cfg(madsim)]
 mod checks;
-#[cfg(madsim)]
 mod command;
-#[cfg(madsim)]
 mod draw;
-#[cfg(madsim)]
 mod links;
-#[cfg(madsim)]
 mod plan;
-#[cfg(madsim)]
 mod reader;
-#[cfg(madsim)]
 mod record;
-#[cfg(madsim)]
 mod run;
-#[cfg(madsim)]
 mod seen;
-#[cfg(madsim)]
 mod tally;
-#[cfg(madsim)]
 mod world;
 
-#[cfg(madsim)]
 fn main() -> std::process::ExitCode {
     command::main()
-}
-
-#[cfg(not(madsim))]
-fn main() {
-    eprintln!("this is built with RUSTFLAGS='--cfg madsim': see `make madsim`");
-    std::process::exit(2);
 }
