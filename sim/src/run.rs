@@ -164,13 +164,18 @@ struct Settling {
     /// a few times to where it is by then. Some stores are written to without end.
     target: Revision,
     targets: u32,
+    /// How much had still to be listed when it was looked at last, and how often that became more:
+    /// who could not take in what it was told lists anew, and that is not how it was at best.
+    unlisted: u64,
+    lists: u32,
 }
 
 impl Settling {
     fn from(world: &World) -> Self {
         let (now, target) = (world.now(), world.store().revision());
         let look_at = now + LOOK_EVERY;
-        Self { look_at, best: Unrest::MOST, progress_at: now, target, targets: 1 }
+        let (best, unlisted) = (Unrest::MOST, u64::MAX);
+        Self { look_at, best, progress_at: now, target, targets: 1, unlisted, lists: 0 }
     }
 
     /// Whether the world has come to rest, or has made no progress for longer than it may, before
@@ -178,6 +183,11 @@ impl Settling {
     fn is_over(&mut self, world: &World, checks: &Checks, next: Time) -> bool {
         while next > self.look_at {
             let unrest = checks.unrest(self.target);
+            let before = std::mem::replace(&mut self.unlisted, unrest.unlisted);
+            if unrest.unlisted > before && self.lists < MOST_LISTS {
+                (self.best.left, self.best.unlisted) = (unrest.left, unrest.unlisted);
+                self.lists += 1;
+            }
             if unrest.is_progress(&mut self.best) {
                 self.progress_at = self.look_at;
             }
@@ -201,6 +211,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is progress that everybody was told all that there was.
 const MOST_TARGETS: u32 = 4;
+
+/// How often it is progress to list what has to be listed anew: once for each who may have to, and
+/// a few times more.
+const MOST_LISTS: u32 = 16;
 
 /// A plan that failed, as small as it could be made.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ macro_rules! plans {
 }
 
 plans! {
+    "a-list-begun-anew-for-a-slow-reader",
     "a-login-beside-is-refused",
     "a-member-that-applies-nothing-more",
     "a-token-is-still-asked-for",

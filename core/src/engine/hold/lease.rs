@@ -34,8 +34,8 @@ pub(super) struct Lease {
     pub backoff: Backoff,
     /// When it is asked which keys it has; `None`: all of them are watched.
     pub sweep_at: Option<Time>,
-    /// It was asked for them, and has not answered yet.
-    pub sweeping: bool,
+    /// It was asked for them, not before it came into doubt, and has not answered yet.
+    pub sweep: Option<AttemptId>,
     /// A slot left it: where the store is restored from a backup, its record may be back.
     pub vacated: bool,
     /// Another store may be behind it by now, and have brought back what was removed.
@@ -85,7 +85,7 @@ impl Lease {
             tainting: BTreeSet::new(),
             backoff: Backoff::default(),
             sweep_at: None,
-            sweeping: false,
+            sweep: None,
             vacated: false,
             doubted: false,
             doubted_on: None,

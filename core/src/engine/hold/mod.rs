@@ -272,7 +272,7 @@ impl Holds {
                 self.renewal_answered(cx, lease, asked_at, reply);
             }
             Some(Flight::Revoke(lease)) => self.revoke_answered(cx, lease, reply),
-            Some(Flight::Sweep(lease)) => self.sweep_answered(cx, lease, &reply),
+            Some(Flight::Sweep(lease)) => self.sweep_answered(cx, attempt, lease, &reply),
             Some(Flight::Stray(lease, key)) => self.stray_read(cx, lease, &key, &reply),
             Some(Flight::Dispute(slot, by)) => self.dispute_answered(cx, slot, by, &reply),
             None => {}

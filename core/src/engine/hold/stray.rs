@@ -27,6 +27,8 @@ impl Holds {
         if cx.tuning.sweeps_per_ttl > 0 && lease.vacated && lease.doubted_on != stream {
             lease.doubted_on = stream;
             lease.doubted = true;
+            // What it was asked before may yet be answered by the store that was there before.
+            lease.sweep = None;
             lease.sweep_at = Some(cx.now);
             self.set_lease_timer(id);
         }
@@ -34,8 +36,6 @@ impl Holds {
 
     /// A lease has told its keys: one that belongs to nothing here is read.
     pub(super) fn look_for_strays(&mut self, cx: &mut Cx<'_>, id: LeaseId, told: &[Key]) {
-        let Some(lease) = self.leases.get_mut(&id) else { return };
-        lease.doubted = false;
         if self.closing.is_some() {
             return;
         }

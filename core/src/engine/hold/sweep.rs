@@ -21,7 +21,7 @@ use crate::engine::wire::Owner;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::tuning::Tuning;
-use crate::waist::{Key, LeaseId, Reply, Request, TimeToLive};
+use crate::waist::{AttemptId, Key, LeaseId, Reply, Request, TimeToLive};
 
 /// How much earlier than it must a sweep may come, in percent: so that leases granted together do
 /// not stay together.
@@ -81,21 +81,28 @@ impl Holds {
         }
         let jitter = cx.tuning.jitter_percent.min(SWEEP_JITTER);
         lease.sweep_at = Some(next_sweep(cx.now, cx.tuning, jitter, &mut self.audit.rng));
-        if std::mem::replace(&mut lease.sweeping, true) {
+        if lease.sweep.is_some() {
             // A store that takes longer than that has enough to do.
             return;
         }
         let ask = Request::TimeToLive(TimeToLive { lease: id, keys: true });
         let attempt = cx.send(Owner::Holds, ask);
+        lease.sweep = Some(attempt);
         self.flights.insert(attempt, Flight::Sweep(id));
     }
 
     /// A lease has told which keys it has, or has not: the next sweep comes anyway.
-    pub(super) fn sweep_answered(&mut self, cx: &mut Cx<'_>, id: LeaseId, reply: &Reply) {
+    pub(super) fn sweep_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        attempt: AttemptId,
+        id: LeaseId,
+        reply: &Reply,
+    ) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        lease.sweeping = false;
+        let newest = lease.sweep.take_if(|newest| *newest == attempt).is_some();
         if matches!(reply, Reply::Failed(error) if is_denied(error)) {
-            lease.doubted = false;
+            lease.doubted &= !newest;
         }
         let Reply::TimeToLive(left) = reply else { return };
         if left.lease != id {
@@ -109,6 +116,7 @@ impl Holds {
             }
             return;
         }
+        lease.doubted &= !newest;
         let there: BTreeSet<&Key> = left.keys.iter().collect();
         let missing = |id: &SlotId| {
             let slot = &self.slots[id];

@@ -187,7 +187,7 @@ fn asked_for_its_keys(removed: bool) -> usize {
             asked.extend(h.play(0, |request| watched(&mut store, request)));
         }
     }
-    asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_))).count()
+    sweeps(&asked)
 }
 
 /// Once for each time that the watch was lost, and again only as long as nothing was told.
@@ -205,9 +205,38 @@ fn a_lease_in_doubt_is_asked_until_it_has_told() {
             (Request::TimeToLive(_), Some(error)) => Some(Reply::Failed(error.clone())),
             (request, _) => watched(&mut store, request),
         });
-        let sweeps = asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
-        assert_eq!(sweeps.count(), count, "{what}: {}", h.trace);
+        assert_eq!(sweeps(&asked), count, "{what}: {}", h.trace);
     }
+}
+
+/// The watch is lost twice while the first question is under way: the store that answers it may be
+/// the one that was there before.
+#[test]
+fn what_a_lease_was_asked_before_settles_no_doubt() {
+    let (mut h, mut store, left) = removed();
+    reconnect(&mut h);
+    let before = h.play(1, |request| match request {
+        Request::TimeToLive(_) => None,
+        request => watched(&mut store, request),
+    });
+    assert_eq!(sweeps(&before), 1, "{}", h.trace);
+    let first = h.asked.iter().rfind(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
+    let first = first.expect("a question").0.0;
+    store.keys.insert(key(2), left);
+    reconnect(&mut h);
+    let told = TimeToLiveReply { keys: vec![key(1)], ..store.time_to_live(h.leases[0]) };
+    let mut unanswered = true;
+    h.play(1, |request| match request {
+        Request::TimeToLive(_) if std::mem::take(&mut unanswered) => None,
+        request => watched(&mut store, request),
+    });
+    h.reply(first, Reply::TimeToLive(told));
+    h.play(2 * TTL, |request| watched(&mut store, request));
+    assert_eq!(store.keys.keys().collect::<Vec<_>>(), [&key(1)], "{}", h.trace);
+}
+
+fn sweeps(asked: &[(Time, Request)]) -> usize {
+    asked.iter().filter(|(_, asked)| matches!(asked, Request::TimeToLive(_))).count()
 }
 
 /// The lease has ended for us: nobody renews it, whatever a restored store makes of it.
