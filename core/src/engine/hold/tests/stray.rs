@@ -215,9 +215,8 @@ fn a_lease_in_doubt_is_asked_until_it_has_told() {
 fn what_a_lease_was_asked_before_settles_no_doubt() {
     let (mut h, mut store, left) = removed();
     reconnect(&mut h);
-    let before = h.play(1, |request| match request {
-        Request::TimeToLive(_) => None,
-        request => watched(&mut store, request),
+    let before = h.play(1, |request| {
+        if matches!(request, Request::TimeToLive(_)) { None } else { watched(&mut store, request) }
     });
     assert_eq!(sweeps(&before), 1, "{}", h.trace);
     let first = h.asked.iter().rfind(|(_, asked)| matches!(asked, Request::TimeToLive(_)));
@@ -225,10 +224,8 @@ fn what_a_lease_was_asked_before_settles_no_doubt() {
     store.keys.insert(key(2), left);
     reconnect(&mut h);
     let told = TimeToLiveReply { keys: vec![key(1)], ..store.time_to_live(h.leases[0]) };
-    let mut unanswered = true;
-    h.play(1, |request| match request {
-        Request::TimeToLive(_) if std::mem::take(&mut unanswered) => None,
-        request => watched(&mut store, request),
+    h.play(1, |request| {
+        if matches!(request, Request::TimeToLive(_)) { None } else { watched(&mut store, request) }
     });
     h.reply(first, Reply::TimeToLive(told));
     h.play(2 * TTL, |request| watched(&mut store, request));
