@@ -27,6 +27,7 @@ plans! {
     "an-update-looks-back-past-what-is-compacted",
     "another-record-at-the-same-revision",
     "another-record-deleted-instead",
+    "answers-lost-on-every-connection",
     "asked-beside-a-stream-that-is-left",
     "audited-by-one-member-and-streamed-by-another",
     "brought-back-where-nothing-is-watched",

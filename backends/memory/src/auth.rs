@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portolan_core::waist::{
-    Compare, DeleteRange, Key, KeyRange, LeaseId, Op, Put, StoreError, Txn,
+    Code, Compare, DeleteRange, Key, KeyRange, LeaseId, Op, Put, StoreError, Txn,
 };
 
 use crate::pass::Password;
 use crate::state::{Command, Lease};
-use crate::{Access, Admin, Credentials, Permission, Quirks};
+use crate::{Access, Admin, Credentials, Operation, Outcome, Permission, Quirks};
 
 /// What the members agree on about users.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -23,7 +23,8 @@ pub(crate) struct Auth {
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 struct User {
-    password: Password,
+    /// Without one nobody can log in as it.
+    password: Option<Password>,
     roles: BTreeSet<String>,
 }
 
@@ -56,93 +57,140 @@ impl Auth {
     }
 
     /// Whether the name and the password are right.
-    pub(crate) fn knows(&self, credentials: &Credentials) -> bool {
-        let user = self.users.get(&credentials.user);
-        user.is_some_and(|user| user.password == credentials.password)
-    }
-
-    /// Changes users or roles. What etcd refuses has no effect.
-    pub(crate) fn administer(&mut self, admin: &Admin) {
-        if let Admin::Enable = admin {
-            self.enabled |= self.is_root(ROOT);
-        } else if self.change(admin).is_some() {
-            self.revision += 1;
+    pub(crate) fn check(&self, credentials: &Credentials) -> Result<(), StoreError> {
+        let user = self.users.get(&credentials.user).ok_or(StoreError::AuthFailed)?;
+        match &user.password {
+            Some(password) if *password == credentials.password => Ok(()),
+            Some(_) => Err(StoreError::AuthFailed),
+            None => {
+                let words = "authentication failed, password was given for no password user";
+                Err(in_raw_words(words))
+            }
         }
     }
 
-    /// `None` where there is nothing to change.
-    fn change(&mut self, admin: &Admin) -> Option<()> {
+    /// What comes of an operation on users and roles: `AuthStore` in `server/auth/store.go`.
+    pub(crate) fn operate(&mut self, operation: &Operation) -> Result<Outcome, StoreError> {
+        match operation {
+            Operation::Admin(admin) => {
+                if self.change(admin)? {
+                    self.revision += 1;
+                }
+                Ok(Outcome::Done)
+            }
+            Operation::AuthStatus => {
+                Ok(Outcome::AuthStatus { enabled: self.enabled, revision: self.revision })
+            }
+            Operation::Users => Ok(Outcome::Names(self.users.keys().cloned().collect())),
+            Operation::User { user } => {
+                let user = self.users.get(user).ok_or_else(user_not_found)?;
+                Ok(Outcome::Names(user.roles.iter().cloned().collect()))
+            }
+            Operation::Roles => Ok(Outcome::Names(self.roles.keys().cloned().collect())),
+            Operation::Role { role } => {
+                Ok(Outcome::Permissions(self.roles.get(role).ok_or_else(role_not_found)?.clone()))
+            }
+            // Not of users and roles.
+            Operation::Alarms | Operation::SetAlarm { .. } | Operation::Kept { .. } => {
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    /// Whether anything is another now that a token may depend on.
+    fn change(&mut self, admin: &Admin) -> Result<bool, StoreError> {
         // Who has everything cannot lose it while that matters.
-        let is_kept = |name: &str| self.enabled && name == ROOT;
+        let keep = |is_root: bool| if self.enabled && is_root { Err(not_to_be()) } else { Ok(()) };
         match admin {
-            Admin::Enable => return None,
-            Admin::Disable => {
-                if !std::mem::take(&mut self.enabled) {
-                    return None;
+            Admin::Enable => {
+                if !self.enabled {
+                    self.users.get(ROOT).ok_or_else(no_root)?;
+                    self.is_root(ROOT).then_some(()).ok_or_else(root_without_role)?;
+                    self.enabled = true;
                 }
+                return Ok(false);
             }
+            Admin::Disable => return Ok(std::mem::take(&mut self.enabled)),
             Admin::AddUser(Credentials { user, password }) => {
-                if user.is_empty() || self.users.contains_key(user) {
-                    return None;
-                }
-                let roles = BTreeSet::new();
-                self.users.insert(user.clone(), User { password: password.clone(), roles });
+                self.add_user(user, Some(password.clone()))?;
             }
+            Admin::AddUserWithoutPassword { user } => self.add_user(user, None)?,
             Admin::DeleteUser { user } => {
-                if is_kept(user) {
-                    return None;
-                }
-                self.users.remove(user)?;
+                keep(user == ROOT)?;
+                self.users.remove(user).ok_or_else(user_not_found)?;
             }
             Admin::ChangePassword(Credentials { user, password }) => {
-                self.users.get_mut(user)?.password = password.clone();
+                let user = self.users.get_mut(user).ok_or_else(user_not_found)?;
+                user.password = Some(password.clone());
             }
             Admin::AddRole { role } => {
-                if role.is_empty() || self.roles.contains_key(role) {
-                    return None;
+                if role.is_empty() {
+                    return Err(refused(Code::InvalidArgument, "role name is empty"));
+                }
+                if self.roles.contains_key(role) {
+                    return Err(refused(Code::FailedPrecondition, "role name already exists"));
                 }
                 self.roles.insert(role.clone(), Vec::new());
             }
             Admin::DeleteRole { role } => {
-                if is_kept(role) {
-                    return None;
-                }
-                self.roles.remove(role)?;
+                keep(role == ROOT)?;
+                self.roles.remove(role).ok_or_else(role_not_found)?;
                 for user in self.users.values_mut() {
                     user.roles.remove(role);
                 }
             }
             Admin::GrantRole { user, role } => {
+                let user = self.users.get_mut(user).ok_or_else(user_not_found)?;
                 // The role root need not have been added.
-                let is_known = role == ROOT || self.roles.contains_key(role);
-                if !is_known || !self.users.get_mut(user)?.roles.insert(role.clone()) {
-                    return None;
+                if role != ROOT && !self.roles.contains_key(role) {
+                    return Err(role_not_found());
                 }
+                return Ok(user.roles.insert(role.clone()));
             }
             Admin::RevokeRole { user, role } => {
-                if is_kept(role) && is_kept(user) || !self.users.get_mut(user)?.roles.remove(role) {
-                    return None;
+                keep(user == ROOT && role == ROOT)?;
+                let user = self.users.get_mut(user).ok_or_else(user_not_found)?;
+                if !user.roles.remove(role) {
+                    let words = "role is not granted to the user";
+                    return Err(refused(Code::FailedPrecondition, words));
                 }
             }
             Admin::GrantPermission { role, permission } => {
-                let permissions = self.roles.get_mut(role)?;
+                let permissions = self.roles.get_mut(role).ok_or_else(role_not_found)?;
                 permissions.retain(|old| old.keys != permission.keys);
                 permissions.push(permission.clone());
+                permissions.sort_by(|one, other| one.keys.key.cmp(&other.keys.key));
             }
             Admin::RevokePermission { role, keys } => {
-                let permissions = self.roles.get_mut(role)?;
+                let permissions = self.roles.get_mut(role).ok_or_else(role_not_found)?;
                 let before = permissions.len();
                 permissions.retain(|old| old.keys != *keys);
                 if permissions.len() == before {
-                    return None;
+                    let words = "permission is not granted to the role";
+                    return Err(refused(Code::FailedPrecondition, words));
                 }
             }
         }
-        Some(())
+        Ok(true)
+    }
+
+    fn add_user(&mut self, user: &str, password: Option<Password>) -> Result<(), StoreError> {
+        if user.is_empty() {
+            return Err(StoreError::NoToken);
+        }
+        if self.users.contains_key(user) {
+            return Err(refused(Code::FailedPrecondition, "user name already exists"));
+        }
+        self.users.insert(user.to_owned(), User { password, roles: BTreeSet::new() });
+        Ok(())
+    }
+
+    fn has_role(&self, user: &str, role: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.roles.contains(role))
     }
 
     fn is_root(&self, user: &str) -> bool {
-        self.users.get(user).is_some_and(|user| user.roles.contains(ROOT))
+        self.has_role(user, ROOT)
     }
 
     /// Whether the permissions of a user, joined where they touch, cover all of `keys`.
@@ -194,11 +242,38 @@ impl Judge<'_> {
             Command::Delete(delete) => self.delete(delete),
             Command::Txn(txn) => self.txn(txn),
             Command::Revoke { lease } => self.lease(*lease, Access::Write),
-            Command::Compact(_)
-            | Command::Grant { .. }
-            | Command::Authenticate { .. }
-            | Command::Admin(_) => Ok(()),
+            Command::Compact(_) | Command::Grant { .. } | Command::Authenticate { .. } => Ok(()),
+            Command::Operate(operation) => self.operation(operation),
         }
+    }
+
+    /// Who may ask for an operation (`server/etcdserver/apply_auth.go`).
+    pub(crate) fn operation(self, operation: &Operation) -> Result<(), StoreError> {
+        let own = match (operation, self.who) {
+            (Operation::User { user }, Who::User { name, .. }) => user == name,
+            (Operation::Role { role }, Who::User { name, .. }) => self.auth.has_role(name, role),
+            (
+                Operation::Admin(_)
+                | Operation::AuthStatus
+                | Operation::Users
+                | Operation::User { .. }
+                | Operation::Roles
+                | Operation::Role { .. }
+                | Operation::Kept { .. },
+                _,
+            ) => false,
+            (Operation::Alarms | Operation::SetAlarm { .. }, _) => true,
+        };
+        if own {
+            return Ok(());
+        }
+        self.root().map_err(|error| match (operation, &error) {
+            (Operation::Kept { .. }, StoreError::NoToken) => in_raw_words("user name is empty"),
+            (Operation::Kept { .. }, StoreError::PermissionDenied) => {
+                in_raw_words("permission denied")
+            }
+            _ => error,
+        })
     }
 
     pub(crate) fn read(self, keys: &KeyRange) -> Result<(), StoreError> {
@@ -291,6 +366,35 @@ fn span(keys: &KeyRange) -> Span {
         end => End::At(end.to_vec()),
     };
     Span { start, end }
+}
+
+fn refused(code: Code, words: &str) -> StoreError {
+    StoreError::Other { code, message: format!("etcdserver: {words}") }
+}
+
+/// What etcd forgets to put into words for clients.
+fn in_raw_words(words: &str) -> StoreError {
+    StoreError::Other { code: Code::Unknown, message: format!("auth: {words}") }
+}
+
+fn user_not_found() -> StoreError {
+    refused(Code::FailedPrecondition, "user name not found")
+}
+
+fn role_not_found() -> StoreError {
+    refused(Code::FailedPrecondition, "role name not found")
+}
+
+fn no_root() -> StoreError {
+    refused(Code::FailedPrecondition, "root user does not exist")
+}
+
+fn root_without_role() -> StoreError {
+    refused(Code::FailedPrecondition, "root user does not have root role")
+}
+
+fn not_to_be() -> StoreError {
+    refused(Code::InvalidArgument, "invalid auth management")
 }
 
 const ROOT: &str = "root";

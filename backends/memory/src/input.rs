@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Admin, Pass, Token};
+use crate::{Admin, Operation, Pass, Token};
 use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,22 @@ pub enum Input {
         /// Whose.
         from: ClientId,
     },
-    /// An operator changes users and roles.
+    /// An operator asks something.
+    Operate {
+        /// Who asks.
+        from: ClientId,
+        /// The attempt that the answer will carry.
+        attempt: AttemptId,
+        /// Which member is asked, by its place.
+        member: MemberId,
+        /// What is asked.
+        operation: Operation,
+        /// What the carrier has added, to say who asks.
+        #[serde(default)]
+        pass: Pass,
+    },
+    /// Users and roles change, as if by an operator who may do that. Nobody is answered: what etcd
+    /// would refuse, and what comes while there is no leader, has no effect.
     Admin(Admin),
     /// Something happens to the store itself.
     Fault(Fault),
@@ -139,6 +154,9 @@ impl fmt::Display for Input {
             }
             Self::Cancel { from, attempt } => write!(f, "{from} {attempt} cancelled"),
             Self::Disconnect { from } => write!(f, "{from} disconnected"),
+            Self::Operate { from, attempt, member, operation, pass: _ } => {
+                write!(f, "{from} {attempt} > {member} {operation:?}")
+            }
             Self::Admin(admin) => write!(f, "admin {admin:?}"),
             Self::Fault(fault) => write!(f, "fault {fault:?}"),
             Self::Tick => write!(f, "tick"),

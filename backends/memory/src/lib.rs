@@ -35,6 +35,7 @@
 //! | `state` | what the members agree on: the store and the leases, changed by `apply` alone |
 //! | `lessor` | the leader's countdowns |
 //! | `auth` | users, roles, and who may do what |
+//! | [`Operation`], [`Operated`] | what an operator asks, and is told |
 //! | [`Pass`], [`Identity`] | how a client says who it is, and what its carrier keeps for that |
 //! | `watch` | streams, watchers in step and behind, batches, fragments, progress |
 //! | `size` | how long a message is on the wire |
@@ -50,6 +51,7 @@ mod input;
 mod lessor;
 mod log;
 mod model;
+mod operation;
 mod pass;
 mod quirks;
 mod range;
@@ -63,6 +65,7 @@ pub use config::Config;
 pub use input::{ClientId, Fault, Input, MemberFault, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
 pub use model::{LeaseView, MemberView, Model};
-pub use pass::{Access, Admin, Credentials, Identity, Pass, Password, Permission, Token};
+pub use operation::{Access, Admin, Operated, Operation, Outcome, Permission};
+pub use pass::{Credentials, Identity, Pass, Password, Token};
 pub use quirks::Quirks;
 pub use size::reply_size;

@@ -15,6 +15,7 @@ mod commit;
 mod faults;
 mod leases;
 mod member;
+mod operations;
 mod requests;
 mod users;
 mod view;
@@ -26,7 +27,7 @@ use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Revision};
 
 use crate::state::State;
 use crate::watch::{Said, Scene, Watches};
-use crate::{ClientId, Config, Input, Log, Output, Token};
+use crate::{ClientId, Config, Input, Log, Operated, Outcome, Output, Token};
 use cluster::Cluster;
 use member::{Member, Power};
 
@@ -50,6 +51,7 @@ pub struct Model {
     issued: BTreeMap<(ClientId, AttemptId), Token>,
     backup: Option<Box<Backup>>,
     outputs: VecDeque<Output>,
+    operated: VecDeque<Operated>,
 }
 
 /// What a backup holds.
@@ -76,6 +78,7 @@ impl Model {
             issued: BTreeMap::new(),
             backup: None,
             outputs: VecDeque::new(),
+            operated: VecDeque::new(),
         }
     }
 
@@ -85,7 +88,9 @@ impl Model {
         self.run_timers(now);
         self.now = self.now.max(now);
         match input {
-            Input::Request { member, .. } => self.arrive(self.place(member), input),
+            Input::Request { member, .. } | Input::Operate { member, .. } => {
+                self.arrive(self.place(member), input);
+            }
             // A client may have asked any of them.
             Input::Cancel { .. } | Input::Disconnect { .. } => {
                 self.forget_issued(&input);
@@ -104,6 +109,11 @@ impl Model {
         self.outputs.pop_front()
     }
 
+    /// The next thing that an operator is told; drain it likewise where any is asked for.
+    pub fn poll_operated(&mut self) -> Option<Operated> {
+        self.operated.pop_front()
+    }
+
     /// When to pass [`Input::Tick`] if nothing else happens first.
     pub fn poll_timeout(&self) -> Option<Time> {
         let of_members = (0..self.members.len()).filter_map(|m| self.next_of_member(m));
@@ -118,7 +128,11 @@ impl Model {
                 self.issued.remove(&(*from, *attempt));
             }
             Input::Disconnect { from } => self.issued.retain(|(to, _), _| to != from),
-            Input::Request { .. } | Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
+            Input::Request { .. }
+            | Input::Operate { .. }
+            | Input::Admin(_)
+            | Input::Fault(_)
+            | Input::Tick => {}
         }
     }
 
@@ -179,6 +193,12 @@ impl Model {
         for ((to, attempt), reply) in said {
             self.outputs.push_back(Output { to, attempt, reply: Reply::Watch(reply), token: None });
         }
+    }
+
+    /// Says to an operator what has come of an operation, in the name of a member.
+    fn tell(&mut self, m: usize, to: ClientId, attempt: AttemptId, outcome: Outcome) {
+        let header = self.header(m);
+        self.operated.push_back(Operated { to, attempt, header, outcome });
     }
 
     /// Says something to a client, in the name of a member.

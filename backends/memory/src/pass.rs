@@ -1,8 +1,8 @@
-//! How a client says who it is, and how users and roles are set up.
+//! How a client says who it is.
 
 use std::fmt;
 
-use portolan_core::waist::{KeyRange, Request};
+use portolan_core::waist::Request;
 use serde::{Deserialize, Serialize};
 
 use crate::Output;
@@ -46,83 +46,6 @@ pub enum Pass {
 pub struct Identity {
     credentials: Option<Credentials>,
     token: Option<Token>,
-}
-
-/// A change of users and roles, as an operator makes it. It is agreed on like any write; what etcd
-/// would refuse, and what is asked while there is no leader, has no effect.
-#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
-pub enum Admin {
-    /// From now on requests need a user who may do them. Needs a user `root` with the role `root`.
-    Enable,
-    /// Everybody may do everything again.
-    Disable,
-    /// One user more, without a role.
-    AddUser(Credentials),
-    /// One user less. Its tokens are worth nothing any more.
-    DeleteUser {
-        /// Its name.
-        user: String,
-    },
-    /// Another password. The user's tokens are worth nothing any more.
-    ChangePassword(Credentials),
-    /// One role more, without a permission.
-    AddRole {
-        /// Its name.
-        role: String,
-    },
-    /// One role less, of all its users too.
-    DeleteRole {
-        /// Its name.
-        role: String,
-    },
-    /// A user gets a role. Whoever has the role `root` may do everything.
-    GrantRole {
-        /// The user.
-        user: String,
-        /// The role, which exists unless it is `root`.
-        role: String,
-    },
-    /// A user loses a role.
-    RevokeRole {
-        /// The user.
-        user: String,
-        /// The role.
-        role: String,
-    },
-    /// A role may do more; another permission for the very same keys is replaced.
-    GrantPermission {
-        /// The role.
-        role: String,
-        /// What it may do.
-        permission: Permission,
-    },
-    /// A role loses the permission for exactly these keys.
-    RevokePermission {
-        /// The role.
-        role: String,
-        /// The keys.
-        keys: KeyRange,
-    },
-}
-
-/// What a role may do.
-#[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
-pub struct Permission {
-    /// With which keys.
-    pub keys: KeyRange,
-    /// What.
-    pub access: Access,
-}
-
-/// What may be done with keys.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
-pub enum Access {
-    /// Read and watch.
-    Read,
-    /// Put and delete.
-    Write,
-    /// Both.
-    ReadWrite,
 }
 
 impl Credentials {

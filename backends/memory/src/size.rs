@@ -51,7 +51,7 @@ pub(crate) fn proposal(command: &Command, member_id: u64) -> u64 {
         Command::Grant { lease, ttl_secs } => int(*ttl_secs) + int(lease.get()),
         Command::Revoke { lease } => int(lease.get()),
         // Too short to come near any limit.
-        Command::Authenticate { .. } | Command::Admin(_) => 0,
+        Command::Authenticate { .. } | Command::Operate(_) => 0,
     };
     header + message(body)
 }

@@ -13,7 +13,7 @@ use portolan_core::waist::{
 
 use crate::auth::{Auth, Judge, Who};
 use crate::store::Store;
-use crate::{Admin, Quirks, Token, txn};
+use crate::{Operation, Outcome, Quirks, Token, txn};
 
 /// The replicated state of one member.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -52,7 +52,7 @@ pub(crate) enum Command {
         user: String,
         token: Token,
     },
-    Admin(Admin),
+    Operate(Operation),
 }
 
 /// A command, and whose it is.
@@ -62,10 +62,17 @@ pub(crate) struct Entry {
     pub(crate) who: Who,
 }
 
+/// What is said of a request, without the ids in its header.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    /// To an operator.
+    Outcome(Outcome),
+}
+
 /// What a command did.
 pub(crate) struct Applied {
-    /// Without the ids in its header.
-    pub(crate) reply: Result<Reply, StoreError>,
+    pub(crate) answer: Result<Answer, StoreError>,
     /// What changed, in order, all at the store's new revision.
     pub(crate) changes: Vec<KeyValue>,
 }
@@ -80,7 +87,7 @@ impl State {
         self.applied += 1;
         let Entry { command, who } = entry;
         if let Err(error) = self.judge(&who, quirks).command(&command) {
-            return Applied { reply: Err(error), changes: Vec::new() };
+            return Applied::quietly(Err(error));
         }
         match command {
             Command::Put(put) => self.write(|writer| {
@@ -94,20 +101,16 @@ impl State {
                 self.write(|writer| txn::apply(writer, &txn, quirks).map(Reply::Txn))
             }
             Command::Compact(compact) => {
-                let reply = self.compact(compact, quirks).map(Reply::Compact);
-                Applied { reply, changes: Vec::new() }
+                Applied::quietly(self.compact(compact, quirks).map(Reply::Compact))
             }
             Command::Grant { lease, ttl_secs } => {
-                let reply = self.grant(lease, ttl_secs).map(Reply::Grant);
-                Applied { reply, changes: Vec::new() }
+                Applied::quietly(self.grant(lease, ttl_secs).map(Reply::Grant))
             }
             Command::Revoke { lease } => self.revoke(lease),
-            Command::Authenticate { .. } => {
-                Applied { reply: Ok(Reply::Authenticated), changes: Vec::new() }
-            }
-            Command::Admin(admin) => {
-                self.auth.administer(&admin);
-                Applied { reply: Ok(Reply::Authenticated), changes: Vec::new() }
+            Command::Authenticate { .. } => Applied::quietly(Ok(Reply::Authenticated)),
+            Command::Operate(operation) => {
+                let answer = self.auth.operate(&operation).map(Answer::Outcome);
+                Applied { answer, changes: Vec::new() }
             }
         }
     }
@@ -149,7 +152,7 @@ impl State {
     /// Row L5: the keys go in one revision, in order.
     fn revoke(&mut self, lease: LeaseId) -> Applied {
         let Some(ended) = self.leases.remove(&lease) else {
-            return Applied { reply: Err(StoreError::LeaseNotFound), changes: Vec::new() };
+            return Applied::quietly(Err(StoreError::LeaseNotFound));
         };
         let mut applied = self.write(|writer| {
             for key in &ended.keys {
@@ -157,7 +160,7 @@ impl State {
             }
             Ok(Reply::Revoke(RevokeReply::default()))
         });
-        applied.reply = Ok(Reply::Revoke(RevokeReply { header: self.header() }));
+        applied.answer = Ok(Reply::Revoke(RevokeReply { header: self.header() }).into());
         applied
     }
 
@@ -173,7 +176,20 @@ impl State {
         if !changes.is_empty() {
             self.store.finish();
         }
-        Applied { reply, changes }
+        Applied { answer: reply.map(Answer::Reply), changes }
+    }
+}
+
+impl Applied {
+    /// No key has changed.
+    fn quietly(reply: Result<Reply, StoreError>) -> Self {
+        Self { answer: reply.map(Answer::Reply), changes: Vec::new() }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
     }
 }
 

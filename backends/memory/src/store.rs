@@ -164,6 +164,32 @@ impl Store {
         found.into_iter().flatten().filter_map(move |(_, history)| history.at(revision))
     }
 
+    /// All versions up to `revision`, in order, each with its place within its revision; of those that
+    /// lie before the last compaction only what one at `revision` would leave, unless that is nothing
+    /// (`HashByRev` in `server/storage/mvcc/kvstore.go`), and without a delete exactly there.
+    pub(crate) fn changes(&self, revision: Revision, drop_delete: bool) -> Vec<(KeyValue, u32)> {
+        let mut changes = Vec::new();
+        let mut leaves_any = false;
+        for history in self.keys.values() {
+            let up_to = |version: &&Version| version.kv.mod_revision <= revision;
+            let all = history.past.iter().chain(std::iter::once(&history.last));
+            let mut versions = all.filter(up_to).peekable();
+            while let Some(version) = versions.next() {
+                let is_there = version.kv.mod_revision == revision && !drop_delete;
+                let is_left = versions.peek().is_none() && (version.kv.version > 0 || is_there);
+                leaves_any |= is_left;
+                changes.push((is_left, version));
+            }
+        }
+        changes.retain(|(is_left, version)| {
+            let at = version.kv.mod_revision;
+            let is_old_delete = at == self.compacted && version.kv.version == 0;
+            (*is_left || !leaves_any || at > self.compacted) && !is_old_delete
+        });
+        changes.sort_by_key(|(_, version)| (version.kv.mod_revision, version.index));
+        changes.into_iter().map(|(_, version)| (version.kv.clone(), version.index)).collect()
+    }
+
     /// The changes of `keys` from `since` on, oldest first, as far as they are kept.
     pub(crate) fn events<'a>(
         &'a self,

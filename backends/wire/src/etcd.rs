@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use portolan_core::waist::{MemberId, Reply, Request, StoreError};
+use portolan_core::waist::{Code, MemberId, Reply, Request, StoreError};
 use portolan_memory::{Admin, Config, Fault, Input, Model};
 use tonic::service::Routes;
 
 use crate::services::Member;
-use crate::store::Store;
+use crate::store::{Said, Store};
 
 /// An etcd within this process. Cheap to clone: all clones are one etcd, whose data live as long as
 /// one of them, or a connection to it, does.
@@ -82,8 +82,14 @@ impl Etcd {
     /// # Errors
     /// As etcd, and when the store is stopped or stops. While it is held there is no answer.
     pub async fn ask(&self, request: Request) -> Result<Reply, StoreError> {
-        let reply = self.store.ask(MemberId(0), request).answer().await.reply;
-        if let Reply::Failed(error) = reply { Err(error) } else { Ok(reply) }
+        match self.store.ask(MemberId(0), request).answer().await {
+            Said::Reply(Reply::Failed(error), _) => Err(error),
+            Said::Reply(reply, _) => Ok(reply),
+            Said::Operated(operated) => {
+                let message = format!("portolan: the model answered {operated:?}");
+                Err(StoreError::Other { code: Code::Internal, message })
+            }
+        }
     }
 
     /// Looks at the store itself, which nothing changes meanwhile: the truth that a test may hold

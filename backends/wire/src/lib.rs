@@ -15,6 +15,7 @@
 //! | `connection` | how a connection is served, held, broken, and ended |
 //! | `services` | etcd's services, one file each |
 //! | `requests`, `replies`, `status` | etcd's words into ours, and ours into etcd's |
+//! | `hash` | the hash of what is kept |
 //! | `store` | the model in tokio's time, for many clients |
 //!
 //! Nothing is kept on a disk: what an etcd holds ends with it.
@@ -24,6 +25,7 @@
 #[cfg(feature = "net")]
 mod connection;
 mod etcd;
+mod hash;
 #[cfg(feature = "net")]
 mod local;
 mod replies;

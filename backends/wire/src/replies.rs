@@ -7,6 +7,9 @@ use portolan_core::waist::{
     LeaseId, LeasesReply, MembersReply, OpReply, PutReply, RangeReply, RevokeReply, StatusReply,
     TimeToLiveReply, TxnReply, WatchReply,
 };
+use portolan_memory::{Access, Outcome};
+
+use crate::hash;
 
 pub(crate) fn header(header: Header) -> pb::PbResponseHeader {
     pb::PbResponseHeader {
@@ -17,7 +20,7 @@ pub(crate) fn header(header: Header) -> pb::PbResponseHeader {
     }
 }
 
-fn key_value(kv: KeyValue) -> pb::PbKeyValue {
+pub(crate) fn key_value(kv: KeyValue) -> pb::PbKeyValue {
     pb::PbKeyValue {
         key: kv.key.to_vec(),
         create_revision: kv.create_revision.0,
@@ -163,4 +166,56 @@ fn event(event: KeyEvent) -> pb::PbEvent {
         kv: Some(key_value(event.kv)),
         prev_kv: event.prev.map(key_value),
     }
+}
+
+/// Numbers as in `Permission` of etcd's `auth.proto`.
+pub(crate) fn role(
+    header: Option<pb::PbResponseHeader>,
+    outcome: Outcome,
+) -> Option<pb::PbAuthRoleGetResponse> {
+    let Outcome::Permissions(permissions) = outcome else { return None };
+    let mut reply = pb::PbAuthRoleGetResponse { header, perm: Vec::new() };
+    // A permission has no public type in etcd-client.
+    reply.perm.resize_with(permissions.len(), Default::default);
+    for (perm, permission) in reply.perm.iter_mut().zip(permissions) {
+        perm.perm_type = match permission.access {
+            Access::Read => 0,
+            Access::Write => 1,
+            Access::ReadWrite => 2,
+        };
+        perm.key = permission.keys.key.to_vec();
+        perm.range_end = permission.keys.end.to_vec();
+    }
+    Some(reply)
+}
+
+/// The number as in `AlarmType` of etcd's `rpc.proto`.
+pub(crate) fn alarms(
+    header: Option<pb::PbResponseHeader>,
+    outcome: Outcome,
+) -> Option<pb::PbAlarmResponse> {
+    let Outcome::Alarms(members) = outcome else { return None };
+    let no_space = |member_id| pb::PbAlarmMember { member_id, alarm: 1 };
+    Some(pb::PbAlarmResponse { header, alarms: members.into_iter().map(no_space).collect() })
+}
+
+pub(crate) fn hash_kv(
+    header: Option<pb::PbResponseHeader>,
+    outcome: Outcome,
+) -> Option<pb::PbHashKvResponse> {
+    let Outcome::Kept { revision, compacted, changes } = outcome else { return None };
+    Some(pb::PbHashKvResponse {
+        header,
+        hash: hash::of(changes),
+        compact_revision: compacted.0,
+        hash_revision: revision.0,
+    })
+}
+
+pub(crate) fn hash(
+    header: Option<pb::PbResponseHeader>,
+    outcome: Outcome,
+) -> Option<pb::PbHashResponse> {
+    let Outcome::Kept { changes, .. } = outcome else { return None };
+    Some(pb::PbHashResponse { header, hash: hash::of(changes) })
 }

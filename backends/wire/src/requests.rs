@@ -4,9 +4,10 @@
 use etcd_client::proto as pb;
 use etcd_client::proto::{PbCompareTarget, PbTargetUnion, PbTxnOpRequest, PbWatchRequestUnion};
 use portolan_core::waist::{
-    Compact, Compare, DeleteRange, Grant, Key, KeyRange, LeaseId, Op, Ordering, Put, Range,
+    Code, Compact, Compare, DeleteRange, Grant, Key, KeyRange, LeaseId, Op, Ordering, Put, Range,
     Revision, Sort, SortTarget, StoreError, Target, Txn, Value, Watch, WatchFilter, WatchSay,
 };
+use portolan_memory::{Access, Admin, Credentials, Operation, Password, Permission};
 
 pub(crate) fn range(range: pb::PbRangeRequest) -> Result<Range, StoreError> {
     Ok(Range {
@@ -152,4 +153,67 @@ pub(crate) fn watch(request: pb::PbWatchRequest) -> Option<WatchSay> {
 
 fn keys(key: impl Into<Key>, end: impl Into<Key>) -> KeyRange {
     KeyRange { key: key.into(), end: end.into() }
+}
+
+pub(crate) fn add_user(asked: pb::PbAuthUserAddRequest) -> Result<Admin, StoreError> {
+    if asked.options.is_some_and(|options| options.no_password) {
+        return Ok(Admin::AddUserWithoutPassword { user: asked.name });
+    }
+    let password = password(&asked.password, &asked.hashed_password)?;
+    Ok(Admin::AddUser(Credentials { user: asked.name, password }))
+}
+
+pub(crate) fn change_password(
+    asked: pb::PbAuthUserChangePasswordRequest,
+) -> Result<Admin, StoreError> {
+    let password = password(&asked.password, &asked.hashed_password)?;
+    Ok(Admin::ChangePassword(Credentials { user: asked.name, password }))
+}
+
+fn password(text: &str, hashed: &str) -> Result<Password, StoreError> {
+    if text.is_empty() && !hashed.is_empty() {
+        let message = "portolan: a password that is hashed is not served".to_owned();
+        return Err(StoreError::Other { code: Code::Unimplemented, message });
+    }
+    Ok(Password::from(text))
+}
+
+/// Numbers as in `Permission` of etcd's `auth.proto`.
+pub(crate) fn grant_permission(
+    asked: pb::PbAuthRoleGrantPermissionRequest,
+) -> Result<Admin, StoreError> {
+    let given = asked.perm.and_then(|given| {
+        let access = match given.perm_type {
+            0 => Access::Read,
+            1 => Access::Write,
+            2 => Access::ReadWrite,
+            _ => return None,
+        };
+        Some(Permission { keys: keys(given.key, given.range_end), access })
+    });
+    let Some(permission) = given else {
+        let message = "etcdserver: permission not given".to_owned();
+        return Err(StoreError::Other { code: Code::InvalidArgument, message });
+    };
+    Ok(Admin::GrantPermission { role: asked.name, permission })
+}
+
+pub(crate) fn revoke_permission(
+    asked: pb::PbAuthRoleRevokePermissionRequest,
+) -> Result<Admin, StoreError> {
+    Ok(Admin::RevokePermission { role: asked.role, keys: keys(asked.key, asked.range_end) })
+}
+
+/// What is asked about alarms; `None`: nothing that is served here could be. Numbers as in
+/// `AlarmRequest` of etcd's `rpc.proto`.
+pub(crate) fn alarm(asked: pb::PbAlarmRequest) -> Option<Operation> {
+    const NONE: i32 = 0;
+    const NO_SPACE: i32 = 1;
+    let member = asked.member_id;
+    match (asked.action, asked.alarm) {
+        (0, NONE | NO_SPACE) => Some(Operation::Alarms),
+        (1, NO_SPACE) => Some(Operation::SetAlarm { member, on: true }),
+        (2, NO_SPACE) => Some(Operation::SetAlarm { member, on: false }),
+        _ => None,
+    }
 }

@@ -18,17 +18,18 @@ mod lease;
 mod maintenance;
 mod watch;
 
+use std::fmt;
 use std::task::Poll;
 
 use etcd_client::proto as pb;
 use portolan_core::waist::{Header, MemberId, Reply, Request};
-use portolan_memory::{Pass, Token};
-use tonic::Status;
+use portolan_memory::{Operated, Operation, Outcome, Pass, Token};
 use tonic::metadata::MetadataMap;
 use tonic::service::{Routes, RoutesBuilder};
+use tonic::{Response, Status};
 
-use crate::status;
 use crate::store::{Call, Store};
+use crate::{replies, status};
 
 /// What all services of one member have.
 #[derive(Clone)]
@@ -48,7 +49,7 @@ impl Member {
     /// has to see it; what is twice as long is not even read.
     pub fn routes(&self) -> Routes {
         let mut routes = RoutesBuilder::default();
-        let limit = usize::try_from(self.limit.saturating_mul(2)).unwrap_or(usize::MAX);
+        let limit = self.most_read();
         routes
             .add_service(pb::PbKvServer::new(self.clone()).max_decoding_message_size(limit))
             .add_service(pb::PbLeaseServer::new(self.clone()).max_decoding_message_size(limit))
@@ -59,6 +60,11 @@ impl Member {
                 pb::PbMaintenanceServer::new(self.clone()).max_decoding_message_size(limit),
             );
         routes.routes()
+    }
+
+    /// The longest message that is read at all, in bytes.
+    fn most_read(&self) -> usize {
+        usize::try_from(self.limit.saturating_mul(2)).unwrap_or(usize::MAX)
     }
 
     /// What the transport refused on a stream, as etcd says it.
@@ -72,6 +78,19 @@ impl Member {
 
     fn call(&self, request: Request, pass: Pass) -> Call {
         self.store.call(self.place, request, pass)
+    }
+
+    /// Asks as an operator, and waits for the answer; one of another kind is a fault of our own.
+    async fn operate<T>(
+        &self,
+        operation: Operation,
+        metadata: &MetadataMap,
+        answer: impl FnOnce(Option<pb::PbResponseHeader>, Outcome) -> Option<T>,
+    ) -> Result<Response<T>, Status> {
+        let call = self.store.operate(self.place, operation, pass(metadata));
+        let Operated { header, outcome, .. } = call.answer().await.operated()?;
+        let wrong = unexpected(&outcome);
+        answer(Some(replies::header(header)), outcome).map(Response::new).ok_or(wrong)
     }
 
     /// Asks, and waits for the answer.
@@ -88,11 +107,11 @@ fn pass(metadata: &MetadataMap) -> Pass {
 }
 
 /// An answer of another kind than was asked for.
-fn unexpected(reply: &Reply) -> Status {
-    Status::internal(format!("portolan: the model answered {reply:?}"))
+pub(crate) fn unexpected(said: &impl fmt::Debug) -> Status {
+    Status::internal(format!("portolan: the model answered {said:?}"))
 }
 
 /// What this server does not do.
-fn unimplemented<T>(what: &str) -> Result<T, Status> {
-    Err(Status::unimplemented(format!("portolan: {what} is not served")))
+fn unimplemented(what: &str) -> Status {
+    Status::unimplemented(format!("portolan: {what} is not served"))
 }

@@ -9,11 +9,12 @@ use std::task::{Context, Poll, Waker};
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Request, StoreError, WatchSay};
-use portolan_memory::{ClientId, Config, Input, Model, Pass, Token};
+use portolan_memory::{ClientId, Config, Input, Model, Operated, Operation, Pass, Token};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::services::unexpected;
 use crate::status;
 
 /// A store that many clients ask. Cheap to clone; all clones are one store.
@@ -45,17 +46,48 @@ struct Mailbox {
     waker: Option<Waker>,
 }
 
+impl Mailbox {
+    fn push(&mut self, said: Said) {
+        self.said.push_back(said);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
 /// What the store has said to a call.
-pub(crate) struct Said {
-    pub reply: Reply,
-    /// What an authentication has brought.
-    pub token: Option<Token>,
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// With what an authentication has brought.
+    Reply(Reply, Option<Token>),
+    /// To an operator.
+    Operated(Operated),
 }
 
 impl Said {
     /// What was done, or how it failed.
     pub fn done(self) -> Result<Reply, Status> {
-        if let Reply::Failed(error) = &self.reply { Err(status::of(error)) } else { Ok(self.reply) }
+        match self {
+            Self::Reply(Reply::Failed(error), _) => Err(status::of(&error)),
+            Self::Reply(reply, _) => Ok(reply),
+            Self::Operated(_) => Err(unexpected(&self)),
+        }
+    }
+
+    /// What an authentication has brought, or how it failed.
+    pub fn token(self) -> Result<Token, Status> {
+        if let Self::Reply(Reply::Authenticated, Some(token)) = self {
+            return Ok(token);
+        }
+        self.done().and_then(|reply| Err(unexpected(&reply)))
+    }
+
+    /// What an operator is told, or how it failed.
+    pub fn operated(self) -> Result<Operated, Status> {
+        if let Self::Operated(operated) = self {
+            return Ok(operated);
+        }
+        self.done().and_then(|reply| Err(unexpected(&reply)))
     }
 }
 
@@ -103,13 +135,38 @@ impl Store {
         self.call_with(member, request, Pass::Nobody, mailbox)
     }
 
+    /// Asks a member as an operator.
+    pub fn operate(&self, member: MemberId, operation: Operation, pass: Pass) -> Call {
+        self.input(member, Mailbox::default(), |from, attempt| Input::Operate {
+            from,
+            attempt,
+            member,
+            operation,
+            pass,
+        })
+    }
+
     fn call_with(&self, member: MemberId, request: Request, pass: Pass, mailbox: Mailbox) -> Call {
+        self.input(member, mailbox, |from, attempt| Input::Request {
+            from,
+            attempt,
+            member,
+            request,
+            pass,
+        })
+    }
+
+    fn input(
+        &self,
+        member: MemberId,
+        mailbox: Mailbox,
+        input: impl FnOnce(ClientId, AttemptId) -> Input,
+    ) -> Call {
         let mut inner = self.shared.lock();
         inner.last += 1;
         let attempt = AttemptId(inner.last);
         inner.calls.insert(attempt, mailbox);
-        let from = EVERYBODY;
-        self.shared.handle(inner, Input::Request { from, attempt, member, request, pass });
+        self.shared.handle(inner, input(EVERYBODY, attempt));
         Call { shared: self.shared.clone(), member, attempt }
     }
 }
@@ -152,9 +209,11 @@ impl Inner {
                 continue;
             }
             let token = output.take_token();
-            mailbox.said.push_back(Said { reply: output.reply, token });
-            if let Some(waker) = mailbox.waker.take() {
-                waker.wake();
+            mailbox.push(Said::Reply(output.reply, token));
+        }
+        while let Some(operated) = self.model.poll_operated() {
+            if let Some(mailbox) = self.calls.get_mut(&operated.attempt) {
+                mailbox.push(Said::Operated(operated));
             }
         }
     }

@@ -72,6 +72,47 @@ fn etcdctl_watches() {
     }
 }
 
+#[test]
+fn etcdctl_operates() {
+    for release in [Release::V3_4, Release::V3_5] {
+        let (_server, address) = serve(&[]);
+        let ctl = |args: &str| etcdctl(release, &address, args);
+        ctl("put k 1");
+        assert!(ctl("endpoint hashkv").starts_with(&format!("{address}, ")), "{release:?}");
+        assert_eq!(ctl("alarm list"), "");
+        assert_eq!(ctl("user add root:r"), "User root created\n");
+        ctl("user grant-role root root");
+        assert_eq!(ctl("user add ann:a"), "User ann created\n");
+        assert_eq!(ctl("role add part"), "Role part created\n");
+        ctl("role grant-permission part readwrite k");
+        ctl("role grant-permission part read p/ --prefix=true");
+        assert_eq!(
+            ctl("role get part"),
+            "Role part\nKV Read:\n\tk\n\t[p/, p0) (prefix p/)\nKV Write:\n\tk\n"
+        );
+        assert_eq!(ctl("user grant-role ann part"), "Role part is granted to user ann\n");
+        assert_eq!(ctl("auth enable"), "Authentication Enabled\n");
+        assert_eq!(ctl("put k 2 --user ann:a"), "OK\n");
+        let refused = |args: &str| {
+            let programs = Programs::find(release).expect("there is one");
+            let said = programs.etcdctl(&address, args.split_whitespace());
+            said.expect_err("it is refused").to_string()
+        };
+        let denied = "etcdserver: permission denied";
+        assert!(refused("put x 1 --user ann:a").contains(denied));
+        assert!(refused("user list --user ann:a").contains(denied));
+        assert!(refused("put k 1").contains("etcdserver: user name is empty"));
+        assert!(refused("put k 1 --user ann:b").contains("authentication failed"));
+        assert_eq!(ctl("user list --user root:r"), "ann\nroot\n");
+        if release == Release::V3_5 {
+            let status = ctl("auth status --user root:r");
+            assert!(status.starts_with("Authentication Status: true\n"), "{status}");
+        }
+        assert_eq!(ctl("auth disable --user root:r"), "Authentication Disabled\n");
+        assert_eq!(ctl("put x 1"), "OK\n");
+    }
+}
+
 /// One from npm and one from PyPI, unchanged (`make setup` brings them).
 #[test]
 fn clients_of_other_languages_work() {

@@ -20,7 +20,8 @@ pub(super) struct NoPile {
     asked: BTreeSet<LeaseId>,
     /// Since when a run has had too many.
     since: BTreeMap<Run, Time>,
-    /// When what a run would put or delete was last refused, or given up without an answer.
+    /// When what a run would put or delete was last refused, or given up without an answer, or its
+    /// answer was lost.
     in_vain: BTreeMap<Run, Time>,
     /// Runs that may have more than they had.
     due: Due,
@@ -36,7 +37,7 @@ impl Check for NoPile {
             self.asked.retain(|asked| grant.lease != Some(*asked));
         }
         if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
-            && matches!(error, StoreError::PermissionDenied | StoreError::NoSpace)
+            && (*error == StoreError::PermissionDenied || error.certainty() == Certainty::Unknown)
             && writes_instances(facts, attempt)
         {
             self.in_vain.insert(run, entry.at);

@@ -165,6 +165,7 @@ fn words(admin: &Admin) -> Vec<String> {
             of(&["user", "add", &format!("root:{ROOT}")])
         }
         Admin::AddUser(Credentials { user, .. }) => of(&["user", "add", &format!("{user}:{PASS}")]),
+        Admin::AddUserWithoutPassword { user } => of(&["user", "add", user, "--no-password"]),
         Admin::DeleteUser { user } => of(&["user", "delete", user]),
         Admin::AddRole { role } => of(&["role", "add", role]),
         Admin::DeleteRole { role } => of(&["role", "delete", role]),

@@ -317,6 +317,10 @@ impl Model {
                 member.watches.close_client(from);
                 member.waiting.retain(|call| call.from != from);
                 self.outputs.retain(|output| output.to != from);
+                self.operated.retain(|operated| operated.to != from);
+            }
+            Input::Operate { from, attempt, member: _, operation, pass } => {
+                self.operate(m, from, attempt, operation, pass);
             }
             Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
         }

@@ -7,9 +7,9 @@ use super::users::TokenStep;
 use super::{Model, leases};
 use crate::auth::Who;
 use crate::log::{Cause, Change, LeaseStep};
-use crate::state::{Command, Entry};
+use crate::state::{Answer, Command, Entry};
 use crate::store;
-use crate::{Admin, ClientId};
+use crate::{Admin, ClientId, Operation};
 
 impl Model {
     /// Commits a request's command. Only for callers that hear of a leader.
@@ -18,7 +18,7 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         entry: Entry,
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<Answer, StoreError> {
         let cause = match entry.command {
             Command::Revoke { lease } => Cause::Revoke { lease, from, attempt },
             Command::Put(_)
@@ -27,15 +27,16 @@ impl Model {
             | Command::Compact(_)
             | Command::Grant { .. }
             | Command::Authenticate { .. }
-            | Command::Admin(_) => Cause::Request { from, attempt },
+            | Command::Operate(_) => Cause::Request { from, attempt },
         };
         self.commit(entry, cause)
     }
 
-    /// An operator changes users and roles. Without a leader nothing comes of it.
+    /// Users and roles change. Without a leader nothing comes of it.
     pub(super) fn administer(&mut self, admin: Admin) {
         if self.works() {
-            let entry = Entry { command: Command::Admin(admin), who: Who::Store };
+            let entry =
+                Entry { command: Command::Operate(Operation::Admin(admin)), who: Who::Store };
             let cause = Cause::Request { from: ClientId(0), attempt: AttemptId::NEWS };
             // It answers nobody, and changes no key.
             let _ = self.commit(entry, cause);
@@ -44,7 +45,7 @@ impl Model {
 
     /// Appends a command to the log: the one place where anything changes. Members in step apply
     /// it at once, the others when they can.
-    pub(super) fn commit(&mut self, mut entry: Entry, cause: Cause) -> Result<Reply, StoreError> {
+    pub(super) fn commit(&mut self, mut entry: Entry, cause: Cause) -> Result<Answer, StoreError> {
         let mut ended = None;
         match &mut entry.command {
             Command::Grant { ttl_secs, .. } => {
@@ -56,11 +57,13 @@ impl Model {
             | Command::Txn(_)
             | Command::Compact(_)
             | Command::Authenticate { .. }
-            | Command::Admin(_) => {}
+            | Command::Operate(_) => {}
         }
         self.leave_behind(&entry);
         let tokens = TokenStep::of(&entry.command);
+        let alarm = self.alarm(&entry.command);
         let applied = self.head.apply(entry, &self.config.quirks);
+        let tokens = tokens.after(&applied);
         let revision = self.head.store.revision();
         if self.config.keep_log {
             for (index, kv) in (0..).zip(&applied.changes) {
@@ -81,8 +84,11 @@ impl Model {
             }
         }
         self.settle();
-        let reply = applied.reply?;
-        if let Reply::Grant(granted) = &reply {
+        if let Some(outcome) = alarm {
+            return Ok(Answer::Outcome(outcome));
+        }
+        let answer = applied.answer?;
+        if let Answer::Reply(Reply::Grant(granted)) = &answer {
             let span = leases::span(granted.ttl_secs);
             let expires = self.cluster.lessor.start(self.now, granted.lease, span);
             if let Cause::Request { from, attempt } = cause {
@@ -94,7 +100,7 @@ impl Model {
         if let Some(lease) = ended {
             self.lease_ended(lease, cause);
         }
-        Ok(reply)
+        Ok(answer)
     }
 
     /// Requests whose token a member in step knows by now go on.
@@ -134,6 +140,7 @@ impl Model {
             };
             let tokens = TokenStep::of(&entry.command);
             let applied = behind.state.apply(entry, &self.config.quirks);
+            let tokens = tokens.after(&applied);
             self.keep_tokens(m, &tokens);
             if !applied.changes.is_empty() {
                 self.on_watches(m, |watches, scene, said| {
@@ -152,6 +159,9 @@ impl Model {
                 Waits::Applied { then: Then::Ask(request, pass), .. } => {
                     self.request(m, from, attempt, request, pass);
                 }
+                Waits::Applied { then: Then::Operate(operation, pass), .. } => {
+                    self.operate(m, from, attempt, operation, pass);
+                }
                 Waits::Leader { .. }
                 | Waits::Read { .. }
                 | Waits::Sent { .. }
@@ -166,8 +176,8 @@ impl Model {
         m: usize,
         from: ClientId,
         attempt: AttemptId,
-        result: Result<Reply, StoreError>,
-    ) -> Result<Option<Reply>, StoreError> {
+        result: Result<Answer, StoreError>,
+    ) -> Result<Option<Answer>, StoreError> {
         if self.members[m].behind.is_none() {
             return result.map(Some);
         }

@@ -11,7 +11,7 @@ use super::Model;
 use super::member::{Later, Waiting, Waits};
 use crate::auth::Who;
 use crate::log::{Cause, LeaseChange, LeaseStep};
-use crate::state::{Command, Entry};
+use crate::state::{Answer, Command, Entry};
 use crate::{ClientId, Pass};
 
 impl Model {
@@ -23,7 +23,7 @@ impl Model {
         attempt: AttemptId,
         request: KeepAlive,
         pass: Pass,
-    ) -> Result<Option<Reply>, StoreError> {
+    ) -> Result<Option<Answer>, StoreError> {
         if !self.lessor_answers(m) {
             let later = Later::Request(Request::KeepAlive(request), pass);
             self.wait_for_leader(m, from, attempt, later, StoreError::NoLeader);
@@ -31,8 +31,9 @@ impl Model {
         }
         let header = self.header(m);
         let lease = request.lease;
-        let reply =
-            |ttl_secs| Ok(Some(Reply::KeepAlive(KeepAliveReply { header, lease, ttl_secs })));
+        let reply = |ttl_secs| {
+            Ok(Some(Reply::KeepAlive(KeepAliveReply { header, lease, ttl_secs }).into()))
+        };
         let Some(known) = self.head.leases.get(&lease) else { return reply(0) };
         let ttl_secs = known.ttl_secs;
         if self.cluster.lessor.is_over(self.now, lease) {
@@ -53,7 +54,7 @@ impl Model {
         attempt: AttemptId,
         request: TimeToLive,
         pass: Pass,
-    ) -> Result<Option<Reply>, StoreError> {
+    ) -> Result<Option<Answer>, StoreError> {
         if !self.lessor_answers(m) {
             let later = Later::Request(Request::TimeToLive(request), pass);
             self.wait_for_leader(m, from, attempt, later, StoreError::NoLeader);
@@ -76,7 +77,7 @@ impl Model {
                 reply.keys = known.keys.iter().cloned().collect();
             }
         }
-        Ok(Some(Reply::TimeToLive(reply)))
+        Ok(Some(Reply::TimeToLive(reply).into()))
     }
 
     /// Asked of the member alone. The leader has them by the time when they are over.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use portolan_core::Time;
-use portolan_core::waist::{AttemptId, Header, LeaseId, Reply, Request, StoreError};
+use portolan_core::waist::{AttemptId, Header, LeaseId, Request, StoreError};
 
-use crate::state::{Entry, State};
+use crate::state::{Answer, Entry, State};
 use crate::watch::Watches;
-use crate::{ClientId, Input, Pass, Token};
+use crate::{ClientId, Input, Operation, Pass, Token};
 
 /// What one member has of its own.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -119,8 +119,9 @@ pub(super) enum Later {
 /// What is done once a member has applied what it waits for.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
 pub(super) enum Then {
-    Say(Result<Reply, StoreError>),
+    Say(Result<Answer, StoreError>),
     Ask(Request, Pass),
+    Operate(Operation, Pass),
 }
 
 impl Waits {

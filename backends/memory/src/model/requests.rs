@@ -6,7 +6,7 @@ use portolan_core::waist::{
 
 use super::Model;
 use super::member::{Later, Power, Proposal, Then, Waiting, Waits};
-use crate::state::{Command, Entry};
+use crate::state::{Answer, Command, Entry};
 use crate::{ClientId, Pass, check, range, size, txn};
 
 impl Model {
@@ -37,11 +37,12 @@ impl Model {
         m: usize,
         from: ClientId,
         attempt: AttemptId,
-        answer: Result<Option<Reply>, StoreError>,
+        answer: Result<Option<Answer>, StoreError>,
     ) {
         match answer {
             Ok(None) => {}
-            Ok(Some(reply)) => self.reply(m, from, attempt, reply),
+            Ok(Some(Answer::Reply(reply))) => self.reply(m, from, attempt, reply),
+            Ok(Some(Answer::Outcome(outcome))) => self.tell(m, from, attempt, outcome),
             Err(error) => self.reply(m, from, attempt, Reply::Failed(error)),
         }
     }
@@ -54,14 +55,13 @@ impl Model {
         attempt: AttemptId,
         request: Request,
         pass: Pass,
-    ) -> Result<Option<Reply>, StoreError> {
-        if self.members[m].power == Power::Off {
-            return Err(StoreError::Refused { detail: "the store is stopped".to_owned() });
-        }
+    ) -> Result<Option<Answer>, StoreError> {
+        self.check_power(m)?;
         self.check_message(&request)?;
         self.check_leader(m, &request)?;
-        self.check_space(m, &request)?;
-        if self.waits_for_token(m, from, attempt, &request, &pass) {
+        self.check_space(&request)?;
+        let ask = || Then::Ask(request.clone(), pass.clone());
+        if self.asks_who(&request) && self.waits_for_token(m, from, attempt, &pass, ask) {
             return Ok(None);
         }
         self.check_who(m, &request, &pass)?;
@@ -74,7 +74,7 @@ impl Model {
                 }
                 let who = self.identify(m, &pass)?;
                 self.judge(m, &who).read(&request.keys)?;
-                return self.range(m, &request).map(Some);
+                return self.range(m, &request).map(Answer::Reply).map(Some);
             }
             Request::Txn(request) => {
                 check::txn(&request, self.config.max_txn_ops)?;
@@ -87,7 +87,7 @@ impl Model {
                     let who = self.identify(m, &pass)?;
                     self.judge(m, &who).txn(&request)?;
                     let reply = self.state(m).read_txn(&request, &self.config.quirks)?;
-                    return Ok(Some(reply));
+                    return Ok(Some(reply.into()));
                 }
             }
             Request::Put(request) => {
@@ -108,7 +108,7 @@ impl Model {
             Request::TimeToLive(request) => {
                 return self.time_to_live(m, from, attempt, request, pass);
             }
-            Request::Leases => return Ok(Some(Reply::Leases(self.all_leases(m)))),
+            Request::Leases => return Ok(Some(Reply::Leases(self.all_leases(m)).into())),
             Request::Watch(watch) => {
                 let permit = self.check_watch(m, &watch, &pass);
                 self.on_watches(m, |watches, scene, said| {
@@ -137,12 +137,20 @@ impl Model {
                 });
                 return Ok(None);
             }
-            Request::Status => return Ok(Some(Reply::Status(self.status(m)))),
-            Request::Members => return Ok(Some(Reply::Members(self.list_members(m)))),
+            Request::Status => return Ok(Some(Reply::Status(self.status(m)).into())),
+            Request::Members => return Ok(Some(Reply::Members(self.list_members(m)).into())),
             Request::Authenticate => return self.authenticate(m, from, attempt, pass),
         };
         let who = self.identify(m, &pass)?;
         self.propose(m, from, attempt, Entry { command, who })
+    }
+
+    /// A process that does not run lets nobody in.
+    pub(super) fn check_power(&self, m: usize) -> Result<(), StoreError> {
+        if self.members[m].power == Power::Off {
+            return Err(StoreError::Refused { detail: "the store is stopped".to_owned() });
+        }
+        Ok(())
     }
 
     /// What gRPC lets through at all (row E1).
@@ -177,7 +185,7 @@ impl Model {
     }
 
     /// Row E2: asked before anything else is looked at.
-    fn check_space(&self, m: usize, request: &Request) -> Result<(), StoreError> {
+    fn check_space(&self, request: &Request) -> Result<(), StoreError> {
         let needs_space = match request {
             Request::Put(_) | Request::Grant(_) => true,
             Request::Txn(request) => txn::needs_space(request),
@@ -194,7 +202,9 @@ impl Model {
             | Request::Members
             | Request::Authenticate => false,
         };
-        if needs_space && self.members[m].full { Err(StoreError::NoSpace) } else { Ok(()) }
+        // The alarm of one stops all (`applierV3Capped` in `server/etcdserver/apply.go`).
+        let is_full = || self.members.iter().any(|member| member.full);
+        if needs_space && is_full() { Err(StoreError::NoSpace) } else { Ok(()) }
     }
 
     /// Puts a command through consensus.
@@ -204,7 +214,7 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         entry: Entry,
-    ) -> Result<Option<Reply>, StoreError> {
+    ) -> Result<Option<Answer>, StoreError> {
         let member = &self.members[m];
         if member.overloaded {
             return Err(StoreError::TooManyRequests);
@@ -287,7 +297,7 @@ impl Model {
                     Waits::Sent { since, .. }
                     | Waits::Applied { then: Then::Say(_), since, .. } => self.too_late(m, since),
                     Waits::Read { .. }
-                    | Waits::Applied { then: Then::Ask(..), .. }
+                    | Waits::Applied { then: Then::Ask(..) | Then::Operate(..), .. }
                     | Waits::Revoke { .. } => StoreError::TimedOut,
                 };
                 self.reply(m, from, attempt, Reply::Failed(error));

@@ -1,13 +1,13 @@
 //! Who asks: tokens are issued, used, and forgotten (`server/auth/simple_token.go`).
 
 use portolan_core::Rng;
-use portolan_core::waist::{AttemptId, KeyRange, Reply, Request, StoreError, Watch};
+use portolan_core::waist::{AttemptId, KeyRange, Request, StoreError, Watch};
 
 use super::Model;
 use super::member::{Session, Then, Waiting, Waits};
 use crate::auth::{Judge, Who};
-use crate::state::{Command, Entry};
-use crate::{Access, Admin, ClientId, Credentials, Pass, Token};
+use crate::state::{Answer, Applied, Command, Entry};
+use crate::{Access, Admin, ClientId, Credentials, Operation, Pass, Token};
 
 /// What a command does to the tokens that a member knows, once it has applied it.
 pub(super) enum TokenStep {
@@ -23,20 +23,11 @@ impl TokenStep {
     pub(super) fn of(command: &Command) -> Self {
         match command {
             Command::Authenticate { user, token } => Self::Issue(user.clone(), token.clone()),
-            Command::Admin(Admin::Disable) => Self::ForgetAll,
-            Command::Admin(
+            Command::Operate(Operation::Admin(Admin::Disable)) => Self::ForgetAll,
+            Command::Operate(Operation::Admin(
                 Admin::DeleteUser { user } | Admin::ChangePassword(Credentials { user, .. }),
-            ) => Self::Forget(user.clone()),
-            Command::Admin(
-                Admin::Enable
-                | Admin::AddUser(_)
-                | Admin::AddRole { .. }
-                | Admin::DeleteRole { .. }
-                | Admin::GrantRole { .. }
-                | Admin::RevokeRole { .. }
-                | Admin::GrantPermission { .. }
-                | Admin::RevokePermission { .. },
-            )
+            )) => Self::Forget(user.clone()),
+            Command::Operate(_)
             | Command::Put(_)
             | Command::Delete(_)
             | Command::Txn(_)
@@ -44,6 +35,11 @@ impl TokenStep {
             | Command::Grant { .. }
             | Command::Revoke { .. } => Self::Write,
         }
+    }
+
+    /// What was refused does nothing to them.
+    pub(super) fn after(self, applied: &Applied) -> Self {
+        if applied.answer.is_ok() { self } else { Self::Write }
     }
 }
 
@@ -87,26 +83,25 @@ impl Model {
         m: usize,
         from: ClientId,
         attempt: AttemptId,
-        request: &Request,
         pass: &Pass,
+        then: impl FnOnce() -> Then,
     ) -> bool {
         let Pass::Token(token) = pass else { return false };
         let state = self.state(m);
-        let there = !state.auth.enabled || self.members[m].tokens.contains_key(token);
-        if there || !self.asks_who(request) {
+        if !state.auth.enabled || self.members[m].tokens.contains_key(token) {
             return false;
         }
         let Some(count) = token.index().filter(|&index| index > state.applied) else {
             return false;
         };
-        let then = Then::Ask(request.clone(), pass.clone());
+        let then = then();
         let what = Waits::Applied { count, then, since: self.now, until: None };
         self.members[m].waiting.push(Waiting { from, attempt, what });
         true
     }
 
     /// Rows A3 to A5: whether this release looks at who asks for it.
-    fn asks_who(&self, request: &Request) -> bool {
+    pub(super) fn asks_who(&self, request: &Request) -> bool {
         let quirks = &self.config.quirks;
         match request {
             Request::KeepAlive(_) | Request::Leases | Request::Status | Request::Members => {
@@ -224,7 +219,7 @@ impl Model {
         from: ClientId,
         attempt: AttemptId,
         pass: Pass,
-    ) -> Result<Option<Reply>, StoreError> {
+    ) -> Result<Option<Answer>, StoreError> {
         if !self.is_current(m) {
             self.wait_to_read(m, from, attempt, Request::Authenticate, pass);
             return Ok(None);
@@ -234,9 +229,7 @@ impl Model {
             return Err(StoreError::AuthNotEnabled);
         }
         let Pass::Login(credentials) = pass else { return Err(StoreError::AuthFailed) };
-        if !auth.knows(&credentials) {
-            return Err(StoreError::AuthFailed);
-        }
+        auth.check(&credentials)?;
         self.tokens_issued += 1;
         let mut chance = Rng::new(self.config.seed ^ self.tokens_issued).fork("token");
         let letters: String = (0..16)

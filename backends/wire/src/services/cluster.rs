@@ -24,27 +24,27 @@ impl pb::PbClusterService for Member {
         &self,
         _: Request<pb::PbMemberAddRequest>,
     ) -> Result<Response<pb::PbMemberAddResponse>, Status> {
-        unimplemented("adding members")
+        Err(unimplemented("adding members"))
     }
 
     async fn member_remove(
         &self,
         _: Request<pb::PbMemberRemoveRequest>,
     ) -> Result<Response<pb::PbMemberRemoveResponse>, Status> {
-        unimplemented("removing members")
+        Err(unimplemented("removing members"))
     }
 
     async fn member_update(
         &self,
         _: Request<pb::PbMemberUpdateRequest>,
     ) -> Result<Response<pb::PbMemberUpdateResponse>, Status> {
-        unimplemented("changing members")
+        Err(unimplemented("changing members"))
     }
 
     async fn member_promote(
         &self,
         _: Request<pb::PbMemberPromoteRequest>,
     ) -> Result<Response<pb::PbMemberPromoteResponse>, Status> {
-        unimplemented("promoting members")
+        Err(unimplemented("promoting members"))
     }
 }

@@ -24,7 +24,7 @@ impl pb::PbKvService for Member {
         &self,
         _: Request<pb::PbRangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        unimplemented("a range as a stream")
+        Err(unimplemented("a range as a stream"))
     }
 
     async fn put(

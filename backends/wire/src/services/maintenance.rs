@@ -1,11 +1,12 @@
 //! How a member is.
 
 use etcd_client::proto as pb;
-use portolan_core::waist;
+use portolan_core::waist::{self, Revision};
+use portolan_memory::Operation;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Member, unimplemented};
-use crate::replies;
+use crate::{replies, requests};
 
 #[async_trait]
 impl pb::PbMaintenanceService for Member {
@@ -24,50 +25,57 @@ impl pb::PbMaintenanceService for Member {
 
     async fn alarm(
         &self,
-        _: Request<pb::PbAlarmRequest>,
+        request: Request<pb::PbAlarmRequest>,
     ) -> Result<Response<pb::PbAlarmResponse>, Status> {
-        unimplemented("alarms")
+        let (metadata, _, asked) = request.into_parts();
+        match requests::alarm(asked) {
+            Some(operation) => self.operate(operation, &metadata, replies::alarms).await,
+            None => Err(unimplemented("an alarm of another kind than NOSPACE")),
+        }
     }
 
     async fn defragment(
         &self,
         _: Request<pb::PbDefragmentRequest>,
     ) -> Result<Response<pb::PbDefragmentResponse>, Status> {
-        unimplemented("defragmentation")
+        Err(unimplemented("defragmentation"))
     }
 
     async fn hash(
         &self,
-        _: Request<pb::PbHashRequest>,
+        request: Request<pb::PbHashRequest>,
     ) -> Result<Response<pb::PbHashResponse>, Status> {
-        unimplemented("the hash of the database")
+        let all = Operation::Kept { revision: Revision::ZERO };
+        self.operate(all, request.metadata(), replies::hash).await
     }
 
     async fn hash_kv(
         &self,
-        _: Request<pb::PbHashKvRequest>,
+        request: Request<pb::PbHashKvRequest>,
     ) -> Result<Response<pb::PbHashKvResponse>, Status> {
-        unimplemented("the hash of keys")
+        let revision = Revision(request.get_ref().revision);
+        let kept = Operation::Kept { revision };
+        self.operate(kept, request.metadata(), replies::hash_kv).await
     }
 
     async fn snapshot(
         &self,
         _: Request<pb::PbSnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        unimplemented("a snapshot")
+        Err(unimplemented("a snapshot"))
     }
 
     async fn move_leader(
         &self,
         _: Request<pb::PbMoveLeaderRequest>,
     ) -> Result<Response<pb::PbMoveLeaderResponse>, Status> {
-        unimplemented("moving the lead")
+        Err(unimplemented("moving the lead"))
     }
 
     async fn downgrade(
         &self,
         _: Request<pb::PbDowngradeRequest>,
     ) -> Result<Response<pb::PbDowngradeResponse>, Status> {
-        unimplemented("a downgrade")
+        Err(unimplemented("a downgrade"))
     }
 }
