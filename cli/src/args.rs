@@ -151,9 +151,9 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Where to listen; port 0: on a free one
+    /// Where to listen; port 0: on a free one. Given up to five times: a cluster, with a member at each
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2379")]
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
     /// The release of etcd to behave as, such as 3.4.23; without it, the newest known
     #[arg(long = "as", value_name = "VERSION")]
     pub release: Option<String>,

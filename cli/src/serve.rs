@@ -4,6 +4,8 @@ use std::path::Path;
 
 use portolan_wire::{Config, Etcd, Server, Tls, TlsError};
 use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::args::Serve;
 use crate::fail::Failure;
@@ -13,7 +15,7 @@ use crate::signals::Signals;
 /// What is served, and where.
 #[derive(Serialize)]
 struct Serving {
-    address: String,
+    addresses: Vec<String>,
     version: String,
 }
 
@@ -24,22 +26,45 @@ pub async fn run(out: Out, args: Serve) -> Result<(), Failure> {
         })?,
         None => Config::default(),
     };
+    let count = args.listen.len();
+    let config = config.members(u16::try_from(count).unwrap_or(u16::MAX));
+    let members = config.member_ids().count();
+    if members < count {
+        return Err(Failure::Usage(format!(
+            "--listen is given {count} times; a cluster has at most {members} members"
+        )));
+    }
     let tls = tls(&args)?;
     let version = config.version.clone();
     let mut signals = Signals::listen()?;
-    let server = Server::bind(args.listen, Etcd::new(config)).await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        Failure::Failed(format!("{error}{}", cause.unwrap_or_default()))
-    })?;
-    let server = server.log(|served| out::note(served));
-    let (server, scheme) = match tls {
-        Some(tls) => (server.tls(tls), "https://"),
-        None => (server, ""),
-    };
-    let address = format!("{scheme}{}", server.address());
-    let text = format!("listening on {address} as etcd {version}");
-    out.one(text, &Serving { address, version })?;
-    server.serve(signals.next_end()).await;
+    let etcd = Etcd::new(config);
+    let mut servers = Vec::new();
+    for (address, member) in args.listen.iter().zip((0..).map_while(|place| etcd.member(place))) {
+        let server = Server::bind(*address, member).await.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            Failure::Failed(format!("{error}{}", cause.unwrap_or_default()))
+        })?;
+        let server = server.log(|served| out::note(served));
+        servers.push(match &tls {
+            Some(tls) => server.tls(tls.clone()),
+            None => server,
+        });
+    }
+    let scheme = if tls.is_some() { "https://" } else { "" };
+    let addresses = servers.iter().map(|server| format!("{scheme}{}", server.address()));
+    let addresses: Vec<_> = addresses.collect();
+    let text = format!("listening on {} as etcd {version}", addresses.join(", "));
+    out.one(text, &Serving { addresses, version })?;
+    let (end, ending) = watch::channel(());
+    let mut serving = JoinSet::new();
+    for server in servers {
+        let mut ending = ending.clone();
+        // Told, or gone.
+        serving.spawn(server.serve(async move { drop(ending.changed().await) }));
+    }
+    signals.next_end().await;
+    drop(end);
+    while serving.join_next().await.is_some() {}
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use tower::{BoxError, ServiceExt};
 
 fn into(etcd: &Etcd) -> RawChannel {
     let never = |never: Infallible| -> BoxError { match never {} };
-    RawChannel::new(ServiceExt::<http::Request<Body>>::map_err(etcd.routes(0), never))
+    RawChannel::new(ServiceExt::<http::Request<Body>>::map_err(etcd.routes(), never))
 }
 
 /// As [`into`], with each answer held up for a while.

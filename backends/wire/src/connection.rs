@@ -24,9 +24,6 @@ use tonic::service::Routes;
 
 use crate::status;
 
-/// The member that connections lead to.
-pub(crate) const SERVED: MemberId = MemberId(0);
-
 /// How long calls that are under way may take when a server ends. Streams of watches never end by
 /// themselves.
 const GRACE: Duration = Duration::from_secs(1);
@@ -38,14 +35,14 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 /// Calls and streams of one connection at a time; more wait.
 const MOST_CALLS: u32 = 10_000;
 
-/// How all connections to one store go on.
+/// How all connections to one member go on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Going {
     /// How often all of them broke.
     breaks: u64,
-    /// Nobody gets in: the store is stopped.
+    /// Nobody gets in: it is stopped.
     shut: bool,
-    /// Nothing is read or written: the store is held.
+    /// Nothing is read or written: it is held.
     held: bool,
 }
 
@@ -55,11 +52,11 @@ impl Going {
         self.shut
     }
 
-    /// How they go on after something has happened to the store. What happens to its process does
-    /// so to its connections.
-    pub fn after(self, fault: Fault) -> Self {
+    /// How those to `member` go on after something has happened to the store. What happens to a process
+    /// does so to its connections.
+    pub fn after(self, member: MemberId, fault: Fault) -> Self {
         match fault {
-            Fault::Member(member, _) if member != SERVED => self,
+            Fault::Member(named, _) if named != member => self,
             Fault::Stop | Fault::Member(_, MemberFault::Stop) => {
                 Self { breaks: self.breaks + 1, shut: true, held: false }
             }
@@ -140,34 +137,43 @@ impl fmt::Display for End {
     }
 }
 
-/// Serves one connection until it is over. It is told to end by `ending`. With the routes comes how
-/// long a message may be, in bytes.
+/// What a connection leads to.
+pub(crate) struct To {
+    pub member: MemberId,
+    pub routes: Routes,
+    /// How long a message may be, in bytes.
+    pub limit: u64,
+    /// How connections to each member go on, by its place.
+    pub going: watch::Receiver<Vec<Going>>,
+}
+
+impl To {
+    fn going(&mut self) -> Going {
+        self.going.borrow_and_update()[usize::from(self.member.0)]
+    }
+}
+
+/// Serves one connection until it is over. It is told to end by `ending`.
 pub(crate) async fn serve<I>(
     io: I,
     peer: Option<SocketAddr>,
-    routes: (Routes, u64),
-    going: watch::Receiver<Going>,
+    to: To,
     ending: impl Future<Output = ()>,
 ) -> Served
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (since, calls) = (Instant::now(), Arc::new(AtomicU64::new(0)));
-    let end = run(io, routes, calls.clone(), going, ending).await;
+    let end = run(io, to, calls.clone(), ending).await;
     Served { peer, lasted: since.elapsed(), calls: calls.load(Relaxed), end }
 }
 
-async fn run<I>(
-    io: I,
-    (routes, limit): (Routes, u64),
-    calls: Arc<AtomicU64>,
-    mut going: watch::Receiver<Going>,
-    ending: impl Future<Output = ()>,
-) -> End
+async fn run<I>(io: I, mut to: To, calls: Arc<AtomicU64>, ending: impl Future<Output = ()>) -> End
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let breaks = going.borrow_and_update().breaks;
+    let breaks = to.going().breaks;
+    let (routes, limit) = (to.routes.clone(), to.limit);
     let answer = service_fn(move |request| {
         calls.fetch_add(1, Relaxed);
         // Routes are always ready.
@@ -185,13 +191,13 @@ where
     let mut ending = pin!(ending);
     let mut gone_by = None;
     loop {
-        let now = *going.borrow_and_update();
+        let now = to.going();
         if now.shut || now.breaks != breaks {
             return End::Broken;
         }
         tokio::select! {
             biased;
-            Ok(()) = going.changed() => {}
+            Ok(()) = to.going.changed() => {}
             () = &mut ending, if gone_by.is_none() => {
                 connection.as_mut().graceful_shutdown();
                 gone_by = Some(Instant::now() + GRACE);

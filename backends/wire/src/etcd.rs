@@ -12,6 +12,9 @@ use crate::store::{Said, Store};
 /// An etcd within this process. Cheap to clone: all clones are one etcd, whose data live as long as
 /// one of them, or a connection to it, does.
 ///
+/// It has as many members as its configuration says; a handle leads to one of them, the first at first
+/// (see [`member`](Self::member)).
+///
 /// A [`Server`](crate::Server) lets others connect to it, a [`Link`](crate::Link) clients within this
 /// process; [`serve`](Self::serve) takes any stream of bytes, and [`routes`](Self::routes) single
 /// calls.
@@ -20,10 +23,12 @@ use crate::store::{Said, Store};
 #[derive(Clone)]
 pub struct Etcd {
     store: Store,
+    /// The member that this handle leads to.
+    member: MemberId,
     /// The longest message that it takes, in bytes.
     limit: u64,
     #[cfg(feature = "net")]
-    going: std::sync::Arc<tokio::sync::watch::Sender<crate::connection::Going>>,
+    going: std::sync::Arc<tokio::sync::watch::Sender<Vec<crate::connection::Going>>>,
 }
 
 impl Etcd {
@@ -42,10 +47,22 @@ impl Etcd {
     pub fn untimed(config: Config) -> Self {
         Self {
             limit: config.max_message_bytes(),
-            store: Store::new(config),
+            member: MemberId(0),
             #[cfg(feature = "net")]
-            going: std::sync::Arc::default(),
+            going: {
+                let all = config.member_ids().map(|_| crate::connection::Going::default());
+                std::sync::Arc::new(tokio::sync::watch::Sender::new(all.collect()))
+            },
+            store: Store::new(config),
         }
+    }
+
+    /// The same etcd by another of its members, by its place from 0 on: who connects to that is served
+    /// by it. `None` if there are not that many.
+    pub fn member(&self, place: u16) -> Option<Self> {
+        let member = MemberId(place);
+        let is_there = self.look(|model| model.members().any(|view| view.member == member));
+        is_there.then(|| Self { member, ..self.clone() })
     }
 
     /// Does what is due in the store when it is, until the last clone of this etcd, and the last of
@@ -55,11 +72,10 @@ impl Etcd {
         self.store.let_time_pass()
     }
 
-    /// etcd's services as one member offers them, by its place among the members from 0 on: whoever
-    /// can carry a gRPC call to them serves it. To what happens to the store's process they are blind;
-    /// calls that break with it are not answered.
-    pub fn routes(&self, member: u16) -> Routes {
-        Member::new(self.store.clone(), MemberId(member), self.limit).routes()
+    /// etcd's services as the member offers them: whoever can carry a gRPC call to them serves it. To
+    /// what happens to the member's process they are blind; calls that break with it are not answered.
+    pub fn routes(&self) -> Routes {
+        Member::new(self.store.clone(), self.member, self.limit).routes()
     }
 
     /// Changes users and roles, as an operator who may do that. What etcd refuses has no effect.
@@ -67,13 +83,17 @@ impl Etcd {
         self.store.happen(Input::Admin(admin));
     }
 
-    /// Does something to the store itself. Where its process ends by that, all connections break
-    /// without a further word, and whoever connects while it is stopped is sent away; while it is
-    /// held, they stand still.
+    /// Does something to the store itself, or to one of its members. Where a member's process ends by
+    /// that, all connections to it break without a further word, and whoever connects while it is
+    /// stopped is sent away; while it is held, they stand still.
     pub fn fault(&self, fault: Fault) {
         // First, so that nothing of what a process says in its death gets out.
         #[cfg(feature = "net")]
-        self.going.send_modify(|going| *going = going.after(fault));
+        self.going.send_modify(|all| {
+            for (place, going) in (0..).zip(all) {
+                *going = going.after(MemberId(place), fault);
+            }
+        });
         self.store.happen(Input::Fault(fault));
     }
 
@@ -82,7 +102,7 @@ impl Etcd {
     /// # Errors
     /// As etcd, and when the store is stopped or stops. While it is held there is no answer.
     pub async fn ask(&self, request: Request) -> Result<Reply, StoreError> {
-        match self.store.ask(MemberId(0), request).answer().await {
+        match self.store.ask(self.member, request).answer().await {
             Said::Reply(Reply::Failed(error), _) => Err(error),
             Said::Reply(reply, _) => Ok(reply),
             Said::Operated(operated) => {
@@ -106,7 +126,7 @@ mod connections {
     use tokio::io::{AsyncRead, AsyncWrite};
 
     use super::Etcd;
-    use crate::connection::{self, Served};
+    use crate::connection::{self, Served, To};
 
     impl Etcd {
         /// Serves one connection over any stream of bytes, HTTP/2 within, until its client leaves, it
@@ -120,13 +140,19 @@ mod connections {
         where
             I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         {
-            let (routes, limit) = (self.routes(connection::SERVED.0), self.limit);
-            connection::serve(io, peer, (routes, limit), self.going.subscribe(), ending).await
+            let (member, routes, limit) = (self.member, self.routes(), self.limit);
+            let to = To { member, routes, limit, going: self.going.subscribe() };
+            connection::serve(io, peer, to, ending).await
         }
 
         /// Whether whoever connects now is sent away.
         pub(crate) fn is_shut(&self) -> bool {
-            self.going.borrow().is_shut()
+            self.going.borrow()[usize::from(self.member.0)].is_shut()
+        }
+
+        /// Clients are told that the member is to be found there.
+        pub(crate) fn advertise(&self, url: String) {
+            self.store.advertise(self.member, url);
         }
     }
 }

@@ -24,7 +24,7 @@ const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long to wait when the system gives no more connections, as when it is out of files.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
-/// An [`Etcd`] on an address.
+/// A member of an [`Etcd`] on an address, which the list of members names.
 ///
 /// ```no_run
 /// use portolan_wire::{Config, Etcd, ListenError, Server};
@@ -96,7 +96,12 @@ impl Server {
     /// Serves until `stop` comes. Then nobody gets in any more, calls under way have a second left,
     /// and when it returns no connection is open.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { etcd, listener, tls, log, .. } = self;
+        let Self { etcd, listener, address, tls, log } = self;
+        // Any address is nobody's.
+        if !address.ip().is_unspecified() {
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            etcd.advertise(format!("{scheme}://{address}"));
+        }
         let (end, ending) = watch::channel(());
         let (mut stop, mut connections) = (pin!(stop), JoinSet::new());
         loop {

@@ -36,6 +36,8 @@ struct Inner {
     last: u64,
     /// Calls that somebody waits for.
     calls: BTreeMap<AttemptId, Mailbox>,
+    /// Where members are to be found.
+    addresses: BTreeMap<MemberId, String>,
 }
 
 #[derive(Default)]
@@ -99,7 +101,8 @@ impl Store {
     /// [lets it](Self::let_time_pass).
     pub fn new(config: Config) -> Self {
         let (model, started) = (Model::new(config), Instant::now());
-        let inner = Inner { model, started, last: 0, calls: BTreeMap::new() };
+        let (calls, addresses) = (BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { model, started, last: 0, calls, addresses };
         let sooner = Arc::new(Notify::new());
         Self { shared: Arc::new(Shared { inner: Mutex::new(inner), sooner }) }
     }
@@ -117,6 +120,17 @@ impl Store {
     /// What stands in the headers of a member's answers now.
     pub fn header(&self, member: MemberId) -> Header {
         self.shared.lock().model.header_of(member)
+    }
+
+    /// A member is to be found there.
+    #[cfg(feature = "net")]
+    pub fn advertise(&self, member: MemberId, url: String) {
+        self.shared.lock().addresses.insert(member, url);
+    }
+
+    /// Where a member is to be found, if that is known.
+    pub fn address(&self, member: MemberId) -> Option<String> {
+        self.shared.lock().addresses.get(&member).cloned()
     }
 
     /// Something happens to the store that is no request.

@@ -113,6 +113,27 @@ fn etcdctl_operates() {
     }
 }
 
+#[test]
+fn several_addresses_are_a_cluster() {
+    let more = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"];
+    let (mut server, first) = serve(&more);
+    let first = first.trim_end_matches(',');
+    for release in [Release::V3_4, Release::V3_5] {
+        let list = etcdctl(release, first, "member list");
+        let addresses = list.lines().filter_map(|line| line.split(", ").nth(4));
+        let addresses: Vec<_> = addresses.map(|url| url.replace("http://", "")).collect();
+        assert_eq!(addresses.len(), 3, "{list}");
+        assert_eq!(addresses[0], first, "{list}");
+        etcdctl(release, &addresses[1], "put k 1");
+        assert_eq!(etcdctl(release, &addresses[2], "get k"), "k\n1\n");
+        let status = etcdctl(release, &addresses.join(","), "endpoint status");
+        let leads: Vec<_> = status.lines().map(|line| line.contains(", true, ")).collect();
+        assert_eq!(leads, [true, false, false], "{status}");
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.status(), 0);
+}
+
 /// One from npm and one from PyPI, unchanged (`make setup` brings them).
 #[test]
 fn clients_of_other_languages_work() {
@@ -215,4 +236,9 @@ fn what_cannot_be_served_is_told() {
     let ran = run(&mut portolan(["serve", "--as", "newest"]));
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("\"newest\" is no version of etcd"), "{}", ran.err);
+    let six = std::iter::once("serve").chain(["--listen", "127.0.0.1:0"].repeat(6));
+    let ran = run(&mut portolan(six));
+    assert_eq!((ran.status, ran.out.as_str()), (2, ""));
+    let words = "--listen is given 6 times; a cluster has at most 5 members";
+    assert!(ran.err.contains(words), "{}", ran.err);
 }

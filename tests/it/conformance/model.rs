@@ -42,6 +42,35 @@ pub fn config(release: Option<&str>, setup: Setup) -> Config {
     config
 }
 
+/// Who leads and runs, by its place.
+pub fn leader(model: &Model) -> Option<u16> {
+    let leader = model.leader()?;
+    model.members().any(|view| view.member == leader && view.is_up).then_some(leader.0)
+}
+
+/// What happens to a model of so many members.
+pub fn faults(event: Happening, members: usize) -> Vec<Fault> {
+    let of = |member, fault| Fault::Member(MemberId(member), fault);
+    let others = |fault| {
+        let others = 1..u16::try_from(members).expect("there are few members");
+        others.map(|member| of(member, fault)).collect()
+    };
+    let fault = match event {
+        Happening::Restart => Fault::Restart,
+        Happening::Wipe => Fault::Wipe,
+        Happening::Pause => Fault::Pause,
+        Happening::Resume => Fault::Resume,
+        Happening::Fill => Fault::SpaceAlarm(true),
+        Happening::LoseLeader => return others(MemberFault::Stop),
+        Happening::FindLeader => return others(MemberFault::Start),
+        Happening::PauseMember(member) => of(member, MemberFault::Pause),
+        Happening::ResumeMember(member) => of(member, MemberFault::Resume),
+        Happening::KillMember(member) => of(member, MemberFault::Stop),
+        Happening::StartMember(member) => of(member, MemberFault::Start),
+    };
+    vec![fault]
+}
+
 impl ModelStore {
     /// The model as `release` behaves, or as the newest does.
     pub fn new(release: Option<&str>, setup: Setup) -> Self {
@@ -68,10 +97,6 @@ impl ModelStore {
 
     fn us(&self) -> ClientId {
         self.users[&self.user].0
-    }
-
-    fn member_fault(&mut self, member: u16, fault: MemberFault) {
-        self.handle(Input::Fault(Fault::Member(MemberId(member), fault)));
     }
 
     fn handle(&mut self, input: Input) {
@@ -144,12 +169,8 @@ impl Store for ModelStore {
 
     fn leader(&mut self) -> u16 {
         loop {
-            let leader = self.model.leader();
-            let is_up = |place: MemberId| {
-                self.model.members().any(|view| view.member == place && view.is_up)
-            };
-            match leader.filter(|&place| is_up(place)) {
-                Some(MemberId(place)) => return place,
+            match leader(&self.model) {
+                Some(place) => return place,
                 None => self.wait(Duration::from_millis(10)),
             }
         }
@@ -170,32 +191,8 @@ impl Store for ModelStore {
     }
 
     fn happen(&mut self, event: Happening) {
-        let fault = match event {
-            Happening::Restart => Fault::Restart,
-            Happening::Wipe => Fault::Wipe,
-            Happening::Pause => Fault::Pause,
-            Happening::Resume => Fault::Resume,
-            Happening::Fill => Fault::SpaceAlarm(true),
-            Happening::LoseLeader | Happening::FindLeader => {
-                let lost = event == Happening::LoseLeader;
-                let others: Vec<_> = self.model.members().skip(1).map(|view| view.member).collect();
-                for member in others {
-                    let fault = if lost { MemberFault::Stop } else { MemberFault::Start };
-                    self.handle(Input::Fault(Fault::Member(member, fault)));
-                }
-                return;
-            }
-            Happening::PauseMember(member) => {
-                return self.member_fault(member, MemberFault::Pause);
-            }
-            Happening::ResumeMember(member) => {
-                return self.member_fault(member, MemberFault::Resume);
-            }
-            Happening::KillMember(member) => return self.member_fault(member, MemberFault::Stop),
-            Happening::StartMember(member) => {
-                return self.member_fault(member, MemberFault::Start);
-            }
-        };
-        self.handle(Input::Fault(fault));
+        for fault in faults(event, self.model.members().count()) {
+            self.handle(Input::Fault(fault));
+        }
     }
 }

@@ -204,7 +204,7 @@ impl Servers {
         match self {
             Self::One(etcd) => vec![etcd.client_url()],
             Self::Many(cluster) => cluster.client_urls(),
-            Self::Wire(wire) => vec![wire.url().to_owned()],
+            Self::Wire(wire) => wire.urls().to_vec(),
         }
     }
 
@@ -290,7 +290,13 @@ impl Store for RealStore {
 
     fn leader(&mut self) -> u16 {
         match &self.servers {
-            Servers::One(_) | Servers::Wire(_) => 0,
+            Servers::One(_) => 0,
+            Servers::Wire(wire) => loop {
+                match wire.leader() {
+                    Some(leader) => return leader,
+                    None => std::thread::sleep(Duration::from_millis(10)),
+                }
+            },
             Servers::Many(cluster) => {
                 let leader = cluster.leader(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
                 u16::try_from(leader).expect("there are few members")

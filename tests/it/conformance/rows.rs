@@ -84,6 +84,20 @@ macro_rules! alone {
     };
 }
 
+/// The tests of one store, as far as it has several.
+macro_rules! together {
+    ($world:expr) => {
+        chapters! {
+            $world, true:
+            fn members() is 'M';
+            fn clusters_read_without_a_leader() is 'G';
+            fn clusters_decide_without_a_leader() is 'T';
+            fn clusters_keep_leases_without_a_leader() is 'L';
+            fn clusters_watch_without_a_leader() is 'W';
+        }
+    };
+}
+
 /// The tests of one real release.
 macro_rules! on_etcd {
     ($module:ident, $release:expr) => {
@@ -94,14 +108,7 @@ macro_rules! on_etcd {
 
             alone!(ETCD);
 
-            chapters! {
-                ETCD, true:
-                fn members() is 'M';
-                fn clusters_read_without_a_leader() is 'G';
-                fn clusters_decide_without_a_leader() is 'T';
-                fn clusters_keep_leases_without_a_leader() is 'L';
-                fn clusters_watch_without_a_leader() is 'W';
-            }
+            together!(ETCD);
 
             #[test]
             fn differences_of_releases() {
@@ -139,7 +146,10 @@ fn on_the_model() {
 mod over_the_wire {
     use super::*;
 
-    alone!(World::Wire(Some("3.5.16")));
+    const WIRE: World = World::Wire(Some("3.5.16"));
+
+    alone!(WIRE);
+    together!(WIRE);
 }
 
 /// Every row of the page has a case or a reason why not, never both; and nothing else has.

@@ -1,19 +1,21 @@
-//! The model behind etcd's own gRPC, in a thread of its own.
+//! The model behind etcd's own gRPC, all of its members in a thread of their own.
 
 use std::thread::JoinHandle;
 
-use portolan_memory::{Config, Fault};
+use portolan_memory::Config;
 use portolan_wire::{Etcd, Server};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::model;
 use super::store::Happening;
 
-/// A server that runs until it is dropped.
+/// An etcd whose members are served until it is dropped.
 pub struct Wire {
     pub etcd: Etcd,
-    url: String,
+    urls: Vec<String>,
     release: String,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -21,44 +23,43 @@ impl Wire {
     pub fn start(config: Config) -> Self {
         let release = config.version.clone();
         let (started, starting) = std::sync::mpsc::channel();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime starts").block_on(async {
-                let address = "127.0.0.1:0".parse().expect("an address");
                 let etcd = Etcd::new(config);
-                let server = Server::bind(address, etcd.clone()).await.expect("it listens");
-                let known = (etcd, format!("http://{}", server.address()));
-                started.send(known).expect("somebody waits");
-                server.serve(async { drop(stopped.await) }).await;
+                let (mut urls, mut serving) = (Vec::new(), JoinSet::new());
+                for member in (0..).map_while(|place| etcd.member(place)) {
+                    let address = ([127, 0, 0, 1], 0).into();
+                    let server = Server::bind(address, member).await.expect("it listens");
+                    urls.push(format!("http://{}", server.address()));
+                    let mut stopped = stopped.clone();
+                    serving.spawn(server.serve(async move { drop(stopped.changed().await) }));
+                }
+                started.send((etcd, urls)).expect("somebody waits");
+                while serving.join_next().await.is_some() {}
             });
         });
-        let (etcd, url) = starting.recv().expect("it starts");
-        Self { etcd, url, release, stop: Some(stop), thread: Some(thread) }
+        let (etcd, urls) = starting.recv().expect("it starts");
+        Self { etcd, urls, release, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn urls(&self) -> &[String] {
+        &self.urls
     }
 
     pub fn release(&self) -> &str {
         &self.release
     }
 
+    pub fn leader(&self) -> Option<u16> {
+        self.etcd.look(model::leader)
+    }
+
     pub fn happen(&self, event: Happening) {
-        self.etcd.fault(match event {
-            Happening::Restart => Fault::Restart,
-            Happening::Wipe => Fault::Wipe,
-            Happening::Pause => Fault::Pause,
-            Happening::Resume => Fault::Resume,
-            Happening::Fill => Fault::SpaceAlarm(true),
-            Happening::LoseLeader
-            | Happening::FindLeader
-            | Happening::PauseMember(_)
-            | Happening::ResumeMember(_)
-            | Happening::KillMember(_)
-            | Happening::StartMember(_) => panic!("it has one member"),
-        });
+        for fault in model::faults(event, self.urls.len()) {
+            self.etcd.fault(fault);
+        }
     }
 }
 

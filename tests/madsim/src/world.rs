@@ -16,6 +16,7 @@ use portolan_sim::trace::What;
 use portolan_wire::Etcd;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::body::Body;
+use tonic::service::Routes;
 use tower::{BoxError, ServiceExt};
 
 use crate::app::{Order, Process, tuning};
@@ -74,7 +75,7 @@ impl World {
             let (etcd, answers) = (etcd.clone(), answers.clone());
             let node = handle.create_node().name(format!("etcd {member}")).ip(ip(0, member));
             node.init(move || {
-                let serving = serve(etcd.routes(member), place(member), answers.clone(), chance);
+                let serving = serve(routes(&etcd, member), place(member), answers.clone(), chance);
                 async move { serving.await.expect("a host has its address to itself") }
             })
             .build()
@@ -311,7 +312,7 @@ impl World {
 
     /// Somebody beside the store: no network is between them.
     async fn operator(&self, member: u16) -> Option<Client> {
-        let routes = self.etcd.routes(member);
+        let routes = routes(&self.etcd, member);
         let never = |never: std::convert::Infallible| -> BoxError { match never {} };
         let routes = ServiceExt::<http::Request<Body>>::map_err(routes, never);
         Client::from_channel(Channel::Custom(RawChannel::new(routes)), None).await.ok()
@@ -370,4 +371,9 @@ fn place(member: u16) -> SocketAddr {
 
 fn ip(net: u8, host: u16) -> IpAddr {
     [10, 0, net, u8::try_from(host).unwrap_or(u8::MAX - 1) + 1].into()
+}
+
+/// What a member of the store offers.
+fn routes(etcd: &Etcd, member: u16) -> Routes {
+    etcd.member(member).expect("it is one of its members").routes()
 }

@@ -1,7 +1,7 @@
 //! Members.
 
 use etcd_client::proto as pb;
-use portolan_core::waist;
+use portolan_core::waist::{self, MemberId, Reply};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Member, unimplemented};
@@ -13,11 +13,14 @@ impl pb::PbClusterService for Member {
         &self,
         request: Request<pb::PbMemberListRequest>,
     ) -> Result<Response<pb::PbMemberListResponse>, Status> {
-        answer!(
-            self.ask(waist::Request::Members, request.metadata()).await?,
-            Members,
-            replies::members
-        )
+        let mut said = self.ask(waist::Request::Members, request.metadata()).await?;
+        if let Reply::Members(list) = &mut said {
+            // They are listed by their places; the model knows of no addresses.
+            for (place, member) in (0..).zip(&mut list.members) {
+                member.client_urls.extend(self.store.address(MemberId(place)));
+            }
+        }
+        answer!(said, Members, replies::members)
     }
 
     async fn member_add(

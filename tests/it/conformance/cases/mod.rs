@@ -57,6 +57,9 @@ pub const WITHOUT: &[(&str, &str)] = &[
     ("W15", "the limit is the client's own: the etcd backend's tests exceed it"),
     ("W18", "nothing keeps a real member from catching up at once; the model's own tests do"),
     ("A8", "nothing keeps a real member from catching up at once; the model's own tests do"),
+    ("A9", "what operators ask: `wire::operators` asks a real etcd and the wire server"),
+    ("E4", "what operators ask: `wire::operators` asks a real etcd and the wire server"),
+    ("E5", "what operators ask: `wire::operators` asks a real etcd and the wire server"),
     ("C3", "says what operators may turn on; nothing happens by itself"),
     ("E3", "no way from outside to bring a member 5000 entries behind"),
 ];
