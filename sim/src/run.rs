@@ -164,8 +164,8 @@ struct Settling {
     /// a few times to where it is by then. Some stores are written to without end.
     target: Revision,
     targets: u32,
-    /// How much had still to be listed when it was looked at last, and how often that became more:
-    /// who could not take in what it was told lists anew, and that is not how it was at best.
+    /// How much had still to be listed when it was looked at last, and how often that became more, as
+    /// when somebody who could not take in what it was told lists anew: that is not how it was at best.
     unlisted: u64,
     lists: u32,
 }
@@ -185,7 +185,8 @@ impl Settling {
             let unrest = checks.unrest(self.target);
             let before = std::mem::replace(&mut self.unlisted, unrest.unlisted);
             if unrest.unlisted > before && self.lists < MOST_LISTS {
-                (self.best.left, self.best.unlisted) = (unrest.left, unrest.unlisted);
+                self.best.left = self.best.left.max(unrest.left);
+                self.best.unlisted = unrest.unlisted;
                 self.lists += 1;
             }
             if unrest.is_progress(&mut self.best) {
@@ -212,8 +213,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is progress that everybody was told all that there was.
 const MOST_TARGETS: u32 = 4;
 
-/// How often it is progress to list what has to be listed anew: once for each who may have to, and
-/// a few times more.
+/// How often it may become more that is to be listed, before that is no excuse any more: some stores are
+/// written to without end.
 const MOST_LISTS: u32 = 16;
 
 /// A plan that failed, as small as it could be made.

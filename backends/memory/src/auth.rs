@@ -70,10 +70,14 @@ impl Auth {
     }
 
     /// What comes of an operation on users and roles: `AuthStore` in `server/auth/store.go`.
-    pub(crate) fn operate(&mut self, operation: &Operation) -> Result<Outcome, StoreError> {
+    pub(crate) fn operate(
+        &mut self,
+        operation: &Operation,
+        quirks: &Quirks,
+    ) -> Result<Outcome, StoreError> {
         match operation {
             Operation::Admin(admin) => {
-                if self.change(admin)? {
+                if self.change(admin, quirks)? {
                     self.revision += 1;
                 }
                 Ok(Outcome::Done)
@@ -98,7 +102,7 @@ impl Auth {
     }
 
     /// Whether anything is another now that a token may depend on.
-    fn change(&mut self, admin: &Admin) -> Result<bool, StoreError> {
+    fn change(&mut self, admin: &Admin, quirks: &Quirks) -> Result<bool, StoreError> {
         // Who has everything cannot lose it while that matters.
         let keep = |is_root: bool| if self.enabled && is_root { Err(not_to_be()) } else { Ok(()) };
         match admin {
@@ -121,7 +125,10 @@ impl Auth {
             }
             Admin::ChangePassword(Credentials { user, password }) => {
                 let user = self.users.get_mut(user).ok_or_else(user_not_found)?;
-                user.password = Some(password.clone());
+                // Who has none gets none, and nobody is told so.
+                if user.password.is_some() {
+                    user.password = Some(password.clone());
+                }
             }
             Admin::AddRole { role } => {
                 if role.is_empty() {
@@ -156,6 +163,9 @@ impl Auth {
                 }
             }
             Admin::GrantPermission { role, permission } => {
+                if !quirks.permissions_unchecked && !is_some_range(&permission.keys) {
+                    return Err(not_to_be());
+                }
                 let permissions = self.roles.get_mut(role).ok_or_else(role_not_found)?;
                 permissions.retain(|old| old.keys != permission.keys);
                 permissions.push(permission.clone());
@@ -262,17 +272,18 @@ impl Judge<'_> {
                 | Operation::Kept { .. },
                 _,
             ) => false,
-            (Operation::Alarms | Operation::SetAlarm { .. }, _) => true,
+            (Operation::Alarms | Operation::SetAlarm { .. }, _) if self.quirks.auth_gaps => true,
+            (Operation::Alarms, _) => return self.somebody(),
+            (Operation::SetAlarm { .. }, _) => false,
         };
         if own {
             return Ok(());
         }
-        self.root().map_err(|error| match (operation, &error) {
-            (Operation::Kept { .. }, StoreError::NoToken) => in_raw_words("user name is empty"),
-            (Operation::Kept { .. }, StoreError::PermissionDenied) => {
-                in_raw_words("permission denied")
-            }
-            _ => error,
+        let is_raw = self.quirks.hash_refused_raw && matches!(operation, Operation::Kept { .. });
+        self.root().map_err(|error| match error {
+            StoreError::NoToken if is_raw => in_raw_words("user name is empty"),
+            StoreError::PermissionDenied if is_raw => in_raw_words("permission denied"),
+            error => error,
         })
     }
 
@@ -355,6 +366,11 @@ impl Judge<'_> {
         }
         Err(StoreError::PermissionDenied)
     }
+}
+
+/// `isValidPermissionRange` in `server/auth/range_perm_cache.go`.
+fn is_some_range(keys: &KeyRange) -> bool {
+    !keys.key.is_empty() && !keys.is_void()
 }
 
 fn span(keys: &KeyRange) -> Span {

@@ -20,7 +20,7 @@ mod requests;
 mod users;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Revision};
@@ -50,6 +50,8 @@ pub struct Model {
     /// Tokens that are on their way to who has asked for them.
     issued: BTreeMap<(ClientId, AttemptId), Token>,
     backup: Option<Box<Backup>>,
+    /// The members that have raised the space alarm, by their ids: the alarm of one stops all (row E2).
+    alarms: BTreeSet<u64>,
     outputs: VecDeque<Output>,
     operated: VecDeque<Operated>,
 }
@@ -77,6 +79,7 @@ impl Model {
             tokens_issued: 0,
             issued: BTreeMap::new(),
             backup: None,
+            alarms: BTreeSet::new(),
             outputs: VecDeque::new(),
             operated: VecDeque::new(),
         }

@@ -108,6 +108,12 @@ impl From<&str> for Token {
     }
 }
 
+impl Password {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl From<&str> for Password {
     fn from(text: &str) -> Self {
         Self(text.to_owned())

@@ -32,9 +32,13 @@ pub struct Quirks {
     /// Mended in 3.7.0.
     pub overload_stops_expiry: bool,
     /// Much is asked of no user at all: leases, but for their revocation, compaction, status, the
-    /// members, and whatever a nested transaction does (rows A3, A4).
+    /// members, alarms, and whatever a nested transaction does (rows A3, A4, E4).
     /// Mended in 3.4.42, 3.5.28, 3.6.9.
     pub auth_gaps: bool,
+    /// A permission may be given for keys that are none (row A9). Mended in 3.4.24, 3.5.8.
+    pub permissions_unchecked: bool,
+    /// Who may not have a hash is told so in other words than elsewhere (row E5). Until 3.5.
+    pub hash_refused_raw: bool,
     /// The keys of a lease are told to whoever asks (row A4). Mended in 3.4.26, 3.5.9.
     pub lease_keys_told: bool,
     /// Who may read a key may watch all that come after it (row A5).
@@ -62,6 +66,8 @@ impl Quirks {
             puts_checked_first: before([u64::MAX, u64::MAX, 0]),
             overload_stops_expiry: before([u64::MAX; 3]),
             auth_gaps: before([42, 28, 9]),
+            permissions_unchecked: before([24, 8, 0]),
+            hash_refused_raw: before([u64::MAX, u64::MAX, 0]),
             lease_keys_told: before([26, 9, 0]),
             open_watch_unchecked: before([u64::MAX, 33, 14]),
         })

@@ -4,12 +4,13 @@
 //! `api/mvccpb/kv.proto`: a field that is zero or empty is left out, members of a `oneof` never are.
 
 use portolan_core::waist::{
-    Compare, DeleteRange, DeleteReply, EventKind, Header, KeyEvent, KeyValue, Op, OpReply,
-    Ordering, Put, PutReply, Range, RangeReply, Reply, Request, Revision, Sort, SortTarget,
-    StatusReply, Target, Txn, TxnReply, Watch, WatchReply, WatchSay,
+    Compare, DeleteRange, DeleteReply, EventKind, Header, KeyEvent, KeyRange, KeyValue, Op,
+    OpReply, Ordering, Put, PutReply, Range, RangeReply, Reply, Request, Revision, Sort,
+    SortTarget, StatusReply, Target, Txn, TxnReply, Watch, WatchReply, WatchSay,
 };
 
 use crate::state::Command;
+use crate::{Access, Admin, Credentials, Operation, Permission};
 
 /// The length of a request as a gRPC message.
 pub(crate) fn request(request: &Request) -> u64 {
@@ -35,6 +36,39 @@ pub(crate) fn request(request: &Request) -> u64 {
     }
 }
 
+/// The length of what an operator asks.
+pub(crate) fn operation(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Admin(admin) => match admin {
+            Admin::Enable | Admin::Disable => 0,
+            Admin::AddUser(Credentials { user, password })
+            | Admin::ChangePassword(Credentials { user, password }) => {
+                bytes(user.len()) + bytes(password.len())
+            }
+            Admin::AddUserWithoutPassword { user } => bytes(user.len()) + message(flag(true)),
+            Admin::DeleteUser { user } => bytes(user.len()),
+            Admin::AddRole { role } | Admin::DeleteRole { role } => bytes(role.len()),
+            Admin::GrantRole { user, role } | Admin::RevokeRole { user, role } => {
+                bytes(user.len()) + bytes(role.len())
+            }
+            Admin::GrantPermission { role, permission: Permission { keys, access } } => {
+                let what = flag(*access != Access::Read);
+                bytes(role.len()) + message(what + key_range(keys))
+            }
+            Admin::RevokePermission { role, keys } => bytes(role.len()) + key_range(keys),
+        },
+        Operation::User { user } => bytes(user.len()),
+        Operation::Role { role } => bytes(role.len()),
+        Operation::SetAlarm { member, .. } => flag(true) + number(*member) + flag(true),
+        Operation::Kept { revision: at } => revision(*at),
+        Operation::AuthStatus | Operation::Users | Operation::Roles | Operation::Alarms => 0,
+    }
+}
+
+fn key_range(keys: &KeyRange) -> u64 {
+    bytes(keys.key.len()) + bytes(keys.end.len())
+}
+
 /// The length of a command in its envelope (`InternalRaftRequest`), as it is proposed.
 ///
 /// The envelope carries a request id that begins with the lower 16 bits of the member's id, whose
@@ -50,8 +84,9 @@ pub(crate) fn proposal(command: &Command, member_id: u64) -> u64 {
         Command::Compact(request) => revision(request.revision) + flag(request.physical),
         Command::Grant { lease, ttl_secs } => int(*ttl_secs) + int(lease.get()),
         Command::Revoke { lease } => int(lease.get()),
+        Command::Operate(asked) => operation(asked),
         // Too short to come near any limit.
-        Command::Authenticate { .. } | Command::Operate(_) => 0,
+        Command::Authenticate { .. } => 0,
     };
     header + message(body)
 }

@@ -109,7 +109,7 @@ impl State {
             Command::Revoke { lease } => self.revoke(lease),
             Command::Authenticate { .. } => Applied::quietly(Ok(Reply::Authenticated)),
             Command::Operate(operation) => {
-                let answer = self.auth.operate(&operation).map(Answer::Outcome);
+                let answer = self.auth.operate(&operation, quirks).map(Answer::Outcome);
                 Applied { answer, changes: Vec::new() }
             }
         }

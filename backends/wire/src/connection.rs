@@ -61,12 +61,12 @@ impl Going {
                 Self { breaks: self.breaks + 1, shut: true, held: false }
             }
             Fault::Start | Fault::Member(_, MemberFault::Start) => Self { shut: false, ..self },
-            Fault::Restart
-            | Fault::Wipe
-            | Fault::Restore
-            | Fault::ReplaceCluster
-            | Fault::Member(_, MemberFault::Restart) => {
+            Fault::Restart | Fault::Member(_, MemberFault::Restart) => {
                 Self { breaks: self.breaks + 1, shut: false, held: false }
+            }
+            // What is stopped stays stopped.
+            Fault::Wipe | Fault::Restore | Fault::ReplaceCluster => {
+                Self { breaks: self.breaks + 1, held: false, ..self }
             }
             Fault::Pause | Fault::Member(_, MemberFault::Pause) => {
                 Self { held: !self.shut, ..self }

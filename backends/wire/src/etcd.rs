@@ -7,6 +7,7 @@ use portolan_memory::{Admin, Config, Fault, Input, Model};
 use tonic::service::Routes;
 
 use crate::services::Member;
+use crate::status;
 use crate::store::{Said, Store};
 
 /// An etcd within this process. Cheap to clone: all clones are one etcd, whose data live as long as
@@ -85,8 +86,17 @@ impl Etcd {
 
     /// Does something to the store itself, or to one of its members. Where a member's process ends by
     /// that, all connections to it break without a further word, and whoever connects while it is
-    /// stopped is sent away; while it is held, they stand still.
+    /// stopped is sent away; while it is held, they stand still. Nothing
+    /// comes of a fault of a member that is not there, nor of a restore without a backup.
     pub fn fault(&self, fault: Fault) {
+        if let Fault::Member(MemberId(place), _) = fault
+            && self.member(place).is_none()
+        {
+            return;
+        }
+        if fault == Fault::Restore && self.look(|model| !model.has_backup()) {
+            return;
+        }
         // First, so that nothing of what a process says in its death gets out.
         #[cfg(feature = "net")]
         self.going.send_modify(|all| {
@@ -105,8 +115,8 @@ impl Etcd {
         match self.store.ask(self.member, request).answer().await {
             Said::Reply(Reply::Failed(error), _) => Err(error),
             Said::Reply(reply, _) => Ok(reply),
-            Said::Operated(operated) => {
-                let message = format!("portolan: the model answered {operated:?}");
+            Said::Operated(_) => {
+                let message = status::unexpected().message().to_owned();
                 Err(StoreError::Other { code: Code::Internal, message })
             }
         }
@@ -150,9 +160,9 @@ mod connections {
             self.going.borrow()[usize::from(self.member.0)].is_shut()
         }
 
-        /// Clients are told that the member is to be found there.
-        pub(crate) fn advertise(&self, url: String) {
-            self.store.advertise(self.member, url);
+        /// Clients are told that the member is to be found there, or not any more.
+        pub(crate) fn advertise(&self, url: &str, on: bool) {
+            self.store.advertise(self.member, url, on);
         }
     }
 }

@@ -204,14 +204,18 @@ pub(crate) fn revoke_permission(
     Ok(Admin::RevokePermission { role: asked.role, keys: keys(asked.key, asked.range_end) })
 }
 
-/// What is asked about alarms; `None`: nothing that is served here could be. Numbers as in
-/// `AlarmRequest` of etcd's `rpc.proto`.
-pub(crate) fn alarm(asked: pb::PbAlarmRequest) -> Option<Operation> {
+/// The alarm that a member's data are not as they should be; here they always are.
+pub(crate) const CORRUPT: i32 = 2;
+
+/// What is asked about alarms; `None`: nothing that is served here. Numbers as in `AlarmRequest` of
+/// etcd's `rpc.proto`.
+pub(crate) fn alarm(asked: &pb::PbAlarmRequest) -> Option<Operation> {
     const NONE: i32 = 0;
     const NO_SPACE: i32 = 1;
     let member = asked.member_id;
     match (asked.action, asked.alarm) {
-        (0, NONE | NO_SPACE) => Some(Operation::Alarms),
+        // Nobody has that one: the answer is empty.
+        (0 | 2, CORRUPT) | (0, NONE | NO_SPACE) => Some(Operation::Alarms),
         (1, NO_SPACE) => Some(Operation::SetAlarm { member, on: true }),
         (2, NO_SPACE) => Some(Operation::SetAlarm { member, on: false }),
         _ => None,

@@ -24,7 +24,8 @@ const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long to wait when the system gives no more connections, as when it is out of files.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
-/// A member of an [`Etcd`] on an address, which the list of members names.
+/// A member of an [`Etcd`] on an address. The list of members names the address until the server ends,
+/// unless it is that of all interfaces (`0.0.0.0`).
 ///
 /// ```no_run
 /// use portolan_wire::{Config, Etcd, ListenError, Server};
@@ -75,12 +76,25 @@ impl Server {
         let listen = |source| ListenError { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        Ok(Self { etcd, listener, address, tls: None, log: Arc::new(|_| {}) })
+        let server = Self { etcd, listener, address, tls: None, log: Arc::new(|_| {}) };
+        server.advertise(true);
+        Ok(server)
     }
 
     /// Speaks TLS only.
     pub fn tls(self, tls: Tls) -> Self {
-        Self { tls: Some(tls), ..self }
+        self.advertise(false);
+        let server = Self { tls: Some(tls), ..self };
+        server.advertise(true);
+        server
+    }
+
+    /// Has the list of members name the address, or leave it out. Any address is nobody's.
+    fn advertise(&self, on: bool) {
+        if !self.address.ip().is_unspecified() {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            self.etcd.advertise(&format!("{scheme}://{}", self.address), on);
+        }
     }
 
     /// `log` is told of each connection when it is over.
@@ -96,12 +110,7 @@ impl Server {
     /// Serves until `stop` comes. Then nobody gets in any more, calls under way have a second left,
     /// and when it returns no connection is open.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { etcd, listener, address, tls, log } = self;
-        // Any address is nobody's.
-        if !address.ip().is_unspecified() {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            etcd.advertise(format!("{scheme}://{address}"));
-        }
+        let Self { etcd, listener, tls, log, .. } = &self;
         let (end, ending) = watch::channel(());
         let (mut stop, mut connections) = (pin!(stop), JoinSet::new());
         loop {
@@ -126,7 +135,8 @@ impl Server {
                 }
             }
         }
-        drop((listener, end));
+        self.advertise(false);
+        drop((self, end));
         while connections.join_next().await.is_some() {}
     }
 }

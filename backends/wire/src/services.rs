@@ -5,7 +5,7 @@ macro_rules! answer {
     ($asked:expr, $kind:ident, $words:path) => {{
         let asked = $asked;
         let portolan_core::waist::Reply::$kind(reply) = asked else {
-            return Err(crate::services::unexpected(&asked));
+            return Err(crate::status::unexpected());
         };
         Ok(tonic::Response::new($words(reply)))
     }};
@@ -18,7 +18,6 @@ mod lease;
 mod maintenance;
 mod watch;
 
-use std::fmt;
 use std::task::Poll;
 
 use etcd_client::proto as pb;
@@ -89,8 +88,8 @@ impl Member {
     ) -> Result<Response<T>, Status> {
         let call = self.store.operate(self.place, operation, pass(metadata));
         let Operated { header, outcome, .. } = call.answer().await.operated()?;
-        let wrong = unexpected(&outcome);
-        answer(Some(replies::header(header)), outcome).map(Response::new).ok_or(wrong)
+        let answer = answer(Some(replies::header(header)), outcome);
+        answer.map(Response::new).ok_or_else(status::unexpected)
     }
 
     /// Asks, and waits for the answer.
@@ -104,11 +103,6 @@ fn pass(metadata: &MetadataMap) -> Pass {
     let token = metadata.get("token").or_else(|| metadata.get("authorization"));
     let token = token.and_then(|token| token.to_str().ok());
     token.map_or(Pass::Nobody, |token| Pass::Token(Token::from(token)))
-}
-
-/// An answer of another kind than was asked for.
-pub(crate) fn unexpected(said: &impl fmt::Debug) -> Status {
-    Status::internal(format!("portolan: the model answered {said:?}"))
 }
 
 /// What this server does not do.

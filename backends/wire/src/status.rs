@@ -23,6 +23,11 @@ pub(crate) fn of_transport(status: Status, limit: u64) -> Status {
     }
 }
 
+/// An answer of another kind than was asked for. What it holds is nobody's to see.
+pub(crate) fn unexpected() -> Status {
+    Status::internal("portolan: the model's answer is of another kind than the question")
+}
+
 fn code(code: Code) -> tonic::Code {
     tonic::Code::from_i32(code as i32)
 }

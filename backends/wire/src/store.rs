@@ -2,7 +2,7 @@
 //!
 //! One task lets time pass for all of them; it ends with the last handle.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::services::unexpected;
 use crate::status;
 
 /// A store that many clients ask. Cheap to clone; all clones are one store.
@@ -37,7 +36,7 @@ struct Inner {
     /// Calls that somebody waits for.
     calls: BTreeMap<AttemptId, Mailbox>,
     /// Where members are to be found.
-    addresses: BTreeMap<MemberId, String>,
+    addresses: BTreeMap<MemberId, BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -72,7 +71,7 @@ impl Said {
         match self {
             Self::Reply(Reply::Failed(error), _) => Err(status::of(&error)),
             Self::Reply(reply, _) => Ok(reply),
-            Self::Operated(_) => Err(unexpected(&self)),
+            Self::Operated(_) => Err(status::unexpected()),
         }
     }
 
@@ -81,7 +80,7 @@ impl Said {
         if let Self::Reply(Reply::Authenticated, Some(token)) = self {
             return Ok(token);
         }
-        self.done().and_then(|reply| Err(unexpected(&reply)))
+        self.done().and(Err(status::unexpected()))
     }
 
     /// What an operator is told, or how it failed.
@@ -89,7 +88,7 @@ impl Said {
         if let Self::Operated(operated) = self {
             return Ok(operated);
         }
-        self.done().and_then(|reply| Err(unexpected(&reply)))
+        self.done().and(Err(status::unexpected()))
     }
 }
 
@@ -122,15 +121,21 @@ impl Store {
         self.shared.lock().model.header_of(member)
     }
 
-    /// A member is to be found there.
+    /// A member is to be found there, or not any more.
     #[cfg(feature = "net")]
-    pub fn advertise(&self, member: MemberId, url: String) {
-        self.shared.lock().addresses.insert(member, url);
+    pub fn advertise(&self, member: MemberId, url: &str, on: bool) {
+        let mut inner = self.shared.lock();
+        let known = inner.addresses.entry(member).or_default();
+        if on {
+            known.insert(url.to_owned())
+        } else {
+            known.remove(url)
+        };
     }
 
-    /// Where a member is to be found, if that is known.
-    pub fn address(&self, member: MemberId) -> Option<String> {
-        self.shared.lock().addresses.get(&member).cloned()
+    /// Where a member is to be found, as far as that is known.
+    pub fn addresses(&self, member: MemberId) -> BTreeSet<String> {
+        self.shared.lock().addresses.get(&member).cloned().unwrap_or_default()
     }
 
     /// Something happens to the store that is no request.

@@ -37,7 +37,12 @@ impl Check for NoPile {
             self.asked.retain(|asked| grant.lease != Some(*asked));
         }
         if let Some((run, attempt, Reply::Failed(error))) = facts.answered(entry)
-            && (*error == StoreError::PermissionDenied || error.certainty() == Certainty::Unknown)
+            && matches!(
+                error,
+                StoreError::PermissionDenied
+                    | StoreError::NoSpace
+                    | StoreError::ConnectionLost { .. }
+            )
             && writes_instances(facts, attempt)
         {
             self.in_vain.insert(run, entry.at);

@@ -125,6 +125,9 @@ fn every_switch_has_its_row() {
                 lease_keys_told: _,
                 // As row A5 does to this one.
                 open_watch_unchecked: _,
+                // What operators ask: `wire::operators` holds real releases to these.
+                permissions_unchecked: _,
+                hash_refused_raw: _,
             } = Quirks::of_version(&release).expect("it is a version");
             let switches = [
                 compaction_drops_delete,

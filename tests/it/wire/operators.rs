@@ -111,6 +111,10 @@ async fn set_up(url: String) -> Vec<String> {
     ask!(said, c.role_list(), |list| list.roles().to_vec());
 
     ask!(said, c.role_grant_permission("nothing", Permission::read("k")));
+    ask!(said, c.role_grant_permission("part", Permission::read("")));
+    ask!(said, c.role_grant_permission("part", Permission::read("b").with_range_end("a")));
+    ask!(said, c.role_grant_permission("part", Permission::read("b").with_range_end("b")));
+    ask!(said, c.role_grant_permission("nothing", Permission::read("")));
     ask!(said, c.role_grant_permission("part", Permission::read("k")));
     ask!(said, c.role_grant_permission("part", Permission::write("b").with_range_end("d")));
     ask!(said, c.role_grant_permission("part", Permission::read_write("p/").with_prefix()));
@@ -133,6 +137,7 @@ async fn set_up(url: String) -> Vec<String> {
     ask!(said, c.role_delete("empty"));
     ask!(said, c.user_change_password("ann", "b"));
     ask!(said, c.user_change_password("nobody", "b"));
+    ask!(said, c.user_change_password("badge", "b"));
     ask!(said, c.role_add("root"));
     ask!(said, c.role_get("root"), |role| role.0.perm);
     ask!(said, c.role_delete("root"));
@@ -154,6 +159,7 @@ async fn turn_on(url: String) -> Vec<String> {
     ask!(said, c.user_grant_role("root", "root"));
     ask!(said, c.user_add("ann", "a", None));
     ask!(said, c.user_add("badge", "", Some(UserAddOptions::new().with_no_pwd())));
+    ask!(said, c.user_change_password("badge", "x"));
     ask!(said, c.role_add("part"));
     ask!(said, c.role_add("other"));
     ask!(said, c.user_grant_role("ann", "part"));
@@ -167,6 +173,7 @@ async fn turn_on(url: String) -> Vec<String> {
     ask!(said, c.hash_kv(0), |hash| hash.hash());
     ask!(said, c.hash(), |_| "some");
     ask!(said, c.alarm(AlarmAction::Get, AlarmType::None, None), |list| list.alarms().len());
+    ask!(said, c.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None), |list| list.0.alarms);
     for (user, password) in [("ann", "wrong"), ("badge", ""), ("badge", "x"), ("nobody", "x")] {
         let refused = log_in(&url, Some((user, password))).await;
         said.add(&format!("{user} logs in with {password}"), refused.map(|_| "done"));
@@ -230,6 +237,10 @@ async fn alarm(url: String) -> Vec<String> {
     ask!(said, c.put("k", "1", None));
     ask!(said, c.status(), |status| status.0.errors);
     ask!(said, c.alarm(Do::Deactivate, Kind::Nospace, None), list);
+    ask!(said, c.alarm(Do::Activate, Kind::Nospace, of(7)), list);
+    ask!(said, c.alarm(Do::Get, Kind::Nospace, None), |answer| answer.alarms().len());
+    ask!(said, c.alarm(Do::Get, Kind::Corrupt, None), list);
+    ask!(said, c.alarm(Do::Deactivate, Kind::Nospace, of(7)), list);
     ask!(said, c.put("k", "1", None));
     ask!(said, c.alarm(Do::Deactivate, Kind::Nospace, of(id)), list);
     ask!(said, c.alarm(Do::Deactivate, Kind::Nospace, of(id)), list);

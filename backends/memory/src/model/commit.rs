@@ -3,6 +3,7 @@
 use portolan_core::waist::{AttemptId, Reply, StoreError};
 
 use super::member::{Behind, Then, Waiting, Waits};
+use super::operations::AlarmStep;
 use super::users::TokenStep;
 use super::{Model, leases};
 use crate::auth::Who;
@@ -61,7 +62,7 @@ impl Model {
         }
         self.leave_behind(&entry);
         let tokens = TokenStep::of(&entry.command);
-        let alarm = self.alarm(&entry.command);
+        let alarm = AlarmStep::of(&entry.command);
         let applied = self.head.apply(entry, &self.config.quirks);
         let tokens = tokens.after(&applied);
         let revision = self.head.store.revision();
@@ -84,10 +85,10 @@ impl Model {
             }
         }
         self.settle();
-        if let Some(outcome) = alarm {
-            return Ok(Answer::Outcome(outcome));
-        }
         let answer = applied.answer?;
+        if let Some(step) = alarm {
+            return Ok(Answer::Outcome(self.alarm(step)));
+        }
         if let Answer::Reply(Reply::Grant(granted)) = &answer {
             let span = leases::span(granted.ttl_secs);
             let expires = self.cluster.lessor.start(self.now, granted.lease, span);

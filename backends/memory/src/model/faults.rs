@@ -42,8 +42,9 @@ impl Model {
                 self.replace(State::new(), Log::default());
             }
             Fault::SpaceAlarm(on) => {
-                for member in &mut self.members {
-                    member.full = on;
+                self.alarms.clear();
+                if on {
+                    self.alarms.extend(self.members.iter().map(|member| member.id));
                 }
             }
             Fault::Overload(on) => {
@@ -157,10 +158,16 @@ impl Model {
                 }
             }
             for input in std::mem::take(&mut self.members[m].held) {
-                if let Input::Request { from, attempt, request, .. } = input
-                    && !matches!(request, Request::OnWatch { .. })
-                {
-                    self.reply(m, from, attempt, broken());
+                match input {
+                    Input::Request { request: Request::OnWatch { .. }, .. } => {}
+                    Input::Request { from, attempt, .. } | Input::Operate { from, attempt, .. } => {
+                        self.reply(m, from, attempt, broken());
+                    }
+                    Input::Cancel { .. }
+                    | Input::Disconnect { .. }
+                    | Input::Admin(_)
+                    | Input::Fault(_)
+                    | Input::Tick => {}
                 }
             }
             self.members[m].mail.clear();
@@ -204,10 +211,10 @@ impl Model {
         self.stop(&all);
         self.head = state;
         self.log = log;
+        self.alarms.clear();
         for member in &mut self.members {
             member.behind = None;
             member.missed = false;
-            member.full = false;
             member.tokens.clear();
             member.written = 0;
         }

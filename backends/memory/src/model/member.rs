@@ -35,8 +35,6 @@ pub(super) struct Member {
     pub(super) tokens: BTreeMap<Token, Session>,
     /// What it had applied when it last wrote to disk: older tokens do not outlive the process.
     pub(super) written: u64,
-    /// The space alarm (row E2).
-    pub(super) full: bool,
     /// Too far behind with applying to take proposals (row E3).
     pub(super) overloaded: bool,
 }
@@ -160,7 +158,6 @@ impl Member {
             mail: Vec::new(),
             tokens: BTreeMap::new(),
             written: 0,
-            full: false,
             overloaded: false,
         }
     }

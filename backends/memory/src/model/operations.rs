@@ -5,7 +5,7 @@ use portolan_core::waist::{AttemptId, Revision, StoreError};
 use super::Model;
 use super::member::Then;
 use crate::state::{Answer, Command, Entry};
-use crate::{ClientId, Operation, Outcome, Pass};
+use crate::{ClientId, Operation, Outcome, Pass, size};
 
 impl Model {
     pub(super) fn operate(
@@ -30,6 +30,7 @@ impl Model {
         pass: Pass,
     ) -> Result<Option<Answer>, StoreError> {
         self.check_power(m)?;
+        self.check_message(size::operation(&operation))?;
         let ask = || Then::Operate(operation.clone(), pass.clone());
         if self.waits_for_token(m, from, attempt, &pass, ask) {
             return Ok(None);
@@ -58,31 +59,41 @@ impl Model {
         Ok(Outcome::Kept { revision, compacted: store.compacted(), changes })
     }
 
-    /// What a command does to alarms, if it is of them. Nobody needs a right for that.
-    pub(super) fn alarm(&mut self, command: &Command) -> Option<Outcome> {
-        let chosen = match command {
-            Command::Operate(Operation::Alarms) => None,
-            Command::Operate(Operation::SetAlarm { member, on }) => Some((*member, *on)),
-            Command::Operate(_)
-            | Command::Put(_)
-            | Command::Delete(_)
-            | Command::Txn(_)
-            | Command::Compact(_)
-            | Command::Grant { .. }
-            | Command::Revoke { .. }
-            | Command::Authenticate { .. } => return None,
-        };
-        let mut named = Vec::new();
-        for member in &mut self.members {
-            match chosen {
-                None if member.full => named.push(member.id),
-                Some((id, on)) if id == member.id && (on || member.full) => {
-                    member.full = on;
-                    named.push(id);
-                }
-                None | Some(_) => {}
+    /// Raises an alarm, ends one, or lists them (`server/etcdserver/api/v3alarm/alarms.go`). Any number
+    /// passes for a member's id.
+    pub(super) fn alarm(&mut self, step: AlarmStep) -> Outcome {
+        Outcome::Alarms(match step {
+            AlarmStep::List => self.alarms.iter().copied().collect(),
+            AlarmStep::Raise(member) => {
+                self.alarms.insert(member);
+                vec![member]
             }
+            AlarmStep::End(member) => self.alarms.take(&member).into_iter().collect(),
+        })
+    }
+}
+
+/// What a command does to alarms.
+pub(super) enum AlarmStep {
+    List,
+    Raise(u64),
+    End(u64),
+}
+
+impl AlarmStep {
+    pub(super) fn of(command: &Command) -> Option<Self> {
+        let Command::Operate(operation) = command else { return None };
+        match *operation {
+            Operation::Alarms => Some(Self::List),
+            Operation::SetAlarm { member, on: true } => Some(Self::Raise(member)),
+            Operation::SetAlarm { member, on: false } => Some(Self::End(member)),
+            Operation::Admin(_)
+            | Operation::AuthStatus
+            | Operation::Users
+            | Operation::User { .. }
+            | Operation::Roles
+            | Operation::Role { .. }
+            | Operation::Kept { .. } => None,
         }
-        Some(Outcome::Alarms(named))
     }
 }

@@ -57,7 +57,7 @@ impl Model {
         pass: Pass,
     ) -> Result<Option<Answer>, StoreError> {
         self.check_power(m)?;
-        self.check_message(&request)?;
+        self.check_message(size::request(&request))?;
         self.check_leader(m, &request)?;
         self.check_space(&request)?;
         let ask = || Then::Ask(request.clone(), pass.clone());
@@ -154,8 +154,7 @@ impl Model {
     }
 
     /// What gRPC lets through at all (row E1).
-    fn check_message(&self, request: &Request) -> Result<(), StoreError> {
-        let size = size::request(request);
+    pub(super) fn check_message(&self, size: u64) -> Result<(), StoreError> {
         let limit = self.config.max_message_bytes();
         if size > limit { Err(StoreError::MessageTooLarge { size, limit }) } else { Ok(()) }
     }
@@ -202,9 +201,7 @@ impl Model {
             | Request::Members
             | Request::Authenticate => false,
         };
-        // The alarm of one stops all (`applierV3Capped` in `server/etcdserver/apply.go`).
-        let is_full = || self.members.iter().any(|member| member.full);
-        if needs_space && is_full() { Err(StoreError::NoSpace) } else { Ok(()) }
+        if needs_space && !self.alarms.is_empty() { Err(StoreError::NoSpace) } else { Ok(()) }
     }
 
     /// Puts a command through consensus.
@@ -317,9 +314,7 @@ impl Model {
         if leader == 0 {
             errors.push(StoreError::NoLeader.to_string());
         }
-        if member.full {
-            errors.push(format!("memberID:{} alarm:NOSPACE ", member.id));
-        }
+        errors.extend(self.alarms.iter().map(|id| format!("memberID:{id} alarm:NOSPACE ")));
         StatusReply {
             header: self.header(m),
             version: self.config.version.clone(),

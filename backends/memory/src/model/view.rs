@@ -69,6 +69,11 @@ impl Model {
         (compacted.0 >= 0).then_some(compacted)
     }
 
+    /// Whether there is a backup to restore.
+    pub fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
     /// The configuration; its cluster id changes when the cluster is replaced.
     pub fn config(&self) -> &Config {
         &self.config
@@ -109,7 +114,7 @@ impl Model {
             revision: self.state(m).store.revision(),
             is_cut_off: member.cut,
             lags: member.lag,
-            is_full: member.full,
+            is_full: self.alarms.contains(&member.id),
         })
     }
 

@@ -17,7 +17,7 @@ impl pb::PbClusterService for Member {
         if let Reply::Members(list) = &mut said {
             // They are listed by their places; the model knows of no addresses.
             for (place, member) in (0..).zip(&mut list.members) {
-                member.client_urls.extend(self.store.address(MemberId(place)));
+                member.client_urls.extend(self.store.addresses(MemberId(place)));
             }
         }
         answer!(said, Members, replies::members)

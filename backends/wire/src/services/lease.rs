@@ -9,7 +9,7 @@ use portolan_core::waist::{self, KeepAlive, LeaseId, Reply, Revoke, StoreError, 
 use portolan_memory::Pass;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{Member, pass, unexpected};
+use super::{Member, pass};
 use crate::store::Call;
 use crate::{replies, requests, status};
 
@@ -101,7 +101,7 @@ impl Stream for KeepAlives {
                 this.asked = None;
                 return Poll::Ready(Some(match said.done() {
                     Ok(Reply::KeepAlive(reply)) => Ok(replies::keep_alive(reply)),
-                    Ok(reply) => Err(unexpected(&reply)),
+                    Ok(_) => Err(status::unexpected()),
                     Err(status) => Err(status),
                 }));
             }

@@ -28,8 +28,14 @@ impl pb::PbMaintenanceService for Member {
         request: Request<pb::PbAlarmRequest>,
     ) -> Result<Response<pb::PbAlarmResponse>, Status> {
         let (metadata, _, asked) = request.into_parts();
-        match requests::alarm(asked) {
-            Some(operation) => self.operate(operation, &metadata, replies::alarms).await,
+        match requests::alarm(&asked) {
+            Some(operation) => {
+                let mut answer = self.operate(operation, &metadata, replies::alarms).await?;
+                if asked.alarm == requests::CORRUPT {
+                    answer.get_mut().alarms.clear();
+                }
+                Ok(answer)
+            }
             None => Err(unimplemented("an alarm of another kind than NOSPACE")),
         }
     }

@@ -9,9 +9,9 @@ use portolan_core::waist::{self, Reply, WatchSay};
 use portolan_memory::Pass;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::{Member, pass, unexpected};
+use super::{Member, pass};
 use crate::store::Call;
-use crate::{replies, requests};
+use crate::{replies, requests, status};
 
 #[async_trait]
 impl pb::PbWatchService for Member {
@@ -62,7 +62,7 @@ impl Stream for Watches {
             {
                 return Poll::Ready(Some(match said.done() {
                     Ok(Reply::Watch(reply)) => Ok(replies::watch(reply)),
-                    Ok(reply) => Err(unexpected(&reply)),
+                    Ok(_) => Err(status::unexpected()),
                     Err(status) => Err(status),
                 }));
             }

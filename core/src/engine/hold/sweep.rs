@@ -82,7 +82,8 @@ impl Holds {
         let jitter = cx.tuning.jitter_percent.min(SWEEP_JITTER);
         lease.sweep_at = Some(next_sweep(cx.now, cx.tuning, jitter, &mut self.audit.rng));
         if lease.sweep.is_some() {
-            // A store that takes longer than that has enough to do.
+            // A store that takes longer than that has enough to do. Only a new doubt, of which there is
+            // one for each stream, does not wait.
             return;
         }
         let ask = Request::TimeToLive(TimeToLive { lease: id, keys: true });
@@ -101,8 +102,8 @@ impl Holds {
     ) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         let newest = lease.sweep.take_if(|newest| *newest == attempt).is_some();
-        if matches!(reply, Reply::Failed(error) if is_denied(error)) {
-            lease.doubted &= !newest;
+        if newest && matches!(reply, Reply::Failed(error) if is_denied(error)) {
+            lease.doubted = false;
         }
         let Reply::TimeToLive(left) = reply else { return };
         if left.lease != id {
@@ -116,7 +117,9 @@ impl Holds {
             }
             return;
         }
-        lease.doubted &= !newest;
+        if newest {
+            lease.doubted = false;
+        }
         let there: BTreeSet<&Key> = left.keys.iter().collect();
         let missing = |id: &SlotId| {
             let slot = &self.slots[id];
