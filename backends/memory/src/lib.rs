@@ -59,10 +59,10 @@ mod store;
 mod txn;
 mod watch;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use input::{ClientId, Fault, Input, MemberFault, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
 pub use model::{LeaseView, MemberView, Model};
 pub use pass::{Access, Admin, Credentials, Identity, Pass, Password, Permission, Token};
 pub use quirks::Quirks;
-pub use size::reply_size;
+pub use size::{reply_size, watch_weight};

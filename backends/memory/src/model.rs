@@ -16,6 +16,7 @@ mod faults;
 mod leases;
 mod member;
 mod requests;
+mod space;
 mod users;
 mod view;
 
@@ -30,6 +31,7 @@ use crate::{ClientId, Config, Input, Log, Output, Token};
 use cluster::Cluster;
 use member::{Member, Power};
 
+pub(crate) use space::LEASE_BYTES;
 pub use view::{LeaseView, MemberView};
 
 /// The in-memory model of etcd. See the crate's documentation.
@@ -87,7 +89,7 @@ impl Model {
         match input {
             Input::Request { member, .. } => self.arrive(self.place(member), input),
             // A client may have asked any of them.
-            Input::Cancel { .. } | Input::Disconnect { .. } => {
+            Input::Cancel { .. } | Input::Disconnect { .. } | Input::Taken { .. } => {
                 self.forget_issued(&input);
                 for m in 0..self.members.len() {
                     self.arrive(m, input.clone());
@@ -118,7 +120,11 @@ impl Model {
                 self.issued.remove(&(*from, *attempt));
             }
             Input::Disconnect { from } => self.issued.retain(|(to, _), _| to != from),
-            Input::Request { .. } | Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
+            Input::Request { .. }
+            | Input::Taken { .. }
+            | Input::Admin(_)
+            | Input::Fault(_)
+            | Input::Tick => {}
         }
     }
 

@@ -318,6 +318,11 @@ impl Model {
                 member.waiting.retain(|call| call.from != from);
                 self.outputs.retain(|output| output.to != from);
             }
+            Input::Taken { from, attempt, bytes } => {
+                self.on_watches(m, |watches, scene, said| {
+                    watches.taken(scene, (from, attempt), bytes, said);
+                });
+            }
             Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
         }
     }

@@ -81,6 +81,7 @@ impl Model {
             }
         }
         self.settle();
+        self.limit_history();
         let reply = applied.reply?;
         if let Reply::Grant(granted) = &reply {
             let span = leases::span(granted.ttl_secs);

@@ -61,6 +61,7 @@ impl Model {
         self.check_message(&request)?;
         self.check_leader(m, &request)?;
         self.check_space(m, &request)?;
+        self.check_quota(m, &request)?;
         if self.waits_for_token(m, from, attempt, &request, &pass) {
             return Ok(None);
         }
@@ -316,7 +317,7 @@ impl Model {
             leader,
             // What it has received counts, applied or not.
             raft_index: if member.missed { self.state(m).applied } else { self.head.applied },
-            db_size: i64::try_from(self.state(m).store.bytes()).unwrap_or(i64::MAX),
+            db_size: i64::try_from(self.db_size(m)).unwrap_or(i64::MAX),
             is_learner: false,
             errors,
         }
