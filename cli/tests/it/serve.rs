@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::kit::{Running, portolan, run};
 
 /// A server, and the address that it tells.
-fn serve(args: &[&str]) -> (Running, String) {
+pub fn serve(args: &[&str]) -> (Running, String) {
     let args = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied());
     let running = Running::start(&mut portolan(args));
     let line = running.out();
@@ -174,4 +174,8 @@ fn what_cannot_be_served_is_told() {
     let ran = run(&mut portolan(["serve", "--as", "newest"]));
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("\"newest\" is no version of etcd"), "{}", ran.err);
+    let ran = run(&mut portolan(["serve", "--quota", "1MiB", "--history", "2MiB"]));
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    let words = "--history 2097152 is more than --quota 1048576, of which it is a part";
+    assert!(ran.err.contains(words), "{}", ran.err);
 }
