@@ -157,6 +157,15 @@ pub struct Serve {
     /// The release of etcd to behave as, such as 3.4.23; without it, the newest known
     #[arg(long = "as", value_name = "VERSION")]
     pub release: Option<String>,
+    /// What is stored at most, history included; beyond it, writes are refused until the alarm is
+    /// disarmed
+    ///
+    /// Each version of a key counts with its key, its value and 256 bytes, each lease with 256.
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = parse::size)]
+    pub quota: u64,
+    /// How much of that may be history; beyond it, the older half is compacted
+    #[arg(long, value_name = "BYTES", default_value = "64MiB", value_parser = parse::size)]
+    pub history: u64,
     /// A file with the certificate to show to clients, as PEM; then only TLS is spoken
     #[arg(long, value_name = "FILE", requires = "key_file")]
     pub cert_file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! One value of the command line each.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use semver::Version;
@@ -51,6 +52,31 @@ fn time_from(text: &str, least: Duration) -> Result<Duration, String> {
 fn range(least: Duration) -> String {
     let least = if least.is_zero() { "0s".to_owned() } else { format!("{least:?}") };
     format!("it takes {least} to 24h")
+}
+
+/// What is taken as a number of bytes: less is no room to work in, and more is a mistake.
+const SIZES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+
+/// A number of bytes: `64MiB`, `512KiB`, `1GiB`, or without a unit.
+pub fn size(text: &str) -> Result<u64, String> {
+    let range = "it takes 1MiB to 1024GiB";
+    let wrong =
+        || format!("a size is a whole number of bytes, or of KiB, MiB, GiB, like 64MiB; {range}");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(wrong());
+    }
+    let bytes: u64 = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    // Digits alone can only be too many.
+    let size = number.parse().ok().and_then(|number: u64| number.checked_mul(bytes));
+    size.filter(|size| SIZES.contains(size)).ok_or_else(|| range.to_owned())
 }
 
 /// A weight.
@@ -118,6 +144,35 @@ mod tests {
         for (text, expected) in cases {
             let expected = expected.map(Duration::from_secs).map_err(str::to_owned);
             assert_eq!(ttl(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let range = "it takes 1MiB to 1024GiB";
+        let wrong = &*format!(
+            "a size is a whole number of bytes, or of KiB, MiB, GiB, like 64MiB; {range}"
+        );
+        let cases = [
+            ("1048576", Ok(1 << 20)),
+            ("1024KiB", Ok(1 << 20)),
+            ("64MiB", Ok(64 << 20)),
+            ("1024GiB", Ok(1 << 40)),
+            ("1048575", Err(range)),
+            ("1025GiB", Err(range)),
+            ("0", Err(range)),
+            ("99999999999999999999GiB", Err(range)),
+            ("18446744073709551615GiB", Err(range)),
+            ("64MB", Err(wrong)),
+            ("64mib", Err(wrong)),
+            ("64 MiB", Err(wrong)),
+            ("1.5GiB", Err(wrong)),
+            ("-1", Err(wrong)),
+            ("MiB", Err(wrong)),
+            ("", Err(wrong)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(size(text), expected.map_err(str::to_owned), "{text:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portolan_wire::{Config, Etcd, Server, Tls, TlsError};
+use portolan_wire::{Config, Etcd, Limits, Server, Tls, TlsError};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,6 +34,15 @@ pub async fn run(out: Out, args: Serve) -> Result<(), Failure> {
             "--listen is given {count} times; a cluster has at most {members} members"
         )));
     }
+    if args.history > args.quota {
+        let (history, quota) = (args.history, args.quota);
+        let words =
+            format!("--history {history} is more than --quota {quota}, of which it is a part");
+        return Err(Failure::Usage(words));
+    }
+    let (quota_bytes, history_bytes) = (Some(args.quota), Some(args.history));
+    let limits = Limits { quota_bytes, history_bytes, ..Limits::default() };
+    let config = Config { limits, ..config };
     let tls = tls(&args)?;
     let version = config.version.clone();
     let mut signals = Signals::listen()?;

@@ -279,11 +279,13 @@ impl Judge<'_> {
         if own {
             return Ok(());
         }
-        let is_raw = self.quirks.hash_refused_raw && matches!(operation, Operation::Kept { .. });
-        self.root().map_err(|error| match error {
-            StoreError::NoToken if is_raw => in_raw_words("user name is empty"),
-            StoreError::PermissionDenied if is_raw => in_raw_words("permission denied"),
-            error => error,
+        let asked = self.root();
+        if !self.quirks.hash_refused_raw || !matches!(operation, Operation::Kept { .. }) {
+            return asked;
+        }
+        asked.map_err(|error| {
+            let is_anonymous = error == StoreError::NoToken;
+            in_raw_words(if is_anonymous { "user name is empty" } else { "permission denied" })
         })
     }
 

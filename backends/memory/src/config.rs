@@ -1,3 +1,4 @@
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use portolan_core::Rng;
@@ -43,6 +44,9 @@ pub struct Config {
     /// From what size on a watch's answer goes out in parts, in bytes (row W14); `None`: etcd's own,
     /// the longest message that gRPC takes.
     pub fragment_bytes: Option<u64>,
+    /// How much is kept at most.
+    #[serde(skip_serializing_if = "Limits::are_off")]
+    pub limits: Limits,
     /// `--watch-progress-notify-interval`; up to a tenth is added for each stream (row W12).
     pub progress_interval: Duration,
     /// `--auth-token-ttl`: how long a token that is not used is good (row A6).
@@ -54,6 +58,40 @@ pub struct Config {
     pub keep_log: bool,
     /// Where chance comes from: the tenth of the progress interval, elections, tokens.
     pub seed: u64,
+}
+
+/// How much is kept at most, in bytes; `None`: any amount.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// What was said on a stream of watches and its carrier has not taken
+    /// ([`Input::Taken`](crate::Input::Taken)), as [`watch_weight`](crate::watch_weight) has it. One
+    /// answer may go beyond it by one revision; then the stream's watchers fall behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_bytes: Option<u64>,
+    /// What is stored, history included (row E2): of each version its key, its value and 256 more, of
+    /// each lease 256. As `--quota-backend-bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+    /// How much of that may be history: versions that are superseded, and deletes. If there is more,
+    /// its older half is compacted, as etcd does by itself where it is asked to (row C3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_bytes: Option<u64>,
+}
+
+impl Limits {
+    fn are_off(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Limits that are off leave no trace in a hash: traces from before there were any keep theirs.
+impl Hash for Limits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if !self.are_off() {
+            (self.stream_bytes, self.quota_bytes, self.history_bytes).hash(state);
+        }
+    }
 }
 
 impl Default for Config {
@@ -75,6 +113,7 @@ impl Default for Config {
             sync_watchers: 512,
             sync_revisions: 1000,
             fragment_bytes: None,
+            limits: Limits::default(),
             progress_interval: Duration::from_secs(600),
             token_ttl: Duration::from_secs(300),
             require_leader: true,

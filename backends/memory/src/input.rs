@@ -61,6 +61,16 @@ pub enum Input {
     Fault(Fault),
     /// Time has passed.
     Tick,
+    /// The carrier has taken some of what was said on a stream of watches. Counts only where there
+    /// is a limit to that ([`Limits::stream_bytes`](crate::Limits::stream_bytes)).
+    Taken {
+        /// Whose.
+        from: ClientId,
+        /// Which.
+        attempt: AttemptId,
+        /// How much ([`watch_weight`](crate::watch_weight)).
+        bytes: u64,
+    },
 }
 
 /// What may happen to the store. Of several members it happens to all, unless one is named.
@@ -157,6 +167,7 @@ impl fmt::Display for Input {
             Self::Operate { from, attempt, member, operation, pass: _ } => {
                 write!(f, "{from} {attempt} > {member} {operation:?}")
             }
+            Self::Taken { from, attempt, bytes } => write!(f, "{from} {attempt} took {bytes} B"),
             Self::Admin(admin) => write!(f, "admin {admin:?}"),
             Self::Fault(fault) => write!(f, "fault {fault:?}"),
             Self::Tick => write!(f, "tick"),

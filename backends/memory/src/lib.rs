@@ -61,11 +61,11 @@ mod store;
 mod txn;
 mod watch;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use input::{ClientId, Fault, Input, MemberFault, Output};
 pub use log::{Cause, Change, LeaseChange, LeaseStep, Log};
 pub use model::{LeaseView, MemberView, Model};
 pub use operation::{Access, Admin, Operated, Operation, Outcome, Permission};
 pub use pass::{Credentials, Identity, Pass, Password, Token};
 pub use quirks::Quirks;
-pub use size::reply_size;
+pub use size::{reply_size, watch_weight};

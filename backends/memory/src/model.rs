@@ -17,6 +17,7 @@ mod leases;
 mod member;
 mod operations;
 mod requests;
+mod space;
 mod users;
 mod view;
 
@@ -31,6 +32,7 @@ use crate::{ClientId, Config, Input, Log, Operated, Outcome, Output, Token};
 use cluster::Cluster;
 use member::{Member, Power};
 
+pub(crate) use space::LEASE_BYTES;
 pub use view::{LeaseView, MemberView};
 
 /// The in-memory model of etcd. See the crate's documentation.
@@ -95,7 +97,7 @@ impl Model {
                 self.arrive(self.place(member), input);
             }
             // A client may have asked any of them.
-            Input::Cancel { .. } | Input::Disconnect { .. } => {
+            Input::Cancel { .. } | Input::Disconnect { .. } | Input::Taken { .. } => {
                 self.forget_issued(&input);
                 for m in 0..self.members.len() {
                     self.arrive(m, input.clone());
@@ -133,6 +135,7 @@ impl Model {
             Input::Disconnect { from } => self.issued.retain(|(to, _), _| to != from),
             Input::Request { .. }
             | Input::Operate { .. }
+            | Input::Taken { .. }
             | Input::Admin(_)
             | Input::Fault(_)
             | Input::Tick => {}

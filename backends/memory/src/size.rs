@@ -163,6 +163,27 @@ fn status_reply(reply: &StatusReply) -> u64 {
         + errors
 }
 
+/// What an answer on a stream of watches counts for against
+/// [`Limits::stream_bytes`](crate::Limits::stream_bytes): its length, and what it takes beside that
+/// as long as it lies in memory.
+pub fn watch_weight(reply: &WatchReply) -> u64 {
+    let records: usize = reply.events.iter().map(records).sum();
+    REPLY_BYTES + watch_reply(reply) + records as u64 * RECORD_BYTES
+}
+
+/// What one event adds to that.
+pub(crate) fn event_weight(event: &KeyEvent) -> u64 {
+    watch_event(event) + records(event) as u64 * RECORD_BYTES
+}
+
+fn records(event: &KeyEvent) -> usize {
+    1 + usize::from(event.prev.is_some())
+}
+
+/// What an answer without events, and a record without its key and value, take in memory.
+const REPLY_BYTES: u64 = 256;
+const RECORD_BYTES: u64 = 128;
+
 /// The length of a watch answer.
 pub(crate) fn watch_reply(reply: &WatchReply) -> u64 {
     watch_reply_head(reply) + reply.events.iter().map(watch_event).sum::<u64>()

@@ -12,6 +12,7 @@ use portolan_core::waist::{
 };
 
 use crate::auth::{Auth, Judge, Who};
+use crate::model::LEASE_BYTES;
 use crate::store::Store;
 use crate::{Operation, Outcome, Quirks, Token, txn};
 
@@ -113,6 +114,11 @@ impl State {
                 Applied { answer, changes: Vec::new() }
             }
         }
+    }
+
+    /// What all that is stored counts for, history included, in bytes.
+    pub(crate) fn stored(&self) -> u64 {
+        self.store.stored() + self.leases.len() as u64 * LEASE_BYTES
     }
 
     /// What a request is judged by, as things are now.

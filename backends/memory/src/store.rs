@@ -6,6 +6,8 @@
 //! compact(R)   →  of each key the newest version at or below R stays, and all above R
 //! ```
 
+mod room;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -13,6 +15,9 @@ use std::ops::Bound;
 use portolan_core::waist::{
     EventKind, Key, KeyEvent, KeyRange, KeyValue, LeaseId, Revision, Value,
 };
+
+use room::Size;
+pub(crate) use room::VERSION_BYTES;
 
 /// The keys of one member and their history back to the last compaction.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -22,7 +27,10 @@ pub(crate) struct Store {
     compacted: Revision,
     keys: BTreeMap<Key, History>,
     order: VecDeque<Place>,
-    bytes: u64,
+    /// All versions.
+    all: Size,
+    /// Of these, those that can be read now; the rest is history.
+    present: Size,
 }
 
 /// Where a change stands in the history.
@@ -55,7 +63,8 @@ impl Store {
             compacted: Revision(-1),
             keys: BTreeMap::new(),
             order: VecDeque::new(),
-            bytes: 0,
+            all: Size::default(),
+            present: Size::default(),
         }
     }
 
@@ -71,7 +80,7 @@ impl Store {
 
     /// Bytes of all keys and values that are kept, history included.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.all.bytes
     }
 
     /// Makes the changes written since the last call visible as one revision.
@@ -89,7 +98,6 @@ impl Store {
         lease: Option<LeaseId>,
     ) -> KeyValue {
         self.order.push_back(Place { revision, index, key: key.clone() });
-        self.bytes += (key.len() + value.len()) as u64;
         let mut kv = KeyValue {
             key,
             create_revision: revision,
@@ -105,12 +113,16 @@ impl Store {
             Entry::Occupied(mut place) => {
                 let history = place.get_mut();
                 if history.last.kv.version > 0 {
+                    self.present -= history.last.size();
                     kv.create_revision = history.last.kv.create_revision;
                     kv.version = history.last.kv.version + 1;
                 }
                 history.push(Version { index, kv: kv.clone() });
             }
         }
+        let size = Size::of(&kv);
+        self.all += size;
+        self.present += size;
         kv
     }
 
@@ -118,8 +130,9 @@ impl Store {
     pub(crate) fn delete(&mut self, revision: Revision, index: u32, key: &Key) -> KeyValue {
         let kv = KeyValue { key: key.clone(), mod_revision: revision, ..KeyValue::default() };
         self.order.push_back(Place { revision, index, key: key.clone() });
-        self.bytes += key.len() as u64;
         let history = self.keys.get_mut(key).expect("only keys that were found are deleted");
+        self.all += Size::of(&kv);
+        self.present -= history.last.size();
         history.push(Version { index, kv: kv.clone() });
         kv
     }
@@ -132,7 +145,7 @@ impl Store {
         for Place { key, .. } in self.order.range(..place) {
             let Some(history) = self.keys.get_mut(key) else { continue };
             let (freed, is_empty) = history.forget(revision, drop_delete);
-            self.bytes -= freed;
+            self.all -= freed;
             if is_empty {
                 self.keys.remove(key);
             }
@@ -141,6 +154,9 @@ impl Store {
         // exactly there may name versions that are gone; `events` passes over them.
         let old = self.order.partition_point(|place| place.revision < revision);
         self.order.drain(..old);
+        if self.order.capacity() > 4 * self.order.len() {
+            self.order.shrink_to(2 * self.order.len());
+        }
         self.compacted = revision;
     }
 
@@ -210,9 +226,9 @@ impl History {
         self.past.push(std::mem::replace(&mut self.last, version));
     }
 
-    /// Drops what nobody can read any more once `revision` is compacted. How many bytes that frees,
-    /// and whether nothing is left.
-    fn forget(&mut self, revision: Revision, drop_delete: bool) -> (u64, bool) {
+    /// Drops what nobody can read any more once `revision` is compacted. How much that frees, and
+    /// whether nothing is left.
+    fn forget(&mut self, revision: Revision, drop_delete: bool) -> (Size, bool) {
         // The newest version at or below `revision` stays, unless it is a delete of no more interest.
         let is_wanted = |version: &Version| {
             let is_there = version.kv.mod_revision == revision && !drop_delete;
@@ -227,9 +243,14 @@ impl History {
         } else {
             is_empty = !is_wanted(&self.last);
         }
-        let mut freed = self.past.drain(..old).map(|version| version.bytes()).sum();
+        let mut freed = Size::default();
+        self.past.drain(..old).for_each(|version| freed += version.size());
+        // A key that is written often must not keep the room of its longest history.
+        if self.past.capacity() > 4 * self.past.len() {
+            self.past.shrink_to(2 * self.past.len());
+        }
         if is_empty {
-            freed += self.last.bytes();
+            freed += self.last.size();
         }
         (freed, is_empty)
     }
@@ -248,8 +269,8 @@ impl Version {
         (self.kv.version > 0).then_some(&self.kv)
     }
 
-    fn bytes(&self) -> u64 {
-        (self.kv.key.len() + self.kv.value.len()) as u64
+    fn size(&self) -> Size {
+        Size::of(&self.kv)
     }
 }
 
@@ -264,14 +285,22 @@ pub(crate) fn event_kind(kv: &KeyValue) -> EventKind {
 }
 
 fn find<'a>(keys: &'a BTreeMap<Key, History>, place: &Place) -> Option<&'a KeyValue> {
-    let history = keys.get(&place.key)?;
+    find_both(keys, place).map(|(_, version)| &version.kv)
+}
+
+/// The version at a place, and the one before it, if they are kept.
+fn find_both<'a>(
+    keys: &'a BTreeMap<Key, History>,
+    place: &Place,
+) -> Option<(Option<&'a Version>, &'a Version)> {
+    let History { past, last } = keys.get(&place.key)?;
     let wanted = (place.revision, place.index);
     let sort = |version: &Version| (version.kv.mod_revision, version.index);
-    if sort(&history.last) == wanted {
-        return Some(&history.last.kv);
+    if sort(last) == wanted {
+        return Some((past.last(), last));
     }
-    let at = history.past.binary_search_by_key(&wanted, sort).ok()?;
-    Some(&history.past[at].kv)
+    let at = past.binary_search_by_key(&wanted, sort).ok()?;
+    Some((at.checked_sub(1).map(|before| &past[before]), &past[at]))
 }
 
 type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);

@@ -10,9 +10,11 @@
 //!                                        cancel
 //! ```
 //! In step: told of each revision as it is applied (row W7). Behind: served at each beat, up to a
-//! thousand revisions at a time (row W8).
+//! thousand revisions at a time (row W8). Of a stream that is full, whoever there is something to
+//! tell waits until it has room again ([`flow`]).
 
 mod batch;
+mod flow;
 mod index;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,7 @@ use crate::lessor::next_beat;
 use crate::store::{Store, event};
 use crate::{ClientId, Config, Pass};
 use batch::Refusal;
+use flow::Flow;
 use index::Index;
 
 /// One stream: a client and the attempt that opened it.
@@ -67,6 +70,7 @@ struct Stream {
     owes_progress: bool,
     /// What it was opened with: it goes for all that is said on it.
     pass: Pass,
+    flow: Flow,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -127,6 +131,7 @@ impl Watches {
             next_progress: None,
             owes_progress: false,
             pass,
+            flow: Flow::default(),
         };
         self.streams.insert(id, stream);
         self.create(scene, id, watch, said);
@@ -203,12 +208,24 @@ impl Watches {
                 told.entry(id).or_default().push(event(kv.clone()));
             }
         }
-        for (id, events) in told {
-            let watcher = watcher_mut(&mut self.streams, id);
-            if revision >= watcher.next {
-                watcher.next = revision.next();
-                watcher.send(scene, id, revision, events, said);
+        for (id, mut events) in told {
+            let (watcher, flow) = watcher_mut(&mut self.streams, id);
+            if revision < watcher.next {
+                continue;
             }
+            events.retain(|event| !batch::is_filtered(&watcher.filters, event));
+            if flow.is_full() && !events.is_empty() {
+                // Up to here it has missed nothing, whatever was compacted.
+                watcher.next = revision;
+                flow.hold(revision, id.1);
+                self.in_step.remove(&watcher.keys, id);
+                continue;
+            }
+            watcher.next = revision.next();
+            if watcher.prev_kv {
+                events.iter_mut().for_each(|event| batch::add_prev(scene.store, event));
+            }
+            watcher.send(flow, scene, id, revision, events, said);
         }
         self.pay_progress(scene, said);
     }
@@ -272,7 +289,7 @@ impl Watches {
             reply.watch_id = -1;
             reply.canceled = true;
             reply.cancel_reason = refusal.text();
-            said.push((id, reply));
+            stream.flow.say(scene, id, reply, said);
             return;
         }
         let number = if watch.id == 0 { stream.number() } else { watch.id };
@@ -303,7 +320,7 @@ impl Watches {
             },
         );
         reply.watch_id = number;
-        said.push((id, reply));
+        stream.flow.say(scene, id, reply, said);
     }
 
     /// Row W6. A watch that compaction ended is still there to be cancelled.
@@ -312,18 +329,17 @@ impl Watches {
         let Some(watcher) = stream.watchers.remove(&number) else { return };
         self.in_step.remove(&watcher.keys, (id, number));
         self.behind.remove(&(id, number));
+        stream.flow.forget(watcher.next, number);
         if self.behind.is_empty() {
             self.next_sync = None;
         }
-        said.push((
-            id,
-            WatchReply {
-                header: Header { revision: scene.store.revision(), ..scene.header },
-                watch_id: number,
-                canceled: true,
-                ..WatchReply::default()
-            },
-        ));
+        let reply = WatchReply {
+            header: Header { revision: scene.store.revision(), ..scene.header },
+            watch_id: number,
+            canceled: true,
+            ..WatchReply::default()
+        };
+        stream.flow.say(scene, id, reply, said);
     }
 
     /// Row W13.
@@ -331,7 +347,7 @@ impl Watches {
         let stream = self.streams.get_mut(&id).expect("only called for open streams");
         let quirks = &scene.config.quirks;
         if quirks.progress_out_of_step {
-            said.push((id, progress_reply(scene, -1)));
+            stream.flow.say(scene, id, progress_reply(scene, -1), said);
         } else if !stream.owes_progress {
             let answered = stream.tell_progress(scene, id, &self.in_step, said);
             stream.owes_progress = !answered && quirks.progress_owed;
@@ -358,8 +374,9 @@ impl Watches {
             if watcher.progress == Progress::Due
                 && self.in_step.contains((id, number))
                 && watcher.has_begun(scene)
+                && !stream.flow.is_full()
             {
-                said.push((id, progress_reply(scene, number)));
+                stream.flow.say(scene, id, progress_reply(scene, number), said);
             }
             if watcher.progress == Progress::Skipped {
                 watcher.progress = Progress::Due;
@@ -382,7 +399,13 @@ impl Watches {
             let chosen: Vec<_> =
                 self.behind.iter().take(scene.config.sync_watchers.max(1)).copied().collect();
             for id in chosen {
-                self.serve(scene, id, said);
+                let (watcher, flow) = watcher_mut(&mut self.streams, id);
+                if flow.is_full() {
+                    flow.hold(watcher.next, id.1);
+                    self.behind.remove(&id);
+                } else if !self.serve(scene, id, said) {
+                    self.behind.remove(&id);
+                }
             }
             // Where this round has got some in step, the rest need not wait for the next beat.
             if self.behind.is_empty() || self.behind.len() == before {
@@ -394,37 +417,44 @@ impl Watches {
             (!self.behind.is_empty()).then(|| next_beat(later, scene.config.sync_interval));
     }
 
-    fn serve(&mut self, scene: Scene<'_>, id: WatcherId, said: &mut Said) {
-        let watcher = watcher_mut(&mut self.streams, id);
+    /// Tells a watcher that is behind what comes next. Whether there is more.
+    fn serve(&mut self, scene: Scene<'_>, id: WatcherId, said: &mut Said) -> bool {
+        let (watcher, flow) = watcher_mut(&mut self.streams, id);
         let compacted = scene.store.compacted();
         if watcher.next < compacted {
-            self.behind.remove(&id);
-            said.push((
-                id.0,
-                WatchReply {
-                    header: Header { revision: Revision::ZERO, ..scene.header },
-                    watch_id: id.1,
-                    // Only a negative start on a store compacted at 0 finds a 0 here; etcd then
-                    // forgets to say that the watch is over.
-                    canceled: compacted != Revision::ZERO,
-                    compact_revision: compacted,
-                    ..WatchReply::default()
-                },
-            ));
-            return;
+            let reply = WatchReply {
+                header: Header { revision: Revision::ZERO, ..scene.header },
+                watch_id: id.1,
+                // Only a negative start on a store compacted at 0 finds a 0 here; etcd then
+                // forgets to say that the watch is over.
+                canceled: compacted != Revision::ZERO,
+                compact_revision: compacted,
+                ..WatchReply::default()
+            };
+            flow.say(scene, id.0, reply, said);
+            return false;
         }
         let current = scene.store.revision();
         // A negative start that gets here is looked up as a huge one, and nothing is found.
         let since = if watcher.next.0 < 0 { current.next() } else { watcher.next };
-        let batch = batch::collect(scene.store, &watcher.keys, since, scene.config.sync_revisions);
+        let limits = batch::Limits {
+            revisions: scene.config.sync_revisions,
+            bytes: flow.room(scene.config),
+        };
+        let (filters, prev_kv) = (&watcher.filters, watcher.prev_kv);
+        let batch = batch::collect(scene.store, &watcher.keys, since, limits, |event| {
+            let is_wanted = !batch::is_filtered(filters, event);
+            if is_wanted && prev_kv {
+                batch::add_prev(scene.store, event);
+            }
+            is_wanted
+        });
         watcher.next = batch.more_from.unwrap_or(current.next());
         if batch.more_from.is_none() {
-            self.behind.remove(&id);
             self.in_step.insert(&watcher.keys, id);
         }
-        if !batch.events.is_empty() {
-            watcher.send(scene, id, current, batch.events, said);
-        }
+        watcher.send(flow, scene, id, current, batch.events, said);
+        batch.more_from.is_some()
     }
 }
 
@@ -441,7 +471,7 @@ impl Stream {
     /// Tells how far all watches of the stream are; `false` if some are not in step. Of a stream
     /// without watches there is nothing to tell.
     fn tell_progress(
-        &self,
+        &mut self,
         scene: Scene<'_>,
         id: StreamId,
         in_step: &Index,
@@ -454,7 +484,7 @@ impl Stream {
             return false;
         }
         if !self.watchers.is_empty() {
-            said.push((id, progress_reply(scene, -1)));
+            self.flow.say(scene, id, progress_reply(scene, -1), said);
         }
         true
     }
@@ -476,20 +506,15 @@ impl Watcher {
 
     fn send(
         &mut self,
+        flow: &mut Flow,
         scene: Scene<'_>,
         (stream, number): WatcherId,
         revision: Revision,
-        mut events: Vec<KeyEvent>,
+        events: Vec<KeyEvent>,
         said: &mut Said,
     ) {
-        events.retain(|event| !batch::is_filtered(&self.filters, event));
         if events.is_empty() {
             return;
-        }
-        if self.prev_kv {
-            for event in &mut events {
-                batch::add_prev(scene.store, event);
-            }
         }
         if self.progress == Progress::Due {
             self.progress = Progress::Skipped;
@@ -501,10 +526,11 @@ impl Watcher {
             ..WatchReply::default()
         };
         if self.fragment {
-            let parts = batch::fragments(reply, scene.config.fragment_size());
-            said.extend(parts.into_iter().map(|part| (stream, part)));
+            for part in batch::fragments(reply, scene.config.fragment_size()) {
+                flow.say(scene, stream, part, said);
+            }
         } else {
-            said.push((stream, reply));
+            flow.say(scene, stream, reply, said);
         }
     }
 }
@@ -512,10 +538,10 @@ impl Watcher {
 fn watcher_mut(
     streams: &mut BTreeMap<StreamId, Stream>,
     (stream, number): WatcherId,
-) -> &mut Watcher {
+) -> (&mut Watcher, &mut Flow) {
     streams
         .get_mut(&stream)
-        .and_then(|stream| stream.watchers.get_mut(&number))
+        .and_then(|stream| Some((stream.watchers.get_mut(&number)?, &mut stream.flow)))
         .expect("every indexed watcher is on an open stream")
 }
 

@@ -35,6 +35,18 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 /// Calls and streams of one connection at a time; more wait.
 const MOST_CALLS: u32 = 10_000;
 
+/// What a connection's client may send ahead of its calls being read, in bytes, all of them together:
+/// enough for a put of the longest value to need no second breath.
+const WINDOW: u32 = 1 << 20;
+
+/// The longest frame that is read, and the longest head of a call with all its metadata, in bytes.
+const FRAME: u32 = 16 << 10;
+const HEAD: u32 = 16 << 10;
+
+/// What is prepared of a stream's answers ahead of its client reading them, in bytes; one message may
+/// go beyond it.
+const AHEAD: usize = 64 << 10;
+
 /// How all connections to one member go on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Going {
@@ -186,6 +198,11 @@ where
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WITHIN)
             .max_concurrent_streams(MOST_CALLS)
+            .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
+            .max_frame_size(FRAME)
+            .max_header_list_size(HEAD)
+            .max_send_buf_size(AHEAD)
             .serve_connection(TokioIo::new(io), answer)
     );
     let mut ending = pin!(ending);

@@ -21,6 +21,23 @@ use crate::store::{Said, Store};
 /// calls.
 ///
 /// Its clock is tokio's: it works under a paused one.
+///
+/// # Memory
+/// What is stored has the [`Limits`](crate::Limits) of its [`Config`]: a quota, of which a part may be
+/// history. Without them, as by default, it grows with
+/// what is written. A stream of watches whose client does not read it is told no more once
+/// [`stream_bytes`](crate::Limits::stream_bytes) (256 KiB by default) wait for it: its watches fall behind, and
+/// are served from history later, or cancelled if that was compacted, as in etcd. The process then
+/// takes at most
+///
+/// ```text
+/// 32 MiB + 2 × quota + 1.25 MiB × connections + (384 KiB + 3 × L) × streams + 3 × A × other calls
+/// ```
+///
+/// with L the longest revision that is told on a stream (a transaction; with `prev_kv` also what was
+/// there before) and A the longest question (up to 4 MiB) or answer of a call that is under way. That
+/// is nothing that a server could be held to by whoever means harm: one connection may have 10,000
+/// calls, and each watch takes memory too.
 #[derive(Clone)]
 pub struct Etcd {
     store: Store,

@@ -43,7 +43,7 @@ pub use connection::{End, Served};
 pub use etcd::Etcd;
 #[cfg(feature = "net")]
 pub use local::Link;
-pub use portolan_memory::{Admin, Config, Fault, MemberFault};
+pub use portolan_memory::{Admin, Config, Fault, Limits, MemberFault};
 #[cfg(feature = "net")]
 pub use server::{ListenError, Server};
 #[cfg(feature = "net")]

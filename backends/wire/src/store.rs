@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use portolan_core::Time;
 use portolan_core::waist::{AttemptId, Header, MemberId, Reply, Request, StoreError, WatchSay};
-use portolan_memory::{ClientId, Config, Input, Model, Operated, Operation, Pass, Token};
+use portolan_memory::{
+    ClientId, Config, Input, Limits, Model, Operated, Operation, Pass, Token, watch_weight,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
@@ -31,6 +33,8 @@ struct Shared {
 
 struct Inner {
     model: Model,
+    /// How much of a stream is taken before the model is told: half of what may lie there.
+    told_from: u64,
     started: Instant,
     last: u64,
     /// Calls that somebody waits for.
@@ -44,6 +48,8 @@ struct Mailbox {
     /// Whoever waits is no client with a connection, and hears of what would break one.
     beside: bool,
     said: VecDeque<Said>,
+    /// What was taken and the model was not told of.
+    taken: u64,
     waker: Option<Waker>,
 }
 
@@ -92,6 +98,11 @@ impl Said {
     }
 }
 
+/// What may lie before a client that does not read its stream of watches, in bytes; one revision may
+/// go beyond it. Some hundreds of events, more than a reader on its way back needs, and little enough
+/// for thousands of streams that nobody reads.
+pub(crate) const STREAM_BYTES: u64 = 256 << 10;
+
 /// Everybody is one client to the model: it tells calls apart by their attempts.
 const EVERYBODY: ClientId = ClientId(0);
 
@@ -99,9 +110,12 @@ impl Store {
     /// An empty store, whose time begins now, and passes as long as somebody
     /// [lets it](Self::let_time_pass).
     pub fn new(config: Config) -> Self {
-        let (model, started) = (Model::new(config), Instant::now());
+        let stream_bytes = config.limits.stream_bytes.unwrap_or(STREAM_BYTES);
+        let limits = Limits { stream_bytes: Some(stream_bytes), ..config.limits };
+        let model = Model::new(Config { limits, ..config });
+        let (started, told_from) = (Instant::now(), stream_bytes.div_ceil(2));
         let (calls, addresses) = (BTreeMap::new(), BTreeMap::new());
-        let inner = Inner { model, started, last: 0, calls, addresses };
+        let inner = Inner { model, told_from, started, last: 0, calls, addresses };
         let sooner = Arc::new(Notify::new());
         Self { shared: Arc::new(Shared { inner: Mutex::new(inner), sooner }) }
     }
@@ -271,12 +285,22 @@ impl Call {
     /// What the store says next.
     pub fn poll_said(&self, cx: &mut Context<'_>) -> Poll<Said> {
         let mut inner = self.shared.lock();
+        let told_from = inner.told_from;
         let Some(mailbox) = inner.calls.get_mut(&self.attempt) else { return Poll::Pending };
-        if let Some(said) = mailbox.said.pop_front() {
-            return Poll::Ready(said);
+        let Some(said) = mailbox.said.pop_front() else {
+            mailbox.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        if let Said::Reply(Reply::Watch(reply), _) = &said {
+            mailbox.taken += watch_weight(reply);
+            // Not each time: that would cost more than the answer itself.
+            if mailbox.taken >= told_from {
+                let bytes = std::mem::take(&mut mailbox.taken);
+                let taken = Input::Taken { from: EVERYBODY, attempt: self.attempt, bytes };
+                self.shared.handle(inner, taken);
+            }
         }
-        mailbox.waker = Some(cx.waker().clone());
-        Poll::Pending
+        Poll::Ready(said)
     }
 
     /// The only answer to a call that opens no stream.

@@ -132,6 +132,15 @@ impl Running {
         self.err.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("it is told");
+        kib.trim().parse::<u64>().expect("a number") << 10
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         rustix::process::kill_process(pid.expect("a pid"), signal).expect("the signal is sent");

@@ -6,6 +6,7 @@ mod deregister;
 mod errors;
 mod help;
 mod kit;
+mod limits;
 mod list;
 mod ownership;
 mod register;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::kit::{Running, portolan, run};
 
 /// A server, and the address that it tells.
-fn serve(args: &[&str]) -> (Running, String) {
+pub fn serve(args: &[&str]) -> (Running, String) {
     let args = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied());
     let running = Running::start(&mut portolan(args));
     let line = running.out();
@@ -240,5 +240,9 @@ fn what_cannot_be_served_is_told() {
     let ran = run(&mut portolan(six));
     assert_eq!((ran.status, ran.out.as_str()), (2, ""));
     let words = "--listen is given 6 times; a cluster has at most 5 members";
+    assert!(ran.err.contains(words), "{}", ran.err);
+    let ran = run(&mut portolan(["serve", "--quota", "1MiB", "--history", "2MiB"]));
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    let words = "--history 2097152 is more than --quota 1048576, of which it is a part";
     assert!(ran.err.contains(words), "{}", ran.err);
 }

@@ -2,7 +2,7 @@
 
 use std::thread::JoinHandle;
 
-use portolan_memory::Config;
+use portolan_memory::{Config, Limits};
 use portolan_wire::{Etcd, Server};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,6 +21,9 @@ pub struct Wire {
 
 impl Wire {
     pub fn start(config: Config) -> Self {
+        // The limit of its own would end long answers sooner than etcd does (W8, W14).
+        let limits = Limits { stream_bytes: Some(16 << 20), ..config.limits };
+        let config = Config { limits, ..config };
         let release = config.version.clone();
         let (started, starting) = std::sync::mpsc::channel();
         let (stop, stopped) = watch::channel(());

@@ -322,6 +322,11 @@ impl Model {
             Input::Operate { from, attempt, member: _, operation, pass } => {
                 self.operate(m, from, attempt, operation, pass);
             }
+            Input::Taken { from, attempt, bytes } => {
+                self.on_watches(m, |watches, scene, said| {
+                    watches.taken(scene, (from, attempt), bytes, said);
+                });
+            }
             Input::Admin(_) | Input::Fault(_) | Input::Tick => {}
         }
     }

@@ -85,6 +85,7 @@ impl Model {
             }
         }
         self.settle();
+        self.limit_history();
         let answer = applied.answer?;
         if let Some(step) = alarm {
             return Ok(Answer::Outcome(self.alarm(step)));

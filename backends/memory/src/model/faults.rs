@@ -165,6 +165,7 @@ impl Model {
                     }
                     Input::Cancel { .. }
                     | Input::Disconnect { .. }
+                    | Input::Taken { .. }
                     | Input::Admin(_)
                     | Input::Fault(_)
                     | Input::Tick => {}

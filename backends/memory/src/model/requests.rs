@@ -60,6 +60,7 @@ impl Model {
         self.check_message(size::request(&request))?;
         self.check_leader(m, &request)?;
         self.check_space(&request)?;
+        self.check_quota(m, &request)?;
         let ask = || Then::Ask(request.clone(), pass.clone());
         if self.asks_who(&request) && self.waits_for_token(m, from, attempt, &pass, ask) {
             return Ok(None);
@@ -321,7 +322,7 @@ impl Model {
             leader,
             // What it has received counts, applied or not.
             raft_index: if member.missed { self.state(m).applied } else { self.head.applied },
-            db_size: i64::try_from(self.state(m).store.bytes()).unwrap_or(i64::MAX),
+            db_size: i64::try_from(self.db_size(m)).unwrap_or(i64::MAX),
             is_learner: false,
             errors,
         }

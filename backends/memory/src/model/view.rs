@@ -74,6 +74,16 @@ impl Model {
         self.backup.is_some()
     }
 
+    /// What all that is stored counts for against [`Limits::quota_bytes`](crate::Limits::quota_bytes).
+    pub fn stored(&self) -> u64 {
+        self.head.stored()
+    }
+
+    /// How much of that counts for history, against [`Limits::history_bytes`](crate::Limits::history_bytes).
+    pub fn history(&self) -> u64 {
+        self.head.store.history()
+    }
+
     /// The configuration; its cluster id changes when the cluster is replaced.
     pub fn config(&self) -> &Config {
         &self.config

@@ -14,22 +14,40 @@ pub(super) struct Batch {
     pub(super) more_from: Option<Revision>,
 }
 
-/// Collects the events of `keys` from `since` on, up to `revisions` distinct revisions, the last
-/// one whole.
-pub(super) fn collect(store: &Store, keys: &KeyRange, since: Revision, revisions: usize) -> Batch {
+/// How much goes into one answer. One revision does in any case.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Distinct revisions.
+    pub(super) revisions: usize,
+    /// Bytes, after which no other revision begins; `None`: any number.
+    pub(super) bytes: Option<u64>,
+}
+
+/// Collects the events of `keys` from `since` on that `prepare` wants, the last revision whole.
+pub(super) fn collect(
+    store: &Store,
+    keys: &KeyRange,
+    since: Revision,
+    limits: Limits,
+    prepare: impl Fn(&mut KeyEvent) -> bool,
+) -> Batch {
     let mut batch = Batch { events: Vec::new(), more_from: None };
-    let mut seen = 0;
+    let (mut seen, mut bytes) = (0, 0);
     let mut last = None;
-    for event in store.events(keys, since) {
+    for mut event in store.events(keys, since) {
         if last != Some(event.kv.mod_revision) {
-            if seen == revisions.max(1) {
+            let is_long = limits.bytes.is_some_and(|limit| bytes >= limit.max(1));
+            if seen == limits.revisions.max(1) || is_long {
                 batch.more_from = Some(event.kv.mod_revision);
                 break;
             }
             seen += 1;
             last = Some(event.kv.mod_revision);
         }
-        batch.events.push(event);
+        if prepare(&mut event) {
+            bytes += size::event_weight(&event);
+            batch.events.push(event);
+        }
     }
     batch
 }

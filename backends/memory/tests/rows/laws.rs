@@ -8,7 +8,9 @@ use portolan_core::waist::{
     KeyValue, LeaseId, MemberId, Op, Put, Range, Reply, Request, Revision, Revoke, Txn, Watch,
     WatchReply,
 };
-use portolan_memory::{Cause, Change, Config, Fault, Input, Model, Output, Pass};
+use portolan_memory::{
+    Cause, Change, Config, Fault, Input, Limits, Model, Output, Pass, watch_weight,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -233,6 +235,82 @@ proptest! {
                 apply(&mut records, *kind, kv);
             }
             prop_assert_eq!(records, within(&now, &keys), "watch of {} from {}", keys, start);
+        }
+    }
+
+    /// A stream that is taken in parts, late, is told what one is told that is never full, in the same
+    /// order, unless its history was compacted meanwhile; and no more than there is room for lies
+    /// before it, but for one revision.
+    #[test]
+    fn a_slow_stream_is_told_the_same(steps in vec((step(), 0..4u64), 1..60), room in 1..4_000u64) {
+        let mut quick = Bench::with(config());
+        let limits = Limits { stream_bytes: Some(room), ..Limits::default() };
+        let mut slow = Bench::with(Config { limits, ..config() });
+        let mut streams: BTreeMap<AttemptId, [Vec<WatchReply>; 2]> = BTreeMap::new();
+        let mut untaken: BTreeMap<AttemptId, u64> = BTreeMap::new();
+        let mut longest = 0;
+        for (step, part) in steps {
+            if let Step::Watch(keys, back) = step {
+                let start = Revision((quick.revision() + 1 - back).max(1));
+                let watch = Watch { prev_kv: true, ..Watch::of(keys, start) };
+                streams.insert(quick.watch(watch.clone()), Default::default());
+                slow.watch(watch);
+            } else if !matches!(step, Step::Restart) {
+                run(&mut quick, step.clone());
+                run(&mut slow, step);
+            }
+            for (&stream, [_, told]) in &mut streams {
+                let more = slow.heard(stream);
+                let untaken = untaken.entry(stream).or_default();
+                *untaken += more.iter().map(watch_weight).sum::<u64>();
+                longest = more.iter().map(watch_weight).fold(longest, u64::max);
+                prop_assert!(*untaken < room + longest, "{untaken} of {room}");
+                told.extend(more);
+                let bytes = *untaken * part / 3;
+                *untaken -= bytes;
+                slow.input(Input::Taken { from: ME, attempt: stream, bytes });
+            }
+        }
+        quick.wait_ms(10_000);
+        for (stream, [all, told]) in &mut streams {
+            all.extend(quick.heard(*stream));
+            for _ in 0..200 {
+                slow.wait_ms(100);
+                let more = slow.heard(*stream);
+                let bytes = more.iter().map(watch_weight).sum::<u64>() + untaken[stream];
+                untaken.insert(*stream, 0);
+                slow.input(Input::Taken { from: ME, attempt: *stream, bytes });
+                told.extend(more);
+            }
+            let events = |told: &[WatchReply]| -> Vec<_> {
+                let events = told.iter().flat_map(|reply| &reply.events);
+                events.map(|each| (each.kind, each.kv.clone())).collect()
+            };
+            let (expected, found) = (events(all), events(told));
+            let is_ended = |told: &[WatchReply]| told.last().is_some_and(|reply| reply.canceled);
+            // Who is served whenever it takes something may be ahead of who waits for the beat.
+            prop_assert!(expected.starts_with(&found) || is_ended(all) && found.starts_with(&expected));
+            let is_whole = found.len() == expected.len();
+            prop_assert!(is_whole || is_ended(told) || is_ended(all), "{found:?} of {expected:?}");
+        }
+    }
+
+    /// What is stored is what can be read, the leases, and the history, which is never longer than it
+    /// may be while there is something to compact.
+    #[test]
+    fn history_stays_below_its_limit(steps in vec(step(), 1..100), limit in 0..4_000u64) {
+        let limits = Limits { history_bytes: Some(limit), ..Limits::default() };
+        let mut bench = Bench::with(Config { limits, ..config() });
+        for step in steps {
+            run(&mut bench, step);
+            let records = read(&mut bench, Revision::ZERO);
+            let bytes = |kv: &KeyValue| 256 + (kv.key.len() + kv.value.len()) as u64;
+            let readable: u64 = records.values().map(bytes).sum();
+            let leases = 256 * bench.model.leases().count() as u64;
+            let history = bench.model.history();
+            prop_assert_eq!(bench.model.stored(), readable + leases + history);
+            let is_all = bench.model.compacted() == Some(bench.model.revision());
+            prop_assert!(history <= limit || is_all, "{history} of {limit}");
         }
     }
 

@@ -8,6 +8,8 @@
 //! | `lease` | L1 to L12 |
 //! | `watch` | W1 to W13, W16, W18 |
 //! | `limits` | W14, E1 to E3, C1, C2 |
+//! | `flow` | W3, W8, W16 of streams that are not read |
+//! | `space` | C3, E2 where there are limits of our own |
 //! | `faults` | R8, R9, G7, L8, L10, L11, W17; what the log says |
 //! | `members` | G7, T9, L8, L10, W2, W17, W18 where several members see different things |
 //! | `quirks` | released servers |
@@ -15,6 +17,7 @@
 //! | `laws` | any sequence |
 
 mod faults;
+mod flow;
 mod kit;
 mod kv;
 mod laws;
@@ -22,6 +25,7 @@ mod lease;
 mod limits;
 mod members;
 mod quirks;
+mod space;
 mod txn;
 mod users;
 mod watch;
