@@ -9,7 +9,10 @@ use crate::serve::serve;
 
 const MIB: u64 = 1 << 20;
 
-/// What the README says it takes at most.
+/// What a watch with a short key takes at most.
+const OF_A_WATCH: u64 = 2 << 10;
+
+/// What the README says it takes at most, beside watches and other calls.
 fn most(quota: u64, connections: u64, streams: u64, longest: u64) -> u64 {
     32 * MIB + 2 * quota + connections * 5 * MIB / 4 + streams * (3 * MIB / 8 + 3 * longest)
 }
@@ -104,6 +107,61 @@ async fn streams_that_nobody_reads_take_no_more_than_they_may() {
     assert_eq!(read(&mut stream, since, last).await, (last, None));
     let peak = server.peak();
     assert!(peak <= most, "{peak} of {most}");
+}
+
+/// On one stream, all of them told that they are there.
+#[tokio::test]
+async fn tens_of_thousands_of_watches_take_no_more_than_they_may() {
+    const WATCHES: u64 = 40_000;
+    let quota = 8 * MIB;
+    let (server, address) = serve(&["--quota", "8MiB", "--history", "4MiB"]);
+    let mut client = connect(&address).await;
+    let mut stream = watch(&mut client, "0").await;
+    for number in 1..WATCHES {
+        stream.watch(format!("{number}/"), None).await.expect("it asks");
+        let told = stream.message().await.expect("it goes on").expect("it goes on");
+        assert!(told.created() && !told.canceled());
+    }
+    client.put("7/", "1", None).await.expect("it puts");
+    let told = stream.message().await.expect("it goes on").expect("it goes on");
+    assert_eq!(told.events().len(), 1);
+    let (peak, most) = (server.peak(), most(quota, 1, 1, 64) + WATCHES * OF_A_WATCH);
+    assert!(peak <= most, "{peak} of {most}");
+}
+
+/// A client that asks for long answers, and reads none of them.
+#[tokio::test]
+async fn long_answers_that_nobody_reads_take_no_more_than_they_may() {
+    const CALLS: u64 = 60;
+    const LONG: u64 = MIB;
+    let quota = 8 * MIB;
+    let (server, address) = serve(&["--quota", "8MiB", "--history", "4MiB"]);
+    let mut client = connect(&address).await;
+    let value = vec![7; usize::try_from(LONG).expect("it is long")];
+    client.put("k", value, None).await.expect("it puts");
+    let socket = tokio::net::TcpStream::connect(&address).await.expect("it connects");
+    let (mut calls, connection) = h2::client::handshake(socket).await.expect("it connects");
+    tokio::spawn(connection);
+    let mut unread = Vec::new();
+    for _ in 0..CALLS {
+        let call = http::Request::post(format!("http://{address}/etcdserverpb.KV/Range"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .expect("a request");
+        calls = calls.ready().await.expect("there is room");
+        let (answer, mut question) = calls.send_request(call, false).expect("it asks");
+        // A range of the key `k`, as gRPC frames it.
+        let range = b"\0\0\0\0\x03\x0a\x01k";
+        question.send_data(range[..].into(), true).expect("it asks");
+        unread.push(answer.await.expect("it is answered"));
+    }
+    // Others do not suffer from it.
+    let found = client.get("k", None).await.expect("it reads");
+    assert_eq!(found.count(), 1);
+    let (peak, most) = (server.peak(), most(quota, 2, 0, 0) + CALLS * 3 * (LONG + 64));
+    assert!(peak <= most, "{peak} of {most}");
+    assert!(unread.iter().all(|answer| answer.status() == http::StatusCode::OK));
 }
 
 /// As many of the smallest records as there is room for; beyond, etcd's own words.
