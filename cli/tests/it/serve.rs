@@ -1,7 +1,8 @@
 //! An etcd in memory, asked by clients that are not ours.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use portolan_kit::{Authority, Programs, Release};
 use rustix::process::Signal;
@@ -110,6 +111,61 @@ fn etcdctl_operates() {
         }
         assert_eq!(ctl("auth disable --user root:r"), "Authentication Disabled\n");
         assert_eq!(ctl("put x 1"), "OK\n");
+    }
+}
+
+/// What etcdctl makes of the services by itself: transactions that are typed, locks, elections.
+#[test]
+fn etcdctl_does_the_rest() {
+    for release in [Release::V3_4, Release::V3_5] {
+        let (_server, address) = serve(&[]);
+        let ctl = |args: &str| etcdctl(release, &address, args);
+        let programs = Programs::find(release).expect("there is one");
+        let start = |args: &[&str]| {
+            let mut command = Command::new(&programs.etcdctl);
+            command.env("ETCDCTL_API", "3").args(["--endpoints", &address]).args(args);
+            command
+        };
+        ctl("put a 1");
+        let mut typed = start(&["txn"]);
+        typed.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut typed = typed.spawn().expect("it starts");
+        let words = b"value(\"a\") = \"1\"\n\nput a 2\n\nget a\n\n";
+        typed.stdin.take().expect("it listens").write_all(words).expect("it reads");
+        let said = typed.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "SUCCESS\n\nOK\n");
+        assert_eq!(ctl("get a --print-value-only"), "2\n");
+
+        assert_eq!(ctl("lock l echo held"), "held\n");
+        let leader = Running::start(&mut start(&["elect", "e", "one"]));
+        let key = leader.out();
+        assert!(key.starts_with("e/"), "{key}");
+        assert_eq!(leader.out(), "one");
+        let follower = Running::start(&mut start(&["elect", "--listen", "e"]));
+        assert_eq!([follower.out(), follower.out()], [key, "one".to_owned()]);
+
+        let id = "8e9e05c52164694d";
+        assert!(ctl("endpoint health -w json").contains("\"health\":true"));
+        assert_eq!(ctl("alarm disarm"), "");
+        assert!(
+            ctl("member list -w fields")
+                .contains(&u64::from_str_radix(id, 16).expect("it is a number").to_string())
+        );
+        for words in [
+            "user add ann:a",
+            "role add part",
+            "user grant-role ann part",
+            "role grant-permission part read k",
+            "role revoke-permission part k",
+            "user revoke-role ann part",
+        ] {
+            ctl(words);
+        }
+        assert_eq!(ctl("user get ann"), "User: ann\nRoles:\n");
+        assert_eq!(ctl("role list"), "part\n");
+        assert_eq!(ctl("role delete part"), "Role part deleted\n");
+        assert_eq!(ctl("user delete ann"), "User ann deleted\n");
+        assert_eq!(ctl("user list"), "");
     }
 }
 
