@@ -24,20 +24,20 @@ use crate::store::{Said, Store};
 ///
 /// # Memory
 /// What is stored has the [`Limits`](crate::Limits) of its [`Config`]: a quota, of which a part may be
-/// history. Without them, as by default, it grows with
-/// what is written. A stream of watches whose client does not read it is told no more once
-/// [`stream_bytes`](crate::Limits::stream_bytes) (256 KiB by default) wait for it: its watches fall behind, and
-/// are served from history later, or cancelled if that was compacted, as in etcd. The process then
-/// takes at most
+/// history. Without them, as by default, it grows with what is written. A stream of watches whose
+/// client does not read it is told no more once [`stream_bytes`](crate::Limits::stream_bytes) (256 KiB
+/// by default) wait for it: its watches fall behind, and are served from history later, or cancelled if
+/// that was compacted, as in etcd. The process then takes at most
 ///
 /// ```text
-/// 32 MiB + 2 × quota + 1.25 MiB × connections + (384 KiB + 3 × L) × streams + 3 × A × other calls
+/// 32 MiB + 2 × quota + 1.25 MiB × connections + (384 KiB + 3 × L) × streams of watches
+/// + (2 KiB + K) × watches + 3 × A × other calls under way
 /// ```
 ///
-/// with L the longest revision that is told on a stream (a transaction; with `prev_kv` also what was
-/// there before) and A the longest question (up to 4 MiB) or answer of a call that is under way. That
-/// is nothing that a server could be held to by whoever means harm: one connection may have 10,000
-/// calls, and each watch takes memory too.
+/// with L the longest revision that a stream is told (a transaction; with `prev_kv` also what was there
+/// before), K the length of the watched keys, and A the longest question (up to 4 MiB) or answer. Users
+/// and roles, which an operator sets up, are not counted. A server has 1,024 connections at most, each
+/// of them 10,000 calls and streams; how many watches there are has no limit.
 #[derive(Clone)]
 pub struct Etcd {
     store: Store,
@@ -103,8 +103,8 @@ impl Etcd {
 
     /// Does something to the store itself, or to one of its members. Where a member's process ends by
     /// that, all connections to it break without a further word, and whoever connects while it is
-    /// stopped is sent away; while it is held, they stand still. Nothing
-    /// comes of a fault of a member that is not there, nor of a restore without a backup.
+    /// stopped is sent away; while it is held, they stand still. Nothing comes of a fault of a member
+    /// that is not there, nor of a restore without a backup.
     pub fn fault(&self, fault: Fault) {
         if let Fault::Member(MemberId(place), _) = fault
             && self.member(place).is_none()
