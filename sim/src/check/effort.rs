@@ -6,10 +6,10 @@ use portolan_core::Time;
 use portolan_core::engine::{Event, OpId, RegistrationEvent};
 use portolan_core::instance::State;
 use portolan_core::layout::Decoded;
-use portolan_core::waist::{AttemptId, Key, LeaseId, Op, Reply, Request};
+use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, Op, Reply, Request};
 
 use super::due::Due;
-use super::facts::{Attempt, Facts, RunLife};
+use super::facts::{Attempt, Facts, OperationKind, RunLife};
 use super::ops;
 use super::series::{Series, users};
 use super::{Check, Report};
@@ -180,10 +180,13 @@ impl Check for Deadlines {
                     report.look();
                 }
             }
-            What::Sent { run, attempt, .. } => {
+            What::Sent { run, attempt, request, .. } => {
                 let now = facts.local(*run, entry.at);
                 let Some(known) = facts.attempts.get(&(*run, *attempt)) else { return };
                 let call = known.call;
+                if call.is_some() && may_be_of_another(facts, *run, request, now) {
+                    return;
+                }
                 let tag = known.says.iter().flatten().find_map(|says| match says {
                     Decoded::Config(config) => Some(Edited::read(config).by),
                     Decoded::Instance(_) | Decoded::Ignored | Decoded::Bad(_) => None,
@@ -239,6 +242,22 @@ impl Check for Deadlines {
             self.due.at(run, (next < Time::NEVER).then(|| known.clock.world(next)));
         }
     }
+}
+
+/// Whether a run has something in time that may ask what a call of it asks too: another such call,
+/// or an update, which reads its key first. Requests do not say whom they are for.
+fn may_be_of_another(facts: &Facts, run: Run, request: &Request, now: Time) -> bool {
+    let reads = |key: &Key| match request {
+        Request::Range(range) => range.keys == KeyRange::one(key.clone()),
+        _ => false,
+    };
+    facts.ops_by(run).any(|(_, operation)| {
+        let asks = match &operation.kind {
+            OperationKind::Call { request: called } => called == request,
+            OperationKind::Update { key } => key.as_ref().is_some_and(reads),
+        };
+        asks && !operation.ended && now < operation.deadline
+    })
 }
 
 /// EF7.

@@ -9,7 +9,7 @@ use portolan_core::waist::{
 
 use super::super::Property;
 use super::Row;
-use super::story::{C0, P0, P1, Story, grant_request, header, lease};
+use super::story::{C0, P0, P1, Story, config_key, grant_request, header, lease};
 use crate::plan::Left;
 use crate::trace::What;
 
@@ -173,6 +173,18 @@ fn begun_late() -> Story {
     story.cancels(P0, 1).at(1_500).sends(P0, 2, read());
     ended_call(&mut story);
     story
+}
+
+/// A call was held past its deadline, and asked for the key that an update, still in time, reads.
+#[test]
+fn an_update_may_read_what_an_overdue_call_was_reading() {
+    let read = Request::Range(Range::of(KeyRange::one(config_key())));
+    let mut story = Story::new();
+    story.wants(P0, Command::Call { id: OpId(1), request: read.clone(), within: within() });
+    story.sends(P0, 1, read.clone()).at(700).update(P0, 2);
+    story.cancels(P0, 1).at(1_500).sends(P0, 2, read);
+    ended_call(&mut story);
+    assert_eq!(story.checked().violations(), []);
 }
 
 fn removal_overdue() -> Story {
