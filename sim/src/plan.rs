@@ -195,7 +195,11 @@ impl Plan {
         self.last().max(Time::from_millis(self.lasts_ms))
     }
 
-    fn check(&self) -> Result<(), PlanError> {
+    /// Whether every number is within its limits; [`parse`](Self::parse) has asked already.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the field, the value and the limit.
+    pub fn check(&self) -> Result<(), PlanError> {
         let world = &self.world;
         let number = |field, found: u64, least: u64, most: u64| {
             if (least..=most).contains(&found) {

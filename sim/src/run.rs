@@ -28,6 +28,7 @@ pub struct Runner {
     /// Once the plan is done and all has healed.
     settling: Option<Settling>,
     rested: bool,
+    heedless: bool,
     trace: Option<Vec<Entry>>,
 }
 
@@ -44,10 +45,18 @@ impl Runner {
             heals: plan.heals(),
             settling: None,
             rested: false,
+            heedless: false,
             trace: keep.then(Vec::new),
         };
         runner.drain();
         runner
+    }
+
+    /// Goes on when something does not hold, to see what comes of it.
+    #[must_use]
+    pub fn heedless(mut self) -> Self {
+        self.heedless = true;
+        self
     }
 
     /// Has the next thing happen; that all heals is one. False at the end, or once something did not
@@ -98,7 +107,7 @@ impl Runner {
 
     /// Whether it came to rest, or something did not hold.
     pub fn has_ended(&self) -> bool {
-        self.rested || !self.checks.violations().is_empty()
+        self.rested || !self.heedless && self.violation().is_some()
     }
 
     /// Whether all has healed, at the plan's end.
@@ -144,7 +153,7 @@ impl Runner {
     }
 
     /// Takes away what of the trace is kept, and goes on keeping it.
-    pub(crate) fn take_trace(&mut self) -> Vec<Entry> {
+    pub fn take_trace(&mut self) -> Vec<Entry> {
         self.trace.replace(Vec::new()).unwrap_or_default()
     }
 

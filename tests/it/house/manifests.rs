@@ -88,7 +88,7 @@ fn the_lints_are_all_there() {
 #[test]
 fn the_lists_against_clocks_and_chance_are_one() {
     let core = read("core/clippy.toml");
-    for copy in ["backends/memory/clippy.toml", "sim/clippy.toml", "playground/clippy.toml"] {
+    for copy in ["backends/memory/clippy.toml", "sim/clippy.toml"] {
         assert_eq!(read(copy), core, "{copy} differs from core/clippy.toml");
     }
 }
