@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("portolan-sim", &["portolan-core", "portolan-memory"]),
     ("portolan-cli", &["portolan", "portolan-wire", "portolan-sim"]),
     ("portolan-playground", &["portolan-core", "portolan-memory", "portolan-sim"]),
+    ("portolan-bindgen", &[]),
     ("portolan-kit", &[]),
     (
         "portolan-benches",
