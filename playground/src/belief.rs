@@ -22,6 +22,8 @@ pub struct Beliefs {
     clients: BTreeMap<ClientId, (Run, MemberId)>,
     /// The processes for which leases were granted.
     owners: BTreeMap<LeaseId, u16>,
+    /// How many records they were given in answer to reads: work of the store's.
+    pub read: u64,
 }
 
 /// What one process believes.
@@ -79,7 +81,8 @@ pub enum Difference {
 
 impl Beliefs {
     pub fn new(layout: Layout) -> Self {
-        Self { layout, processes: Vec::new(), clients: BTreeMap::new(), owners: BTreeMap::new() }
+        let (clients, owners) = (BTreeMap::new(), BTreeMap::new());
+        Self { layout, processes: Vec::new(), clients, owners, read: 0 }
     }
 
     /// The process for which a lease was granted.
@@ -125,6 +128,9 @@ impl Beliefs {
                     }
                 }
                 What::Answered { run, attempt, reply } => {
+                    if let Reply::Range(range) = reply {
+                        self.read += range.kvs.len() as u64;
+                    }
                     let Some(process) = self.of(*run) else { continue };
                     if !matches!(reply, Reply::Watch(_)) {
                         process.waiting.remove(attempt);

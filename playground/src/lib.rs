@@ -26,6 +26,8 @@ mod guide;
 mod inspect;
 mod play;
 mod session;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod view;
 mod words;
@@ -37,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use play::{Losses, Play};
+use play::Play;
 use view::{Side, View, millis};
 
 #[derive(Serialize)]
@@ -94,13 +96,6 @@ pub fn fleets() -> String {
 /// A plan that runs, for a page.
 #[wasm_bindgen]
 pub struct Playground(Play);
-
-#[derive(Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    view: View,
-    beside: Option<Losses>,
-}
 
 #[derive(Serialize)]
 struct CheckView {
@@ -190,8 +185,7 @@ impl Playground {
     /// The options cannot be read.
     pub fn view(&self, options: &str) -> Result<String, JsError> {
         let options: view::Options = read(options)?;
-        let view = View::of(self.0.side(options.side), &options);
-        Ok(to_json(&Whole { view, beside: self.0.losses() }))
+        Ok(to_json(&View::of(self.0.side(options.side), self.0.losses(), &options)))
     }
 
     /// Lines of the trace: see `trace.rs`.

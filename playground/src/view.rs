@@ -11,6 +11,7 @@ use portolan_sim::{Travelling, What};
 use serde::{Deserialize, Serialize};
 
 use crate::belief::{Believer, Difference, Registered, Shown};
+use crate::play::Losses;
 use crate::session::Session;
 use crate::words;
 
@@ -60,6 +61,8 @@ pub struct View {
     checks: ChecksView,
     /// In how many places what processes believe is not what is stored.
     differs: usize,
+    /// What the clients beside have lost.
+    beside: Option<Losses>,
 }
 
 #[derive(Debug, Serialize)]
@@ -206,7 +209,7 @@ struct ChecksView {
 
 impl View {
     /// What is shown of a session.
-    pub fn of(session: &Session, options: &Options) -> Self {
+    pub fn of(session: &Session, beside: Option<Losses>, options: &Options) -> Self {
         let (world, runner, plan) = (session.world(), session.runner(), session.plan());
         let rows = |what: &str| {
             let all = options.focus.iter().any(|focus| focus == what);
@@ -246,6 +249,7 @@ impl View {
                 violations: checks.violations().len(),
             },
             differs: session.beliefs().differs(),
+            beside,
         }
     }
 }
