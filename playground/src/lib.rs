@@ -32,6 +32,9 @@ mod trace;
 mod view;
 mod words;
 
+use std::panic;
+use std::sync::Mutex;
+
 use portolan_core::Time;
 use portolan_sim::plan::{Fleet, SubjectKind};
 use portolan_sim::{Mix, Property, Scenario};
@@ -41,6 +44,31 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use play::Play;
 use view::{Side, View, millis};
+
+/// What was said when something broke that must not break.
+static BROKEN: Mutex<Option<String>> = Mutex::new(None);
+
+/// Has the page learn what to report where the module panics.
+#[wasm_bindgen(start)]
+pub fn begin() {
+    panic::set_hook(Box::new(|panic| {
+        if let Ok(mut broken) = BROKEN.lock() {
+            *broken = Some(panic.to_string());
+        }
+    }));
+}
+
+/// What to report after the module has panicked: where, and why.
+#[wasm_bindgen]
+pub fn broken() -> Option<String> {
+    BROKEN.lock().ok()?.clone()
+}
+
+/// The version of this module.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
 
 #[derive(Serialize)]
 struct Named {
