@@ -1,0 +1,100 @@
+// The simulator in WebAssembly, behind one class: JSON becomes objects here, and every failure one
+// of two things. A `Refusal` is a plain sentence for whoever asked, and nothing changed. A panic is
+// a bug of ours: the instance is not asked again, and `onPanic` hears what to report.
+
+/** Something was asked that cannot be; nothing changed. */
+export class Refusal extends Error {}
+
+/** The simulator has panicked, and takes nothing more. */
+export class Panicked extends Error {}
+
+export class Engine {
+  /** Fetches and starts the module. */
+  static async start() {
+    const wasm = await import('./portolan.mjs');
+    await wasm.default();
+    return new Engine(wasm);
+  }
+
+  constructor(wasm) {
+    this.wasm = wasm;
+    this.world = null;
+    this.panicked = null;
+    /** The plan so far, for a report: a panicked world can no longer be asked for it. */
+    this.plan = '';
+    this.onPanic = () => {};
+    this.scenarios = JSON.parse(wasm.scenarios());
+    this.mixes = JSON.parse(wasm.mixes());
+    this.fleets = JSON.parse(wasm.fleets());
+  }
+
+  version() {
+    return this.wasm.version?.() ?? 'unknown';
+  }
+
+  /** Takes another plan; if it cannot be read, the present one stays. */
+  load(request) {
+    const text = JSON.stringify(request);
+    const world = this.guard(() => new this.wasm.Playground(text), `load ${text.slice(0, 2000)}`);
+    this.world?.free();
+    this.world = world;
+    this.remember();
+  }
+
+  now() { return this.call('now'); }
+  next() { return this.call('next'); }
+  reaches() { return this.call('reaches'); }
+  advance(toMs, most) { return this.call('advance', toMs, most); }
+  step() { return this.call('step'); }
+  seek(toMs) { this.call('seek', Math.max(0, toMs)); }
+  last(toMs) { this.call('last', toMs); }
+  beside(fleet) { this.call('beside', fleet || undefined); }
+  share() { return this.call('share'); }
+  export() { return this.call('export'); }
+  traceText() { return this.call('trace_text'); }
+  traceAt(options) { return this.call('trace_at', JSON.stringify(options)); }
+  view(options) { return JSON.parse(this.call('view', JSON.stringify(options))); }
+  trace(options) { return JSON.parse(this.call('trace', JSON.stringify(options))); }
+  marks() { return JSON.parse(this.call('marks')); }
+  checks(options) { return JSON.parse(this.call('checks', JSON.stringify(options))); }
+  inspect(what) { return JSON.parse(this.call('inspect', what)); }
+
+  act(action) {
+    const at = this.call('act', JSON.stringify(action));
+    this.remember();
+    return at;
+  }
+
+  /** Calls the world, or says why not. */
+  call(name, ...values) {
+    if (!this.world) throw new Refusal('the simulator is not loaded yet');
+    return this.guard(() => this.world[name](...values), `${name} ${values.join(' ')}`);
+  }
+
+  guard(run, asked) {
+    if (this.panicked) throw new Panicked(this.panicked);
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) {
+        this.panicked = this.lastWords() ?? error.message;
+        this.onPanic(this.panicked, asked);
+        throw new Panicked(this.panicked);
+      }
+      throw new Refusal(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** What the panic said, if the module kept it: the trap itself says only "unreachable". */
+  lastWords() {
+    try {
+      return this.wasm.last_panic?.();
+    } catch {
+      return undefined;
+    }
+  }
+
+  remember() {
+    this.plan = this.call('export');
+  }
+}

@@ -1,0 +1,202 @@
+// The time line: a slider over all of a run, with a mark for whatever mattered. Drag it anywhere,
+// back too.
+
+import { attribute, byId, moment, show, text } from './dom.mjs';
+
+/** Of each kind of mark: the colour's name, and the shape. */
+export const MARKS = {
+  fault: ['broken', 'down', 'a fault begins'],
+  heal: ['well', 'up', 'a fault ends'],
+  lost: ['lease', 'hollow', 'a lease is lost'],
+  regained: ['lease', 'full', 'a lease is held again'],
+  compacted: ['quiet', 'bars', 'history is forgotten'],
+  violation: ['broken', 'bang', 'a check does not hold'],
+  action: ['accent', 'square', 'you did something'],
+  store: ['data', 'square', 'something happens to the store'],
+};
+
+const SIDE = 14;
+const NEAR = 7;
+
+export class Timeline {
+  /** `app.seek(ms)` is asked for a moment. */
+  constructor(app) {
+    this.app = app;
+    this.track = byId('track');
+    this.canvas = byId('track-canvas');
+    this.tip = byId('track-tip');
+    this.marks = [];
+    this.span = 1000;
+    this.now = 0;
+    this.reached = 0;
+    this.healed = null;
+    this.drawn = '';
+    this.listen();
+    new ResizeObserver(() => { this.drawn = ''; app.wake(); }).observe(this.track);
+  }
+
+  listen() {
+    const { track } = this;
+    let dragging = false;
+    const seek = (event) => {
+      const mark = this.nearest(event);
+      this.app.seek(mark ? mark.at_ms : this.time(event));
+    };
+    track.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0) return;
+      dragging = true;
+      track.setPointerCapture(event.pointerId);
+      seek(event);
+    });
+    track.addEventListener('pointermove', (event) => {
+      if (dragging) this.app.seek(this.time(event));
+      this.hint(event);
+    });
+    for (const over of ['pointerup', 'pointercancel']) track.addEventListener(over, () => { dragging = false; });
+    track.addEventListener('pointerleave', () => show(this.tip, false));
+  }
+
+  hint(event) {
+    const mark = this.nearest(event);
+    const at = mark ? mark.at_ms : this.time(event);
+    text(this.tip, mark ? `${moment(mark.at_ms)} ${mark.words}` : moment(at));
+    show(this.tip, true);
+    const half = this.tip.offsetWidth / 2;
+    this.tip.style.left = `${Math.max(half, Math.min(this.track.clientWidth - half, this.x(at)))}px`;
+  }
+
+  nearest(event) {
+    const x = event.clientX - this.track.getBoundingClientRect().left;
+    let best = null;
+    let nearest = NEAR;
+    for (const mark of this.marks) {
+      const far = Math.abs(this.x(mark.at_ms) - x);
+      if (far < nearest) [best, nearest] = [mark, far];
+    }
+    return best;
+  }
+
+  time(event) {
+    const box = this.track.getBoundingClientRect();
+    const part = (event.clientX - box.left - SIDE) / (box.width - 2 * SIDE);
+    return Math.round(Math.max(0, Math.min(1, part)) * this.span);
+  }
+
+  x(ms) {
+    return SIDE + (ms / this.span) * (this.track.clientWidth - 2 * SIDE);
+  }
+
+  setMarks(marks) {
+    this.marks = marks;
+    this.drawn = '';
+  }
+
+  /** The next mark after now, or the one before. */
+  neighbour(way) {
+    const there = this.marks.filter((mark) => (way > 0 ? mark.at_ms > this.now + 0.5 : mark.at_ms < this.now - 0.5));
+    return way > 0 ? there.reduce((a, b) => (a && a.at_ms <= b.at_ms ? a : b), null) : there.reduce((a, b) => (a && a.at_ms >= b.at_ms ? a : b), null);
+  }
+
+  render(view, reached) {
+    // The end moves out in strides, so that the cursor does not stand still at the right edge.
+    const needs = Math.max(view.lasts_ms, reached, view.now_ms, 1000);
+    if (needs > this.span || this.lasts !== view.lasts_ms) {
+      this.lasts = view.lasts_ms;
+      this.span = needs > view.lasts_ms ? needs * 1.15 : needs;
+    }
+    this.now = view.now_ms;
+    this.reached = reached;
+    this.healed = view.healed_ms;
+    attribute(this.track, 'aria-valuemax', Math.round(this.span));
+    attribute(this.track, 'aria-valuenow', Math.round(view.now_ms));
+    attribute(this.track, 'aria-valuetext', view.at);
+    this.draw();
+  }
+
+  draw() {
+    const { clientWidth: width, clientHeight: height } = this.track;
+    const scale = window.devicePixelRatio || 1;
+    const key = `${width} ${height} ${scale} ${this.span} ${this.now} ${this.reached} ${this.marks.length} ${this.ink?.ink}`;
+    if (key === this.drawn) return;
+    this.drawn = key;
+    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
+      this.canvas.width = Math.round(width * scale);
+      this.canvas.height = Math.round(height * scale);
+    }
+    const cx = this.canvas.getContext('2d');
+    cx.setTransform(scale, 0, 0, scale, 0, 0);
+    cx.clearRect(0, 0, width, height);
+    if (!this.ink) this.colours();
+    this.drawScale(cx, width, height);
+    for (const mark of this.marks) this.drawMark(cx, mark, 13);
+    const x = this.x(this.now);
+    cx.fillStyle = this.ink.accent;
+    cx.fillRect(x - 1, 4, 2, height - 18);
+    cx.beginPath();
+    cx.arc(x, 29, 7, 0, Math.PI * 2);
+    cx.fill();
+    cx.lineWidth = 2;
+    cx.strokeStyle = this.ink.surface;
+    cx.stroke();
+  }
+
+  drawScale(cx, width, height) {
+    const line = 29;
+    const rail = (from, to, colour) => {
+      cx.fillStyle = colour;
+      cx.beginPath();
+      cx.roundRect(from, line - 2.5, Math.max(0, to - from), 5, 2.5);
+      cx.fill();
+    };
+    rail(SIDE, width - SIDE, this.ink.line);
+    rail(SIDE, this.x(this.reached), this.ink.faded);
+    rail(SIDE, this.x(this.now), this.ink.accent);
+    if (this.healed !== null && this.healed < this.span) {
+      const x = this.x(this.healed);
+      cx.fillStyle = this.ink.well;
+      cx.fillRect(x - 0.75, line - 7, 1.5, 14);
+    }
+    cx.fillStyle = this.ink.quiet;
+    cx.font = this.font;
+    cx.textBaseline = 'alphabetic';
+    const tick = stride(this.span, width);
+    for (let at = 0; at <= this.span; at += tick) {
+      const words = at >= 60_000 ? `${+(at / 60_000).toFixed(2)} min` : `${+(at / 1000).toFixed(3)} s`;
+      const wide = cx.measureText(words).width;
+      const x = Math.min(width - wide - 2, Math.max(2, this.x(at) - wide / 2));
+      cx.fillText(words, x, height - 3);
+    }
+  }
+
+  drawMark(cx, mark, y) {
+    const [colour, shape] = MARKS[mark.kind] ?? MARKS.store;
+    const x = this.x(mark.at_ms);
+    cx.fillStyle = cx.strokeStyle = this.ink[colour];
+    cx.lineWidth = 2;
+    cx.beginPath();
+    switch (shape) {
+      case 'down': cx.moveTo(x - 5, y - 5); cx.lineTo(x + 5, y - 5); cx.lineTo(x, y + 5); cx.fill(); break;
+      case 'up': cx.moveTo(x - 5, y + 5); cx.lineTo(x + 5, y + 5); cx.lineTo(x, y - 5); cx.fill(); break;
+      case 'hollow': cx.arc(x, y, 4.5, 0.6, Math.PI * 1.7); cx.stroke(); break;
+      case 'full': cx.arc(x, y, 4.5, 0, Math.PI * 2); cx.stroke(); break;
+      case 'bars': cx.fillRect(x - 4, y - 5, 2.5, 10); cx.fillRect(x + 1, y - 5, 2.5, 10); break;
+      case 'bang': cx.fillRect(x - 2, y - 8, 4, 9); cx.fillRect(x - 2, y + 3, 4, 4); break;
+      default: cx.fillRect(x - 4, y - 4, 8, 8);
+    }
+  }
+
+  /** Reads the colours from the style sheet, which knows of light and dark. */
+  colours() {
+    const style = getComputedStyle(this.track);
+    this.ink = Object.fromEntries(['ink', 'quiet', 'line', 'faded', 'surface', 'accent', 'well', 'unsure', 'broken', 'lease', 'data'].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    this.font = `12px ${style.fontFamily}`;
+    this.drawn = '';
+  }
+}
+
+/** A round distance between ticks. */
+function stride(span, width) {
+  const least = (span / width) * 90;
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least) ?? least;
+}
