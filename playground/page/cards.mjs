@@ -28,9 +28,9 @@ const LIFE = {
 };
 
 const DIFFERENCE = {
-  missing: 'in the store, not known here',
-  gone: 'gone from the store',
-  old: 'another version in the store',
+  missing: 'not known here',
+  gone: 'gone from store',
+  old: 'old version',
 };
 
 /** The empty card of a process. */

@@ -14,6 +14,8 @@ const MOST_WORDS = 14;
 /** With more links than this, only those are drawn that carry something or are in trouble. */
 const MOST_LINKS = 600;
 const STEPS = 20;
+/** Where on a link its trouble is shown: nearer to the process, where lines lie apart. */
+const TROUBLE_AT = 0.36;
 
 export class Chart {
   constructor(under, over) {
@@ -31,7 +33,7 @@ export class Chart {
   }
 
   /** Where everything is: a line from each process' port to each member, and the canvas' size. */
-  place(width, height, lines, upright) {
+  place(width, height, lines, rose) {
     const scale = window.devicePixelRatio || 1;
     if (width !== this.width || height !== this.height || scale !== this.scale) {
       Object.assign(this, { width, height, scale });
@@ -43,7 +45,7 @@ export class Chart {
       }
     }
     this.lines = lines;
-    this.upright = upright;
+    this.rose = rose;
     this.drawn = '';
     this.colours();
   }
@@ -69,6 +71,7 @@ export class Chart {
     if (key === this.drawn) return;
     this.drawn = key;
     const cx = begin(this.under, this.scale);
+    this.drawRose(cx);
     cx.lineCap = 'round';
     for (const link of view.links) {
       const line = this.lines.get(`${link.process}:${link.member}`);
@@ -82,10 +85,26 @@ export class Chart {
       const line = this.lines.get(`${link.process}:${link.member}`);
       const words = trouble(link);
       if (line && words && !line.crowded) {
-        const [x, y] = at(line, 0.5);
+        const [x, y] = at(line, TROUBLE_AT);
         pill(cx, x, y, words, { ...this.ink, font: this.font, edge: link.cut !== 'none' || link.dead ? this.ink.broken : this.ink.unsure });
       }
     }
+  }
+
+  /** The sixteen winds of an old chart, so faint that nobody takes them for links. */
+  drawRose(cx) {
+    const [x, y] = this.rose;
+    cx.strokeStyle = this.ink.line;
+    cx.lineWidth = 0.5;
+    cx.globalAlpha = 0.7;
+    cx.beginPath();
+    for (let wind = 0; wind < 16; wind++) {
+      const angle = (wind * Math.PI) / 8;
+      cx.moveTo(x, y);
+      cx.lineTo(x + Math.cos(angle) * this.width, y + Math.sin(angle) * this.width);
+    }
+    cx.stroke();
+    cx.globalAlpha = 1;
   }
 
   drawLink(cx, link, line, how) {
@@ -105,10 +124,10 @@ export class Chart {
     cx.setLineDash({ idle: [1, 6], losing: [9, 5], dead: [3, 5], slow: [14, 4] }[how] ?? []);
     if (how === 'cut') {
       // The two ends hang apart, each with a bar.
-      const gap = line.crowded ? 0.08 : 0.16;
-      trace(cx, line, 0, 0.5 - gap);
-      trace(cx, line, 0.5 + gap, 1);
-      for (const t of [0.5 - gap, 0.5 + gap]) bar(cx, line, t);
+      const gap = line.crowded ? 0.06 : 0.13;
+      trace(cx, line, 0, TROUBLE_AT - gap);
+      trace(cx, line, TROUBLE_AT + gap, 1);
+      for (const t of [TROUBLE_AT - gap, TROUBLE_AT + gap]) bar(cx, line, t);
     } else {
       trace(cx, line, 0, 1);
     }
@@ -145,7 +164,7 @@ export class Chart {
       this.shown.push({ x, y, what: `message:${message.id}` });
     }
     for (const { line, first, n } of piles.values()) {
-      const t = first.way === 'up' ? 0.28 : 0.72;
+      const t = first.way === 'up' ? 0.14 : 0.6;
       const [x, y] = beside(line, t, first.way === 'up' ? -13 : 13);
       pill(cx, x, y, line.crowded ? `${n}` : `${n} ${n === 1 ? 'waits' : 'wait'}`, { ...inks, edge: this.ink.unsure });
       this.shown.push({ x, y, what: `message:${first.id}` });
@@ -156,7 +175,7 @@ export class Chart {
   drawGone(cx, gone, now, inks) {
     const line = this.lines.get(`${gone.process}:${gone.member}`);
     if (!line) return;
-    const [x, y] = beside(line, 0.5, gone.way === 'up' ? -22 : 22);
+    const [x, y] = beside(line, TROUBLE_AT, gone.way === 'up' ? 24 : -24);
     drawVanished(cx, x, y, Math.max(0, 1 - (now - gone.at_ms) / 600), line.crowded ? '' : 'lost', inks);
   }
 

@@ -1,7 +1,7 @@
 // The guide: what a plan is about, step by step, each step pointing at what happens; and for whoever
 // comes for the first time, three things to see.
 
-import { attribute, button, el, keyed, moment, show, text } from './dom.mjs';
+import { attribute, button, byId, el, keyed, moment, show, text } from './dom.mjs';
 
 /** Of each: the scenarios that show it, the best first, and what to look out for. */
 const SIGHTS = [
@@ -28,19 +28,29 @@ export class Guide {
     this.app = app;
     this.steps = [];
     this.step = -1;
-    this.seen = new Set();
     this.about = el('p', { class: 'about', 'data-testid': 'about' });
     this.title = el('h2', { 'data-testid': 'guide-title' });
     this.list = el('ol', { class: 'steps', 'aria-label': 'Steps of the guide' });
     this.next = button({ class: 'primary wide', 'data-testid': 'guide-next', onclick: () => this.advance() });
     this.happened = el('ul', { class: 'marks', 'data-testid': 'marks' });
     this.happenedTitle = el('h3', {}, 'What has mattered so far');
+    this.makeCaption();
     this.sights = el('ol', { class: 'sights' }, ...SIGHTS.map((sight) => this.makeSight(sight)));
+    this.tour = el('section', { class: 'tour', 'aria-label': 'Three things to see' }, el('h2', {}, 'Three things to see'), this.sights);
     root.append(
-      el('section', { class: 'tour', 'aria-label': 'Three things to see' },
-        el('h2', {}, 'Three things to see'), this.sights),
+      this.tour,
       el('section', { class: 'story' }, this.title, this.about, this.next, this.list, this.happenedTitle, this.happened),
     );
+  }
+
+  /** The step that is now, under the stage: whoever watches the stage need not look away. */
+  makeCaption() {
+    this.caption = byId('caption');
+    this.captionWhen = el('span', { class: 'when' });
+    this.captionTitle = el('b');
+    this.captionText = el('span');
+    this.captionNext = button({ class: 'primary', 'data-testid': 'caption-next', onclick: () => this.advance() });
+    this.caption.append(el('p', { 'aria-live': 'polite' }, this.captionWhen, this.captionTitle, this.captionText), this.captionNext);
   }
 
   makeSight(sight) {
@@ -54,7 +64,6 @@ export class Guide {
     const known = new Set(this.app.engine?.scenarios.map((scenario) => scenario.name));
     const name = sight.names.find((candidate) => known.has(candidate));
     if (!name || !this.app.load({ scenario: name }, { name })) return;
-    this.seen.add(sight.id);
     attribute(sight.button, 'data-seen', 'yes');
     for (const other of SIGHTS) attribute(other.button, 'aria-current', other === sight ? 'true' : null);
     this.app.play();
@@ -72,6 +81,10 @@ export class Guide {
     const naive = SIGHTS.find((sight) => sight.button.hasAttribute('aria-current'));
     if (naive && !naive.names.some((name) => name === this.app.name)) attribute(naive.button, 'aria-current', null);
     show(this.next, steps.length > 0);
+    // With a story running, the three stand back.
+    attribute(this.tour, 'data-small', this.loaded ? 'yes' : null);
+    this.loaded = true;
+    this.root.scrollTop = 0;
   }
 
   makeStep(step) {
@@ -118,12 +131,24 @@ export class Guide {
       if (at !== this.step) this.set(at);
     }
     this.shownAt = view.now_ms;
+    this.renderCaption();
     if (this.root.hidden) return;
     [...this.list.children].forEach((node, n) => {
       attribute(node, 'data-step', n === this.step ? 'now' : n < this.step ? 'past' : 'later');
       attribute(node.firstChild, 'aria-current', n === this.step ? 'step' : null);
     });
+  }
+
+  renderCaption() {
+    const now = this.steps[this.step];
     const next = this.steps[this.step + 1];
+    show(this.caption, this.steps.length > 0);
+    if (this.steps.length === 0) return;
+    text(this.captionWhen, now ? moment(now.at_ms) : '');
+    text(this.captionTitle, now ? `${now.title}.` : '');
+    text(this.captionText, now ? now.text : this.about.textContent);
+    text(this.captionNext, !next ? 'Again' : this.step < 0 ? 'Start' : 'Next');
+    attribute(this.captionNext, 'title', next ? next.title : 'From the beginning');
     text(this.next, !next ? 'From the beginning' : this.step < 0 ? 'Start the guide' : `Next: ${next.title}`);
   }
 

@@ -35,6 +35,8 @@ export function tellPanic({ message, asked, plan, version, onAgain }) {
       copied));
   document.body.append(dialog);
   dialog.showModal();
+  area.scrollTop = 0;
+  dialog.querySelector('.primary').focus();
 }
 
 /** Copies text, or selects it where copying is not allowed. */

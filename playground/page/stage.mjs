@@ -7,11 +7,11 @@ import { fillStore, makeStore } from './store.mjs';
 import { Chart, makeLine } from './chart.mjs';
 
 /** Up to so many processes are cards; more are tiles, of which the chosen one opens. */
-const MOST_CARDS = 8;
+const MOST_CARDS = 6;
 /** More tiles than this help nobody. */
 const MOST_TILES = 240;
 /** A stage that is narrower stands upright: processes above, the store below. */
-const UPRIGHT_BELOW = 660;
+const UPRIGHT_BELOW = 760;
 
 export class Stage {
   /** `app.choose(what, how)` hears what was clicked, `app.wake()` that there is something to draw. */
@@ -28,7 +28,8 @@ export class Stage {
     this.store = makeStore();
     this.hint = el('p', { class: 'hint' });
     this.shore = el('div', { class: 'shore', 'aria-label': 'Processes', role: 'group' }, this.open, this.crew, this.more);
-    this.sea = el('div', { class: 'sea' }, under, this.shore, el('div', { class: 'strait', 'data-place': 'links' }, this.hint), this.store, over);
+    this.strait = el('div', { class: 'strait', 'data-place': 'links' }, this.hint);
+    this.sea = el('div', { class: 'sea' }, under, this.shore, this.strait, this.store, over);
     this.title = el('b');
     this.words = el('span', { class: 'quiet' });
     this.head = el('header', { class: 'stage-head' }, this.title, this.words);
@@ -36,6 +37,8 @@ export class Stage {
     this.chart = new Chart(under, over);
     this.watchSize();
     this.listen();
+    // The store stays in sight, so lines end elsewhere then.
+    this.root.lastChild.addEventListener('scroll', () => this.moved(), { passive: true });
   }
 
   watchSize() {
@@ -89,7 +92,7 @@ export class Stage {
   /** What to ask of a view, so that it has what is shown and little more. */
   options(processes) {
     const tiles = processes > MOST_CARDS;
-    const rows = tiles ? 10 : processes <= 2 && !this.upright ? 9 : processes <= 3 ? 5 : 3;
+    const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 3 ? 5 : 3;
     const options = { side: this.side, rows };
     if (tiles) Object.assign(options, { focus: this.opened === null ? [] : [`process:${this.opened}`], other_rows: 0 });
     return options;
@@ -120,7 +123,7 @@ export class Stage {
       this.count = count;
       this.stale = true;
     }
-    this.view = view;
+    text(this.hint, view.now_ms === 0 && !this.app.player.playing ? 'Press Play, or choose one of the three things to see.' : '');
   }
 
   /** Places what has moved, and draws links and messages. */
@@ -141,16 +144,29 @@ export class Stage {
     for (const [n, node] of this.store.parts.members.keyedNodes) docks.set(n, box(node, origin));
     const tiles = this.density === 'tiles';
     const lines = new Map();
+    const crew = box(this.crew, origin);
     for (const [key, node] of this.crew.keyedNodes) {
-      const n = tiles ? Number(String(key).slice(5)) : key;
-      const from = tiles ? box(node, origin) : null;
+      const n = tiles ? Number(key.slice(5)) : key;
+      const card = tiles ? this.open.keyedNodes.get(n) : node;
+      const from = card ? null : this.quay(box(node, origin), crew);
       for (const [member, dock] of docks) {
-        const port = from ?? box(node.parts.ports.keyedNodes.get(member) ?? node, origin);
-        lines.set(`${n}:${member}`, this.line(port, dock, tiles || this.crew.keyedNodes.size > MOST_CARDS));
+        const port = from ?? box(card.parts.ports.keyedNodes.get(member) ?? card, origin);
+        lines.set(`${n}:${member}`, this.line(port, dock, tiles && !card));
       }
     }
-    this.chart.place(Math.ceil(origin.width), Math.ceil(origin.height), lines, upright);
-    if (this.view !== view) this.view = view;
+    const strait = box(this.strait, origin);
+    const rose = [(strait.left + strait.right) / 2, (strait.top + strait.bottom) / 2];
+    this.chart.place(Math.ceil(origin.width), Math.ceil(origin.height), lines, rose);
+  }
+
+  /** Where a tile's lines begin: on the shore's edge, each at its own spot, so that none runs over a neighbour. */
+  quay(tile, crew) {
+    if (this.upright) {
+      const x = tile.left + ((tile.bottom - crew.top) / (crew.bottom - crew.top + 1)) * (tile.right - tile.left);
+      return { left: x, right: x, top: crew.bottom, bottom: crew.bottom };
+    }
+    const y = tile.top + ((tile.right - crew.left) / (crew.right - crew.left + 1)) * (tile.bottom - tile.top);
+    return { left: crew.right, right: crew.right, top: y, bottom: y };
   }
 
   line(port, dock, crowded) {
@@ -167,7 +183,7 @@ export class Stage {
       for (const node of this.root.querySelectorAll(`.${name}`)) if (!is(node, what)) node.classList.remove(name);
       if (!what) continue;
       const quoted = CSS.escape(what);
-      for (const node of this.root.querySelectorAll(`[data-what="${quoted}"], [data-card="${quoted}"], [data-place="${quoted}"]`)) node.classList.add(name);
+      for (const node of this.root.querySelectorAll(`[data-what="${quoted}"]:not(.name), [data-card="${quoted}"], [data-place="${quoted}"]`)) node.classList.add(name);
     }
   }
 

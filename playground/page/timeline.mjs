@@ -131,7 +131,7 @@ export class Timeline {
     for (const mark of this.marks) this.drawMark(cx, mark, 13);
     const x = this.x(this.now);
     cx.fillStyle = this.ink.accent;
-    cx.fillRect(x - 1, 4, 2, height - 18);
+    cx.fillRect(x - 1, 2, 2, 27);
     cx.beginPath();
     cx.arc(x, 29, 7, 0, Math.PI * 2);
     cx.fill();
