@@ -118,7 +118,7 @@ function fillRegistration(node, registration, context) {
 }
 
 function makeDirectory(process, directory) {
-  const node = el('section', { class: 'directory' });
+  const node = el('div', { class: 'directory', role: 'group' });
   node.parts = {
     title: el('b'),
     fresh: el('span', { class: 'state' }),
@@ -177,7 +177,7 @@ function makePort(link) {
 
 function fillPort(node, link) {
   attribute(node, 'data-link', health(link));
-  attribute(node, 'aria-label', `Link of p${link.process} to member ${link.member}: ${linkWords(link)}`);
+  attribute(node, 'aria-label', `m${link.member}: link of p${link.process}, ${linkWords(link)}`);
 }
 
 /** How a link is, in one word for the style sheet. */
@@ -209,8 +209,8 @@ export function linkWords(link) {
 export function makeTile(process) {
   const what = `process:${process.n}`;
   const node = button({ class: 'tile', 'data-what': what, 'data-card': what, 'data-testid': `process-${process.n}` });
-  node.parts = { name: el('b', {}, `p${process.n}`), life: el('i', { class: 'mark' }), differs: el('span', { class: 'differs' }), dots: el('span', { class: 'dots' }) };
-  node.append(node.parts.life, node.parts.name, node.parts.differs, node.parts.dots);
+  node.parts = { name: el('b', {}, `p${process.n}`), life: el('i', { class: 'mark' }), differs: el('span', { class: 'differs' }), dots: el('span', { class: 'dots' }), said: el('span', { class: 'sr' }) };
+  node.append(node.parts.life, node.parts.name, node.parts.differs, node.parts.dots, node.parts.said);
   return node;
 }
 
@@ -232,7 +232,7 @@ export function fillTile(node, process, context) {
   attribute(node, 'data-differs', differs ? 'yes' : null);
   attribute(node, 'data-stale', stale || unwell ? 'yes' : null);
   const said = [life, stale && 'a directory not live', unwell && 'a registration not standing', cut && 'a link cut', differs && `${differs} differ`].filter(Boolean);
-  attribute(node, 'aria-label', `Process ${process.n}: ${said.join(', ')}`);
+  text(parts.said, said.join(', '));
   text(parts.dots, cut ? 'cut' : stale ? 'stale' : unwell ? 'waits' : '');
   attribute(parts.dots, 'data-standing', cut ? 'broken' : 'unsure');
 }

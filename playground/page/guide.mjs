@@ -22,6 +22,9 @@ const SIGHTS = [
   },
 ];
 
+/** How long a step that passes by is pointed at. */
+const POINT_MS = 4000;
+
 export class Guide {
   constructor(root, app) {
     this.root = root;
@@ -113,9 +116,12 @@ export class Guide {
     this.set(n);
   }
 
-  set(n) {
+  /** The step that is now; `passing`: time has brought it, and will take it away. */
+  set(n, passing = false) {
     this.step = n;
+    clearTimeout(this.pointing);
     this.app.point(this.steps[n]?.focus ?? null);
+    if (passing) this.pointing = setTimeout(() => this.app.point(null), POINT_MS);
     const node = this.list.children[n];
     node?.scrollIntoView({ block: 'nearest' });
     this.app.wake();
@@ -128,7 +134,7 @@ export class Guide {
       let at = -1;
       while (at + 1 < this.steps.length && this.steps[at + 1].at_ms <= view.now_ms) at++;
       if (view.now_ms === 0 && this.step < 0) at = -1;
-      if (at !== this.step) this.set(at);
+      if (at !== this.step) this.set(at, true);
     }
     this.shownAt = view.now_ms;
     this.renderCaption();

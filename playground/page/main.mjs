@@ -121,6 +121,8 @@ class App {
   play(until = null) {
     if (this.view?.end && this.engine.next() === undefined) this.seek(0);
     this.player.play(until);
+    // On a narrow page there is the stage to look at now; the guide's words stand under it.
+    if (this.panes.narrow() && this.panes.shown === 'guide') this.panes.fold(true);
     this.wake();
   }
 

@@ -6,7 +6,7 @@ export class Menu {
   constructor(app) {
     this.app = app;
     this.root = el('div', { class: 'menu', role: 'menu', 'data-testid': 'menu', hidden: true });
-    document.body.append(this.root);
+    document.querySelector('main').append(this.root);
     this.root.addEventListener('keydown', (event) => this.key(event));
     document.addEventListener('pointerdown', (event) => {
       if (!this.root.hidden && !this.root.contains(event.target)) this.close();

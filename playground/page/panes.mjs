@@ -20,8 +20,6 @@ export class Panes {
       tab.addEventListener('keydown', (event) => this.key(event, n));
     });
     byId('fold').addEventListener('click', () => this.fold(!this.other()));
-    // A narrow page begins with the stage; the guide's words stand under it anyway.
-    if (this.narrow()) this.fold(true);
   }
 
   key(event, n) {

@@ -8,7 +8,7 @@ const KINDS = { instance: 'instance', config: 'configuration', other: 'not a rec
 
 /** The empty card of a store. */
 export function makeStore() {
-  const card = el('section', { class: 'store', 'aria-label': 'The store', 'data-place': 'store' });
+  const card = el('div', { class: 'store', role: 'group', 'aria-label': 'The store', 'data-place': 'store' });
   const parts = {
     revision: el('span', { class: 'revision' }),
     notes: el('span', { class: 'notes' }),
@@ -22,7 +22,7 @@ export function makeStore() {
   };
   card.append(
     parts.members,
-    el('header', {}, el('b', { class: 'name' }, 'Store'), parts.revision, parts.notes),
+    el('header', {}, el('h2', { class: 'name' }, 'Store'), parts.revision, parts.notes),
     el('div', { class: 'body' },
       el('h3', {}, 'holds', parts.keys), parts.rows, parts.empty,
       el('h3', { 'data-place': 'leases' }, 'leases', parts.leased), parts.leases, parts.none),
@@ -54,8 +54,8 @@ export function fillStore(card, view, leases) {
 
 function makeMember(member) {
   const node = button({ class: 'member', 'data-what': `member:${member.n}`, 'data-testid': `member-${member.n}` });
-  node.parts = { name: el('b', {}, `m${member.n}`), note: el('span') };
-  node.append(node.parts.name, node.parts.note);
+  node.parts = { name: el('b', {}, `m${member.n}`), note: el('span'), said: el('span', { class: 'sr' }) };
+  node.append(node.parts.name, ' ', node.parts.note, ' ', node.parts.said);
   return node;
 }
 
@@ -64,7 +64,7 @@ function fillMember(node, member) {
   attribute(node, 'data-member', how);
   attribute(node, 'data-leads', member.leads ? 'yes' : null);
   text(node.parts.note, how === 'lags' ? `lags @${member.revision}` : how);
-  attribute(node, 'aria-label', `Member ${member.n} of the store: ${how}, at revision ${member.revision}`);
+  text(node.parts.said, `member of the store, at revision ${member.revision}`);
 }
 
 function makeKey(row) {
