@@ -66,7 +66,7 @@ export function fillProcess(card, process, context) {
     (node, r) => fillRegistration(node, r, context));
   rest(parts.registrations, process.more_registrations, 'registration');
   keyed(parts.directories, process.directories, (d) => d.id, (d) => makeDirectory(process, d),
-    (node, d) => fillDirectory(node, d, process, context));
+    (node, d) => fillDirectory(node, d, process));
   const told = context.told.get(process.n);
   show(parts.told, Boolean(told));
   if (told) {
@@ -134,14 +134,14 @@ function makeDirectory(process, directory) {
   return node;
 }
 
-function fillDirectory(node, directory, process, context) {
+function fillDirectory(node, directory, process) {
   const { parts } = node;
   const [standing, words] = FRESHNESS[directory.freshness] ?? ['unsure', directory.freshness];
   text(parts.title, directory.title);
   state(parts.fresh, standing, directory.freshness === 'stale' && directory.since_ms !== null
-    ? `stale for ${span(context.now - directory.since_ms)}` : words);
+    ? `stale for ${span(directory.since_ms)}` : words);
   const said = [`@${directory.revision}`];
-  if (directory.guarded) said.push(`${directory.guarded} suspected`);
+  if (directory.guarded) said.push('suspects an outage');
   if (directory.differs) said.push(`${directory.differs} differ`);
   text(parts.notes, said.join(' · '));
   attribute(node, 'data-differs', directory.differs ? 'yes' : null);

@@ -56,8 +56,13 @@ export class Engine {
   view(options) { return JSON.parse(this.call('view', JSON.stringify(options))); }
   trace(options) { return JSON.parse(this.call('trace', JSON.stringify(options))); }
   marks() { return JSON.parse(this.call('marks')); }
-  checks(options) { return JSON.parse(this.call('checks', JSON.stringify(options))); }
-  inspect(what) { return JSON.parse(this.call('inspect', what)); }
+  /** Whether all hold, and each of them. */
+  checks(options) {
+    const list = JSON.parse(this.call('checks', JSON.stringify(options)));
+    return { held: list.every((check) => check.state !== 'violated'), list };
+  }
+  inspect(what, side) { return JSON.parse(this.call('inspect', what, JSON.stringify({ side }))); }
+  guide() { return JSON.parse(this.call('guide')); }
 
   act(action) {
     const at = this.call('act', JSON.stringify(action));

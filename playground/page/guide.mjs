@@ -72,22 +72,27 @@ export class Guide {
     this.app.play();
   }
 
-  /** Another plan: `about` in a sentence, and its steps. */
-  load(title, about, steps) {
-    this.steps = steps;
-    this.step = -1;
+  /** Another plan: `about` in a sentence. Its steps come when they are known. */
+  load(title, about) {
     text(this.title, title);
     text(this.about, about);
-    this.list.replaceChildren();
-    this.list.keyedNodes = undefined;
-    keyed(this.list, steps.map((step, n) => ({ ...step, n })), (step) => step.n, (step) => this.makeStep(step), () => {});
+    this.setSteps([]);
     const naive = SIGHTS.find((sight) => sight.button.hasAttribute('aria-current'));
     if (naive && !naive.names.some((name) => name === this.app.name)) attribute(naive.button, 'aria-current', null);
-    show(this.next, steps.length > 0);
     // With a story running, the three stand back.
     attribute(this.tour, 'data-small', this.loaded ? 'yes' : null);
     this.loaded = true;
     this.root.scrollTop = 0;
+  }
+
+  setSteps(steps) {
+    this.steps = steps;
+    this.step = -1;
+    this.shownAt = null;
+    this.list.replaceChildren();
+    this.list.keyedNodes = undefined;
+    keyed(this.list, steps.map((step, n) => ({ ...step, n })), (step) => step.n, (step) => this.makeStep(step), () => {});
+    show(this.next, steps.length > 0);
   }
 
   makeStep(step) {

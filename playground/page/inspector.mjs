@@ -62,7 +62,7 @@ export class Inspector {
   renderThing() {
     let found;
     try {
-      found = this.app.engine.inspect(this.what);
+      found = this.app.engine.inspect(this.what, this.app.side);
     } catch (error) {
       if (this.app.engine.panicked) throw error;
       // It was there when it was chosen: a message arrives, a lease ends.

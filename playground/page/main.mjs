@@ -30,6 +30,8 @@ class App {
     this.engine = null;
     this.view = null;
     this.selected = null;
+    /** Whose things are inspected. */
+    this.side = 'main';
     this.pointed = null;
     this.name = null;
     this.wanted = null;
@@ -81,12 +83,22 @@ class App {
     this.name = name ?? null;
     const shown = words ?? title(name ?? 'a plan');
     this.scenarios.name(shown);
-    this.guide.load(shown, scenario?.about || this.aboutPlan() || about || '', scenario?.guide ?? []);
+    this.guide.load(shown, scenario?.about || this.aboutPlan() || about || '');
+    this.guideLater();
     this.choose(null, { keepPane: true });
     for (const stage of this.stages) stage.opened = null;
     this.point(null);
     this.historyChanged();
     this.showNow();
+  }
+
+  /** What there is to look at, once the plan is on the stage: to find out takes a run of it. */
+  guideLater() {
+    clearTimeout(this.guiding);
+    this.guiding = setTimeout(() => this.guarded(() => {
+      this.guide.setSteps(this.engine.guide());
+      this.changed();
+    }), 0);
   }
 
   /** The same, with a refusal told. Answers whether it worked. */
@@ -210,8 +222,10 @@ class App {
   }
 
   /** Chooses a thing to look at, or nothing. */
-  choose(what, { menu = false, on = null, point = null, keepPane = false }) {
+  choose(what, { menu = false, on = null, point = null, side = null, keepPane = false }) {
     this.selected = what;
+    if (side) this.side = side;
+    if (!what) this.side = 'main';
     this.inspector?.choose(what);
     if (what) for (const stage of this.stages) stage.focus(what);
     if (what && !keepPane && !(menu && this.panes.narrow())) this.panes.show('inspect');

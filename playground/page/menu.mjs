@@ -17,7 +17,7 @@ export class Menu {
   open(what, { on, point }) {
     let found;
     try {
-      found = this.app.engine.inspect(what);
+      found = this.app.engine.inspect(what, this.app.side);
     } catch {
       return;
     }

@@ -50,8 +50,8 @@ export class Share {
   share() {
     const fragment = this.app.attempt('share this moment', () => this.app.engine.share());
     if (fragment === undefined) return;
-    const address = `${location.href.split('#')[0]}#${fragment}`;
-    this.mine = `#${fragment}`;
+    this.mine = `#${encodeURIComponent(fragment)}`;
+    const address = `${location.href.split('#')[0]}${this.mine}`;
     history.replaceState(null, '', this.mine);
     this.link.value = address;
     this.copied.textContent = '';
@@ -85,6 +85,15 @@ export class Share {
   fromAddress() {
     const fragment = location.hash.slice(1);
     if (!fragment || location.hash === this.mine) return false;
-    return this.app.load({ share: fragment }, { title: 'A shared moment', about: 'Somebody shared this moment with you. Play on, or go back and see how it came to it.' }, 'This link cannot be read');
+    return this.app.load({ share: plain(fragment) }, { title: 'A shared moment', about: 'Somebody shared this moment with you. Play on, or go back and see how it came to it.' }, 'This link cannot be read');
+  }
+}
+
+/** A fragment as it was before it went into an address; as it is, if it is none. */
+function plain(fragment) {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
   }
 }

@@ -93,9 +93,7 @@ export class Stage {
   options(processes) {
     const tiles = processes > MOST_CARDS;
     const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 3 ? 5 : 3;
-    const options = { side: this.side, rows };
-    if (tiles) Object.assign(options, { focus: this.opened === null ? [] : [`process:${this.opened}`], other_rows: 0 });
-    return options;
+    return { side: this.side, rows };
   }
 
   render(view) {

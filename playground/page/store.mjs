@@ -6,6 +6,9 @@ import { fillRing, ring } from './rings.mjs';
 
 const KINDS = { instance: 'instance', config: 'configuration', other: 'not a record' };
 
+/** More rings than this say nothing more. */
+const MOST_LEASES = 8;
+
 /** The empty card of a store. */
 export function makeStore() {
   const card = el('div', { class: 'store', role: 'group', 'aria-label': 'The store', 'data-place': 'store' });
@@ -22,7 +25,7 @@ export function makeStore() {
   };
   card.append(
     parts.members,
-    el('header', {}, el('h2', { class: 'name' }, 'Store'), parts.revision, parts.notes),
+    el('header', {}, el('h2', {}, button({ class: 'name', 'data-what': 'store', 'data-testid': 'store' }, 'Store')), parts.revision, parts.notes),
     el('div', { class: 'body' },
       el('h3', {}, 'holds', parts.keys), parts.rows, parts.empty,
       el('h3', { 'data-place': 'leases' }, 'leases', parts.leased), parts.leases, parts.none),
@@ -46,9 +49,11 @@ export function fillStore(card, view, leases) {
   keyed(parts.rows, store.rows, (row) => row.key, makeKey, (node, row) => fillKey(node, row, leases));
   rest(parts.rows, store.more, 'key');
   show(parts.empty, store.keys === 0);
-  text(parts.leased, view.leases.length + (view.more_leases ?? 0) === 0 ? '' : `${view.leases.length + (view.more_leases ?? 0)}`);
-  keyed(parts.leases, view.leases, (lease) => lease.id, makeLease, fillLease);
-  rest(parts.leases, view.more_leases ?? 0, 'lease');
+  const all = view.leases.length + view.more_leases;
+  text(parts.leased, all === 0 ? '' : all.toLocaleString('en'));
+  const shown = view.leases.slice(0, MOST_LEASES);
+  keyed(parts.leases, shown, (lease) => lease.id, makeLease, fillLease);
+  rest(parts.leases, all - shown.length, 'lease');
   show(parts.none, view.leases.length === 0);
 }
 

@@ -7,6 +7,7 @@ import { attribute, byId, moment, show, text } from './dom.mjs';
 export const MARKS = {
   fault: ['broken', 'down', 'a fault begins'],
   heal: ['well', 'up', 'a fault ends'],
+  lease: ['lease', 'hollow', 'a lease ends'],
   lost: ['lease', 'hollow', 'a lease is lost'],
   regained: ['lease', 'full', 'a lease is held again'],
   compacted: ['quiet', 'bars', 'history is forgotten'],

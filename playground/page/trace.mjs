@@ -8,10 +8,9 @@ const PAGE = 200;
 const KINDS = [
   ['', 'everything'],
   ['messages', 'messages'],
-  ['news', 'news of processes'],
+  ['news', 'all but messages'],
   ['told', 'what applications are told'],
   ['store', 'the store'],
-  ['faults', 'faults'],
   ['plan', 'the plan'],
 ];
 

@@ -21,7 +21,7 @@ export class Verdict {
     if (!beside) return;
     const losing = beside.lost.length > 0 || beside.differs > 0;
     attribute(this.root, 'data-losing', losing ? 'yes' : null);
-    text(this.sign, `${this.fleetName(beside.fleet)} ${losing ? 'has lost' : 'so far'}:`);
+    text(this.sign, this.fleetName(beside.fleet));
     text(this.words, beside.words);
     keyed(this.lost, beside.lost.slice(0, MOST), (lost) => `${lost.at_ms} ${lost.words}`,
       (lost) => button({ class: 'small', 'data-testid': 'to-loss', title: lost.words, onclick: () => this.app.seek(lost.at_ms) }, moment(lost.at_ms)), () => {});
