@@ -1,7 +1,7 @@
 # `make` or `make help` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench conformance-long madsim madsim-plan lint setup etcd
+.PHONY: help demo playground test bench conformance-long madsim madsim-plan lint setup etcd
 
 # Operations of the long conformance run.
 OPS ?= 1000000
@@ -15,6 +15,10 @@ help: ## This list
 demo: ## The main job as a story, on the embedded store
 	@.ci/setup.sh build
 	@if [ -r .cache/env ]; then . .cache/env; fi; cargo run -q -p portolan-cli -- demo
+
+playground: ## The simulator in a browser, as a folder to serve: target/playground
+	@.ci/setup.sh playground
+	@.ci/playground.sh build
 
 test: ## Everything that must hold: formats, lints, features, tests on real etcd, packages
 	@.ci/test.sh

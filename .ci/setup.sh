@@ -2,7 +2,8 @@
 # Brings what the build and the tests need, or says what to install.
 #
 #   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
-#   .ci/setup.sh test       that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other clients
+#   .ci/setup.sh playground that, but protoc; what makes the playground
+#   .ci/setup.sh test       all that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other clients
 #
 # Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
 # one line says what is missing. What is there already is kept. Each thing done is one line.
@@ -108,6 +109,28 @@ bring_crates() {
     fi
 }
 
+# What makes the playground. Its build says so if the target cannot be had.
+bring_playground() {
+    bring_target wasm32-unknown-unknown
+    if ! has wasm-opt && has apt-get && [ "$(id -u)" -eq 0 ]; then
+        (debian "wasm-opt" binaryen) || say "going on without"
+    fi
+    if has wasm-opt; then
+        say "$(wasm-opt --version)"
+    else
+        say "no wasm-opt: the playground gets larger; as root: apt-get install binaryen"
+    fi
+}
+
+bring_target() {
+    [ ! -d "$(rustc --print sysroot)/lib/rustlib/$1" ] || return 0
+    if has rustup; then
+        rustup -q target add "$1" || say "rustup target add $1 failed"
+    else
+        say "no rustup: the target $1 cannot be had"
+    fi
+}
+
 # What the checks use. What cannot be had is left out, and the table of `make test` says so.
 bring_tools() {
     for component in clippy rustfmt; do
@@ -115,18 +138,15 @@ bring_tools() {
         cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 ||
             rustup -q component add "$component" || fail "rustup component add $component failed"
     done
+    bring_target wasm32-wasip1
     if has rustup; then
-        local target msrv
-        for target in wasm32-unknown-unknown wasm32-wasip1; do
-            rustup target list --installed | grep -qx "$target" ||
-                rustup -q target add "$target" || say "rustup target add $target failed"
-        done
+        local msrv
         msrv=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml).0
         rustup toolchain list | grep -q "^$msrv-" ||
             rustup -q toolchain install "$msrv" --profile minimal ||
             say "rustup toolchain install $msrv failed"
     else
-        say "no rustup: neither the wasm targets nor the oldest Rust can be had"
+        say "no rustup: the oldest Rust cannot be had"
     fi
     cargo nextest --version >/dev/null 2>&1 || say "no cargo-nextest: cargo test runs the tests"
 }
@@ -153,12 +173,13 @@ bring_clients() {
 }
 
 case ${1:-} in
-build | test) ;;
-*) fail "usage: .ci/setup.sh build|test" ;;
+build | playground | test) ;;
+*) fail "usage: .ci/setup.sh build|playground|test" ;;
 esac
 bring_rust
-bring_protoc
+[ "$1" = playground ] || bring_protoc
 bring_crates "$1"
+[ "$1" = build ] || bring_playground
 if [ "$1" = test ]; then
     bring_tools
     .ci/etcd.sh 3.4 3.5

@@ -140,7 +140,12 @@ impl App {
                 self.follows.clear();
                 Command::Shutdown { within: millis(within_ms) }
             }
-            Do::Crash { .. }
+            Do::AddProcess {}
+            | Do::Clock { .. }
+            | Do::Expire { .. }
+            | Do::Revoke { .. }
+            | Do::Mend { .. }
+            | Do::Crash { .. }
             | Do::Restart { .. }
             | Do::Pause { .. }
             | Do::Resume { .. }

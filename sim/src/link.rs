@@ -13,7 +13,10 @@
 //! Each attempt is a stream of its own within its connection: its messages stay in order, but
 //! attempts overtake each other.
 
+mod show;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use portolan_core::Time;
@@ -24,6 +27,7 @@ use crate::chance::{Chance, Purpose};
 use crate::plan::{Cut, Kind, Way, WireSetup};
 use crate::queue::{Happening, Queue};
 use crate::trace::{Run, What};
+pub use show::{Carried, LinkView, Travelling};
 
 /// All links and connections.
 #[derive(Clone, Debug, Eq, PartialEq, Hash)]
@@ -77,8 +81,8 @@ struct Connection {
     dead: Option<u64>,
     /// What its client still waits for.
     waiting: BTreeMap<AttemptId, Asked>,
-    up: BTreeMap<AttemptId, VecDeque<Up>>,
-    down: BTreeMap<AttemptId, VecDeque<(Reply, Option<Token>)>>,
+    up: Flows<Up>,
+    down: Flows<(Reply, Option<Token>)>,
     /// What has come to a cut: an attempt's next message.
     held: Vec<(Way, AttemptId)>,
     /// No message of a stream arrives before the one before it.
@@ -94,6 +98,33 @@ struct Asked {
 enum Up {
     Request(AttemptId, Request, Pass),
     Cancel,
+}
+
+/// Of each attempt what is on one way, in its order.
+type Flows<T> = BTreeMap<AttemptId, VecDeque<Parcel<T>>>;
+
+/// A message on its way.
+#[derive(Clone, Debug, Eq, PartialEq, Hash)]
+struct Parcel<T> {
+    what: T,
+    left: SetOut,
+}
+
+/// When a message set out, or went on: for those who look at it. Nothing depends on it, so that worlds
+/// in which only this differs are the same.
+#[derive(Clone, Copy, Debug)]
+struct SetOut(Time);
+
+impl Eq for SetOut {}
+
+impl PartialEq for SetOut {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Hash for SetOut {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// What comes to the end of its way.
@@ -164,7 +195,8 @@ impl Wire {
             return;
         }
         let first = connection.up.get(&attempt).and_then(VecDeque::front);
-        if matches!(first, Some(Up::Request(first, ..)) if *first == attempt) {
+        if matches!(first.map(|first| &first.what), Some(Up::Request(first, ..)) if *first == attempt)
+        {
             let percent = self.setup.late_percent;
             let late = self.chance.percent(Purpose::Late, client.0.into(), attempt.0, percent);
             if !late || !connection.established {
@@ -203,7 +235,8 @@ impl Wire {
         for _ in 0..copies {
             self.put(now, queue, client, Way::Down, attempt);
             let connection = self.connections.get_mut(&client).expect("it was there");
-            flow(&mut connection.down, attempt).push_back((reply.clone(), token.clone()));
+            let (what, left) = ((reply.clone(), token.clone()), SetOut(now));
+            flow(&mut connection.down, attempt).push_back(Parcel { what, left });
         }
     }
 
@@ -369,6 +402,9 @@ impl Wire {
             let Some(connection) = self.connections.get_mut(&client) else { continue };
             connection.established = true;
             for (way, attempt) in std::mem::take(&mut connection.held) {
+                if let Some(connection) = self.connections.get_mut(&client) {
+                    connection.goes_on(now, way, attempt);
+                }
                 self.put(now, queue, client, way, attempt);
             }
         }
@@ -581,7 +617,8 @@ impl Wire {
         message: Up,
     ) {
         if let Some(connection) = self.connections.get_mut(&client) {
-            flow(&mut connection.up, attempt).push_back(message);
+            flow(&mut connection.up, attempt)
+                .push_back(Parcel { what: message, left: SetOut(now) });
             self.put(now, queue, client, Way::Up, attempt);
         }
     }
@@ -639,6 +676,15 @@ impl Wire {
 }
 
 impl Connection {
+    /// What has waited at a cut sets out again.
+    fn goes_on(&mut self, now: Time, way: Way, attempt: AttemptId) {
+        let (up, down) = (self.up.get_mut(&attempt), self.down.get_mut(&attempt));
+        match way {
+            Way::Up => up.into_iter().flatten().for_each(|parcel| parcel.left = SetOut(now)),
+            Way::Down => down.into_iter().flatten().for_each(|parcel| parcel.left = SetOut(now)),
+        }
+    }
+
     /// Once the last of an attempt's messages has arrived, a later one need not be held back for it.
     fn forget_arrival(&mut self, now: Time, way: Way, attempt: AttemptId) {
         let on_its_way = match way {
@@ -684,17 +730,17 @@ fn input(client: ClientId, member: MemberId, attempt: AttemptId, message: Up) ->
 }
 
 /// An attempt's messages on one way. There is seldom more than one.
-fn flow<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> &mut VecDeque<T> {
+fn flow<T>(flows: &mut Flows<T>, attempt: AttemptId) -> &mut VecDeque<Parcel<T>> {
     flows.entry(attempt).or_insert_with(|| VecDeque::with_capacity(1))
 }
 
-fn pop<T>(flows: &mut BTreeMap<AttemptId, VecDeque<T>>, attempt: AttemptId) -> Option<T> {
+fn pop<T>(flows: &mut Flows<T>, attempt: AttemptId) -> Option<T> {
     let flow = flows.get_mut(&attempt)?;
     let message = flow.pop_front();
     if flow.is_empty() {
         flows.remove(&attempt);
     }
-    message
+    message.map(|parcel| parcel.what)
 }
 
 /// Of which kind a call is; `None` for streams, which are never lost alone.

@@ -26,7 +26,8 @@
 //! Steps run in the order of their times, equal times in the order of the list. A step that makes
 //! no sense at its moment (pausing a process that has crashed, healing what is not cut) does
 //! nothing, so that any step can be taken out of a plan. All processes start at 0. When the last
-//! step has run, everything heals but what is `left`, and the world must come to rest as it should.
+//! step has run, and `lasts_ms` is over, everything heals but what is `left`, and the world must come
+//! to rest as it should.
 
 mod step;
 mod subject;
@@ -62,6 +63,10 @@ pub struct Plan {
     /// What there is.
     #[serde(default)]
     pub world: WorldSetup,
+    /// How long all goes on as it is, in milliseconds since the world began: before that nothing
+    /// heals, though the last step has run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lasts_ms: u64,
     /// What happens.
     pub steps: Vec<Step>,
     /// What stays as it is when all else heals.
@@ -155,18 +160,22 @@ impl Plan {
         } else {
             format!("\"held_to\": {},\n", json(serde_json::to_string(&self.held_to)))
         };
+        let lasts = match self.lasts_ms {
+            0 => String::new(),
+            lasts => format!("\"lasts_ms\": {lasts},\n"),
+        };
         let Self { version, seed, .. } = self;
         let steps = steps.join(",\n");
         format!(
             "{{\"version\": {version},\n{about}\"seed\": {seed},\n{held_to}\"world\": \
-             {world},\n{left}\"steps\": [\n{steps}\n]}}\n"
+             {world},\n{left}{lasts}\"steps\": [\n{steps}\n]}}\n"
         )
     }
 
     /// A plan of these steps, with nothing said about it.
     pub fn of(seed: u64, world: WorldSetup, steps: Vec<Step>) -> Self {
         let (version, about, left) = (VERSION, String::new(), Left::default());
-        Self { version, about, seed, held_to: Vec::new(), world, steps, left }
+        Self { version, about, seed, held_to: Vec::new(), world, lasts_ms: 0, steps, left }
     }
 
     /// When the last step runs.
@@ -174,7 +183,23 @@ impl Plan {
         Time::from_millis(self.steps.iter().map(|step| step.at_ms).max().unwrap_or(0))
     }
 
-    fn check(&self) -> Result<(), PlanError> {
+    /// The steps in the order in which they run.
+    pub(crate) fn in_order(&self) -> Vec<Step> {
+        let mut steps = self.steps.clone();
+        steps.sort_by_key(|step| step.at_ms);
+        steps
+    }
+
+    /// When all heals.
+    pub fn heals(&self) -> Time {
+        self.last().max(Time::from_millis(self.lasts_ms))
+    }
+
+    /// Whether every number is within its limits; [`parse`](Self::parse) has asked already.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the field, the value and the limit.
+    pub fn check(&self) -> Result<(), PlanError> {
         let world = &self.world;
         let number = |field, found: u64, least: u64, most: u64| {
             if (least..=most).contains(&found) {
@@ -183,7 +208,7 @@ impl Plan {
             Err(PlanError::Number { field, found, least, most })
         };
         number("version", self.version.into(), VERSION.into(), VERSION.into())?;
-        number("world.processes", world.processes.into(), 1, 4_096)?;
+        number("world.processes", world.processes.into(), 1, MOST_PROCESSES)?;
         number("world.members", world.members.into(), 1, 5)?;
         world.tuning.check().map_err(PlanError::Tuning)?;
         for &drift in &world.drift_permille {
@@ -204,12 +229,20 @@ impl Plan {
         }
         let few = (u64::from(world.members) - 1) / 2;
         number("left.members, counted,", self.left.members.len() as u64, 0, few)?;
+        number("lasts_ms", self.lasts_ms, 0, LATEST_MS)?;
+        let added = self.steps.iter().filter(|step| step.what == Do::AddProcess {}).count() as u64;
+        let processes = u64::from(world.processes).saturating_add(added);
+        number("world.processes with those added,", processes, 1, MOST_PROCESSES)?;
         for (step, Step { at_ms, what }) in self.steps.iter().enumerate() {
             number("at_ms", *at_ms, 0, LATEST_MS)?;
             if let Some(found) = what.process()
-                && found >= world.processes
+                && u64::from(found) >= processes
             {
-                return Err(PlanError::Process { step, found, processes: world.processes });
+                let processes = u16::try_from(processes).unwrap_or(u16::MAX);
+                return Err(PlanError::Process { step, found, processes });
+            }
+            if let Do::Clock { drift_permille, .. } = what {
+                number("clock.drift_permille", drift_permille.unsigned_abs().into(), 0, 500)?;
             }
             if let Do::Crowd { count, at_once, .. } = what {
                 number("crowd.count", (*count).into(), 1, 10_000)?;
@@ -248,10 +281,16 @@ impl std::error::Error for PlanError {}
 /// The format's version.
 const VERSION: u32 = 1;
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn this_version() -> u32 {
     VERSION
 }
 
+const MOST_PROCESSES: u64 = 4_096;
 /// An hour, in microseconds: longer spans are mistakes.
 const LONGEST_US: u64 = 3_600_000_000;
 /// Ten years, in milliseconds.

@@ -9,7 +9,7 @@ use portolan_core::waist::Revision;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Checks, Unrest, Violation};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::trace::{Entry, TraceHash};
 use crate::world::World;
 
@@ -23,9 +23,12 @@ pub struct Runner {
     entries: u64,
     steps: u64,
     plan: Arc<Plan>,
+    /// When all heals.
+    heals: Time,
     /// Once the plan is done and all has healed.
     settling: Option<Settling>,
     rested: bool,
+    heedless: bool,
     trace: Option<Vec<Entry>>,
 }
 
@@ -39,23 +42,35 @@ impl Runner {
             entries: 0,
             steps: 0,
             plan: Arc::new(plan.clone()),
+            heals: plan.heals(),
             settling: None,
             rested: false,
+            heedless: false,
             trace: keep.then(Vec::new),
         };
         runner.drain();
         runner
     }
 
-    /// Has the next thing happen. False at the end, or once something did not hold.
+    /// Goes on when something does not hold, to see what comes of it.
+    #[must_use]
+    pub fn heedless(mut self) -> Self {
+        self.heedless = true;
+        self
+    }
+
+    /// Has the next thing happen; that all heals is one. False at the end, or once something did not
+    /// hold.
     pub fn step(&mut self) -> bool {
-        if self.rested || !self.checks.violations().is_empty() {
+        if self.has_ended() {
             return false;
         }
-        if self.settling.is_none() && self.world.plan_is_done() {
+        if self.heals_next() {
+            self.world.wait_until(self.heals);
             self.world.heal(&self.plan.left);
             self.drain();
             self.settling = Some(Settling::from(&self.world));
+            return true;
         }
         let next = self.world.next_at().unwrap_or(Time::NEVER);
         let over = match &mut self.settling {
@@ -74,12 +89,71 @@ impl Runner {
 
     /// Runs until nothing more happens before a moment. False if something did not hold.
     pub fn run_until(&mut self, moment: Time) -> bool {
-        while self.world.next_at().is_some_and(|at| at < moment) && self.step() {}
+        while self.next_at().is_some_and(|at| at < moment) && self.step() {}
         self.violation().is_none()
     }
 
+    /// When the next thing happens; now, where nothing ever will, but it is not found to be at rest
+    /// yet. `None` at the end.
+    pub fn next_at(&self) -> Option<Time> {
+        if self.has_ended() {
+            None
+        } else if self.heals_next() {
+            Some(self.heals)
+        } else {
+            Some(self.world.next_at().unwrap_or(self.world.now()))
+        }
+    }
+
+    /// Whether it came to rest, or something did not hold.
+    pub fn has_ended(&self) -> bool {
+        self.rested || !self.heedless && self.violation().is_some()
+    }
+
+    /// Whether all has healed, at the plan's end.
+    pub fn has_healed(&self) -> bool {
+        self.settling.is_some()
+    }
+
+    fn heals_next(&self) -> bool {
+        let next = self.world.next_at();
+        self.settling.is_none()
+            && self.world.plan_is_done()
+            && next.is_none_or(|next| next >= self.heals)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Goes on under another plan that has the same past, as if it had been this one from the start:
+    /// the same trace comes of it.
+    ///
+    /// # Errors
+    /// [`TooLate`]: what the plans differ in has happened. All is as it was.
+    pub fn replan(&mut self, plan: &Plan) -> Result<(), TooLate> {
+        let now = self.world.now();
+        let same_world = plan.seed == self.plan.seed
+            && plan.world == self.plan.world
+            && plan.held_to == self.plan.held_to;
+        let past = |plan: &Plan| -> Vec<_> {
+            let is_past = |step: &Step| Time::from_millis(step.at_ms) <= now;
+            plan.in_order().into_iter().take_while(is_past).collect()
+        };
+        let heals = plan.heals();
+        let heals_in_time = heals > now || heals == self.heals;
+        let open = !self.has_ended() && !self.has_healed();
+        if !(open && same_world && heals_in_time && past(plan) == past(&self.plan)) {
+            return Err(TooLate { now });
+        }
+        self.world.replan(plan);
+        (self.plan, self.heals) = (Arc::new(plan.clone()), heals);
+        Ok(())
+    }
+
     /// Takes away what of the trace is kept, and goes on keeping it.
-    pub(crate) fn take_trace(&mut self) -> Vec<Entry> {
+    pub fn take_trace(&mut self) -> Vec<Entry> {
         self.trace.replace(Vec::new()).unwrap_or_default()
     }
 
@@ -151,6 +225,21 @@ impl Runner {
         spans.saturating_mul(20_000)
     }
 }
+
+/// A plan differs from another one in what has happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooLate {
+    /// When that was found.
+    pub now: Time,
+}
+
+impl fmt::Display for TooLate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plans differ in what has happened by {}", self.now)
+    }
+}
+
+impl std::error::Error for TooLate {}
 
 /// How a world comes to rest: looked at every second, until nothing is left to be done for a
 /// while, or nothing has been done for too long.

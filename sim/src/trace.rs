@@ -100,6 +100,13 @@ pub enum What {
         /// What it says.
         reply: Reply,
     },
+    /// From now on a run's clock runs otherwise.
+    Clocked {
+        /// The run.
+        run: Run,
+        /// How its clock runs.
+        clock: Clock,
+    },
     /// A process made a connection.
     Connected {
         /// Whose.
@@ -198,6 +205,7 @@ impl What {
             | Self::Healed(_)
             | Self::Started { .. }
             | Self::Crashed(_)
+            | Self::Clocked { .. }
             | Self::Paused(_)
             | Self::Resumed(_)
             | Self::Told { .. }
@@ -395,6 +403,10 @@ impl fmt::Display for What {
             }
             Self::Started { run, stamp, clock } => write!(f, "{run} starts as {stamp:x}{clock}"),
             Self::Crashed(run) => write!(f, "{run} crashes"),
+            Self::Clocked { run, clock } => match clock.drift_permille {
+                0 => write!(f, "{run} has a true clock again"),
+                drift => write!(f, "{run} has a clock that is off by {drift:+} in 1000"),
+            },
             Self::Paused(run) => write!(f, "{run} is held"),
             Self::Resumed(run) => write!(f, "{run} goes on"),
             Self::Wanted { run, command } => write!(f, "{run} wants {command}"),

@@ -24,7 +24,7 @@ use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 use crate::app::App;
 use crate::canary::Breakage;
 use crate::chance::{Chance, Purpose};
-use crate::link::{Arrival, Wire};
+use crate::link::{Arrival, LinkView, Travelling, Wire};
 use crate::plan::{Do, Plan, Step, WorldSetup};
 use crate::process::{Clock, Live, Process};
 use crate::queue::{Happening, Queue};
@@ -76,14 +76,12 @@ struct Stranger {
 impl World {
     /// The world at time 0, with nothing done.
     pub fn new(plan: &Plan) -> Self {
-        let mut steps = plan.steps.clone();
-        steps.sort_by_key(|step| step.at_ms);
         let setup = Arc::new(plan.world.clone());
         let chance = Chance::new(plan.seed);
         let store = memory::Config { keep_log: true, ..setup.store.clone() };
         let store = Model::new(store.members(setup.members));
         let mut world = Self {
-            steps: Arc::new(steps),
+            steps: Arc::new(plan.in_order()),
             next_step: 0,
             now: Time::ZERO,
             chance,
@@ -131,6 +129,16 @@ impl World {
         true
     }
 
+    /// Has other things happen from now on: those of a plan with the same past.
+    pub(crate) fn replan(&mut self, plan: &Plan) {
+        self.steps = Arc::new(plan.in_order());
+    }
+
+    /// Lets time pass in which nothing happens.
+    pub(crate) fn wait_until(&mut self, moment: Time) {
+        self.now = self.now.max(moment);
+    }
+
     /// Has something happen now that is in no plan.
     pub fn act(&mut self, what: Do) {
         self.apply(what);
@@ -169,6 +177,17 @@ impl World {
     /// The processes, by number.
     pub fn processes(&self) -> &[Process] {
         &self.processes
+    }
+
+    /// All messages that are on their way: those that wait at cuts, then the others by the time at
+    /// which they arrive.
+    pub fn travelling(&self) -> Vec<Travelling<'_>> {
+        self.wire.travelling(&self.queue)
+    }
+
+    /// The link between a process and a member of the store.
+    pub fn link(&self, process: u16, member: MemberId) -> LinkView {
+        self.wire.link(process, member)
     }
 
     /// The earliest of all that is to happen; of equal times the plan's steps first, then messages,
@@ -252,11 +271,19 @@ impl World {
                     self.feed(process, Input::Command(command));
                 }
             }
+            Do::AddProcess {} => {
+                if let Ok(process) = u16::try_from(self.processes.len()) {
+                    self.processes.push(Process::new(App::default()));
+                    self.start(process);
+                }
+            }
+            Do::Mend { left } => self.mend(&left),
             Do::Crash { process } => self.crash(process),
             Do::Restart { process } => {
                 self.crash(process);
                 self.start(process);
             }
+            Do::Clock { process, drift_permille } => self.set_clock(process, drift_permille),
             Do::Pause { process } => self.pause(process),
             Do::Resume { process } => self.resume(process),
             Do::Cut { process, member, way, reset } => {
@@ -300,6 +327,10 @@ impl World {
             Do::Rights { may } => self.set_rights(may),
             Do::Password { right } => self.set_password(right),
             Do::Compact { keep } => self.compact(keep),
+            Do::Expire { lease } => {
+                self.tell_store(memory::Input::Fault(Fault::Expire(lease)));
+            }
+            Do::Revoke { lease } => self.ask(Request::Revoke(Revoke { lease })),
             Do::RevokeOf { key } => {
                 if let Some(lease) = self.store.record(&key).and_then(|record| record.lease) {
                     self.ask(Request::Revoke(Revoke { lease }));
@@ -328,7 +359,7 @@ impl World {
         let run = Run { process, start: there.starts };
         let drift_permille =
             self.setup.drift_permille.get(usize::from(process)).copied().unwrap_or(0);
-        let clock = Clock { start: self.now, drift_permille };
+        let clock = Clock::started(self.now, drift_permille);
         let place = u64::from(process);
         let setup = Setup {
             layout: self.setup.layout.clone(),
@@ -360,6 +391,16 @@ impl World {
         }
         self.note(What::Crashed(live.run));
         self.wire.crash(self.now, &mut self.queue, live.run);
+    }
+
+    fn set_clock(&mut self, process: u16, drift_permille: i16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = &mut there.live else { return };
+        live.clock = live.clock.runs(self.now, drift_permille);
+        let (run, clock) = (live.run, live.clock);
+        self.note(What::Clocked { run, clock });
+        // Its timers are due at other moments of the world.
+        self.rewake(process);
     }
 
     fn pause(&mut self, process: u16) {
@@ -459,7 +500,14 @@ impl World {
             }
         }
         live.due = live.subject.poll_timeout();
-        let wake = live.due.map(|local| live.clock.world(local).max(now));
+        self.rewake(process);
+    }
+
+    /// Has a process woken when its next timer is due.
+    fn rewake(&mut self, process: u16) {
+        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
+        let Some(live) = there.live.as_mut().filter(|live| live.held.is_none()) else { return };
+        let wake = live.due.map(|local| live.clock.world(local).max(self.now));
         if wake != live.wake {
             if let Some(old) = live.wake {
                 self.wakes.remove(&(old, process));

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::{Admin, Operation, Pass, Token};
-use portolan_core::waist::{AttemptId, MemberId, Reply, Request};
+use portolan_core::waist::{AttemptId, LeaseId, MemberId, Reply, Request};
 use serde::{Deserialize, Serialize};
 
 /// Who asks: one connection of one process. Attempts are numbered per client.
@@ -106,6 +106,9 @@ pub enum Fault {
     LeaderBack,
     /// The leader hands over to this member, if that one hears of it.
     LeaderTo(MemberId),
+    /// A lease's time is over now, if there is a leader that counts it: what follows is as if it had
+    /// run out (rows L5 to L7).
+    Expire(LeaseId),
     /// Something happens to one member alone.
     Member(MemberId, MemberFault),
 }

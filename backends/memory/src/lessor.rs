@@ -39,6 +39,13 @@ impl Lessor {
         expires
     }
 
+    /// Ends a lease's countdown at once, if there is one.
+    pub(crate) fn expire(&mut self, now: Time, lease: LeaseId) {
+        if self.countdowns.contains_key(&lease) {
+            self.set(lease, Countdown { expires: now, look: now });
+        }
+    }
+
     /// Forgets a lease that was revoked.
     pub(crate) fn end(&mut self, lease: LeaseId) {
         if let Some(old) = self.countdowns.remove(&lease) {

@@ -90,6 +90,7 @@ impl Going {
             | Fault::LeaderLost
             | Fault::LeaderBack
             | Fault::LeaderTo(_)
+            | Fault::Expire(_)
             | Fault::Member(
                 _,
                 MemberFault::CutOff | MemberFault::Heal | MemberFault::Lag | MemberFault::CatchUp,

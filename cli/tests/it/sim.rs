@@ -27,7 +27,7 @@ fn plans_with_a_name_are_listed_and_told() {
     3.500s store @3 delete /portolan/instances/web/a by expiry of lease 2579d5fa42218243
     3.500s store lease=2579d5fa42218243 ended by expiry of lease 2579d5fa42218243
     3.503s p1.1 told directory 1 0@3 live 0 records Watched: -/portolan/instances/web/a@2
-    47 entries, hash e727058517260430
+    47 entries, hash 240b664cd7f5fde8
     "#);
     assert_snapshot!(crash.err, @"portolan: A process ends without a word. Its record stays until its lease has run out, and then goes from the store and from every directory.");
     let objects = run(&mut portolan(["sim", "replay", "crash", "-o", "json"])).out;

@@ -171,7 +171,10 @@ pub(super) struct Deadlines {
 impl Check for Deadlines {
     fn see(&mut self, facts: &Facts, entry: &Entry, report: &mut Report<'_>) {
         match &entry.what {
-            What::Wanted { run, .. } | What::Started { run, .. } | What::Resumed(run) => {
+            What::Wanted { run, .. }
+            | What::Started { run, .. }
+            | What::Clocked { run, .. }
+            | What::Resumed(run) => {
                 self.due.changed(*run);
             }
             What::Told { event: Event::Updated { .. } | Event::Called { .. }, .. } => report.look(),

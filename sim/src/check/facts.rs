@@ -25,8 +25,8 @@ mod records;
 
 pub(crate) use self::attempts::Attempts;
 pub(crate) use self::records::{
-    Attempt, Directory, Fate, Follower, Lease, Moment, Operation, OperationKind, Registration,
-    RunFacts, RunLife,
+    Attempt, Clocks, Directory, Fate, Follower, Lease, Moment, Operation, OperationKind,
+    Registration, RunFacts, RunLife,
 };
 
 /// What is known after an entry.
@@ -92,7 +92,7 @@ impl Facts {
         match &entry.what {
             What::Started { run, stamp, clock } => {
                 let facts = RunFacts {
-                    clock: *clock,
+                    clock: Clocks::of(*clock),
                     stamp: *stamp,
                     life: RunLife::Awake,
                     held_at: None,
@@ -103,6 +103,11 @@ impl Facts {
                     acknowledged: Revision::ZERO,
                 };
                 self.runs.insert(*run, facts);
+            }
+            What::Clocked { run, clock } => {
+                if let Some(facts) = self.runs.get_mut(run) {
+                    facts.clock.runs(*clock);
+                }
             }
             What::Crashed(run) => self.live(*run, RunLife::Over),
             What::Paused(run) => self.live(*run, RunLife::Held),

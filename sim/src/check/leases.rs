@@ -57,6 +57,7 @@ impl Check for NoPile {
             What::Answered { run, reply: Reply::Grant(_) | Reply::KeepAlive(_), .. }
             | What::Told { run, event: Event::Registration { .. } }
             | What::Started { run, .. }
+            | What::Clocked { run, .. }
             | What::Resumed(run) => self.due.changed(*run),
             What::Leased(change) => self.due.all_changed(facts.owner(change.lease)),
             What::Changed(change) => {
@@ -166,6 +167,7 @@ impl Check for Belief {
             What::Answered { run, .. }
             | What::Told { run, event: Event::Registration { .. } }
             | What::Started { run, .. }
+            | What::Clocked { run, .. }
             | What::Resumed(run) => self.due.changed(*run),
             // Anew, under a number that had been given out: nothing is known of it yet.
             What::Leased(change) => self.due.all_changed(facts.owner(change.lease)),

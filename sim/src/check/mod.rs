@@ -217,6 +217,7 @@ impl Kind {
             | What::Crashed(_)
             | What::Paused(_)
             | What::Resumed(_)
+            | What::Clocked { .. }
             | What::Broke { .. }
             | What::Swallowed { .. }
             | What::Stored(_)

@@ -329,6 +329,7 @@ impl Check for Fresh {
                 run,
                 event: Event::Stepped { .. } | Event::Freshness { .. } | Event::Guard { .. },
             }
+            | What::Clocked { run, .. }
             | What::Resumed(run)
             | What::Started { run, .. } => self.due.changed(*run),
             _ => {}

@@ -4,8 +4,10 @@ use portolan_core::engine::{Conflict, DirectoryId, FollowId, OpId, RegistrationI
 use portolan_core::instance::State;
 use portolan_core::layout::Scope;
 use portolan_core::name::{GroupName, InstanceId};
-use portolan_core::waist::{Key, Revision};
+use portolan_core::waist::{Key, LeaseId, Revision};
 use serde::{Deserialize, Serialize};
+
+use super::Left;
 
 /// What may happen.
 #[derive(Clone, Debug, Eq, PartialEq, Hash, Serialize, Deserialize)]
@@ -126,6 +128,9 @@ pub enum Do {
         /// How long to try, in milliseconds.
         within_ms: u64,
     },
+    /// One process more starts. It has the next number, and stands by itself: an engine that nobody
+    /// has asked for anything.
+    AddProcess {},
     /// A process ends without a word.
     Crash {
         /// Which.
@@ -146,6 +151,13 @@ pub enum Do {
     Resume {
         /// Which.
         process: u16,
+    },
+    /// From now on a process's clock runs so much faster than the store's, until it ends.
+    Clock {
+        /// Whose.
+        process: u16,
+        /// How much faster, in thousandths; -500 to 500.
+        drift_permille: i16,
     },
     /// A link carries nothing any more: what is written to it waits.
     Cut {
@@ -247,6 +259,16 @@ pub enum Do {
         /// How many revisions before the present one stay readable.
         keep: u64,
     },
+    /// A lease's time is over at once, as if it had run out.
+    Expire {
+        /// Which. The same plan with the same seed has the same leases.
+        lease: LeaseId,
+    },
+    /// An operator revokes a lease.
+    Revoke {
+        /// Which.
+        lease: LeaseId,
+    },
     /// An operator revokes the lease on which a key hangs.
     RevokeOf {
         /// The key.
@@ -287,6 +309,12 @@ pub enum Do {
         /// nobody renews; without one, if it does not say.
         #[serde(default)]
         lease_secs: Option<u32>,
+    },
+    /// Everything heals, as it does after the last step; but then the plan goes on.
+    Mend {
+        /// What stays as it is.
+        #[serde(default, skip_serializing_if = "Left::is_empty")]
+        left: Left,
     },
 }
 
@@ -454,6 +482,7 @@ impl Do {
             | Self::Shutdown { process, .. }
             | Self::Crash { process }
             | Self::Restart { process }
+            | Self::Clock { process, .. }
             | Self::Pause { process }
             | Self::Resume { process }
             | Self::Cut { process, .. }
@@ -462,7 +491,11 @@ impl Do {
             | Self::Blackhole { process, .. }
             | Self::Lose { process, .. }
             | Self::Slow { process, .. } => Some(process),
-            Self::Store { .. }
+            Self::AddProcess {}
+            | Self::Expire { .. }
+            | Self::Revoke { .. }
+            | Self::Mend { .. }
+            | Self::Store { .. }
             | Self::Member { .. }
             | Self::Lead { .. }
             | Self::Rights { .. }

@@ -12,6 +12,10 @@ impl World {
     /// processes go on, slow readers hurry. Processes that have crashed stay so.
     pub fn heal(&mut self, left: &Left) {
         self.note(What::Healed(left.clone()));
+        self.mend(left);
+    }
+
+    pub(super) fn mend(&mut self, left: &Left) {
         self.wire.heal_all(self.now, &mut self.queue, &left.processes);
         if left.members.is_empty() {
             self.store_fault(StoreFault::Resume);
@@ -28,7 +32,7 @@ impl World {
             self.member_fault(member, MemberFault::CatchUp);
         }
         self.heal_users();
-        for process in 0..self.setup.processes {
+        for process in 0..self.processes.len() as u16 {
             if !left.processes.contains(&process) {
                 self.processes[usize::from(process)].app.hurry();
                 self.resume(process);

@@ -17,7 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("portolan", &["portolan-core", "portolan-memory", "portolan-etcd", "portolan-wire"]),
     ("portolan-sim", &["portolan-core", "portolan-memory"]),
     ("portolan-cli", &["portolan", "portolan-wire", "portolan-sim"]),
-    ("portolan-playground", &["portolan-sim"]),
+    ("portolan-playground", &["portolan-core", "portolan-memory", "portolan-sim"]),
+    ("portolan-bindgen", &[]),
     ("portolan-kit", &[]),
     (
         "portolan-benches",

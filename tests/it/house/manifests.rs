@@ -10,11 +10,16 @@ use super::{
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "repository"];
 
 /// Packages that a plain build leaves out, as they need a browser, a nightly or a special cfg.
-const SPECIAL: &[&str] = &["portolan-playground", "portolan-madsim"];
+const SPECIAL: &[&str] = &["portolan-playground", "portolan-bindgen", "portolan-madsim"];
 
 /// Development only: never published.
-const UNPUBLISHED: &[&str] =
-    &["portolan-kit", "portolan-benches", "portolan-madsim", "portolan-playground"];
+const UNPUBLISHED: &[&str] = &[
+    "portolan-kit",
+    "portolan-benches",
+    "portolan-madsim",
+    "portolan-playground",
+    "portolan-bindgen",
+];
 
 /// The folders and files that may stand at the top, dot-files aside.
 const TOP_LEVEL: &[&str] = &[

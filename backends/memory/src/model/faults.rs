@@ -66,6 +66,7 @@ impl Model {
                     self.crown(m);
                 }
             }
+            Fault::Expire(lease) => self.cluster.lessor.expire(self.now, lease),
             Fault::Member(member, fault) => self.member_fault(self.place(member), fault),
         }
         // What a leader that has its majority again has to do may be overdue.

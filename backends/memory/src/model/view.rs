@@ -162,6 +162,16 @@ impl Model {
         self.head.store.latest(key)
     }
 
+    /// All records as they are now, by key.
+    pub fn records(&self) -> impl Iterator<Item = &KeyValue> + use<'_> {
+        self.head.store.range(&KeyRange::all(), self.revision())
+    }
+
+    /// The records of some keys as they are now.
+    pub fn records_of(&self, keys: &KeyRange) -> impl Iterator<Item = &KeyValue> + use<'_> {
+        self.head.store.range(keys, self.revision())
+    }
+
     /// All leases, by id.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + use<'_> {
         self.head.leases.iter().map(|(&lease, known)| LeaseView {

@@ -15,7 +15,7 @@ use crate::trace::Run;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct RunFacts {
-    pub clock: Clock,
+    pub clock: Clocks,
     /// What it writes into its records.
     pub stamp: u64,
     pub life: RunLife,
@@ -30,6 +30,32 @@ pub(crate) struct RunFacts {
     pub home: Option<u64>,
     /// The newest revision that an update or a call has told its application of.
     pub acknowledged: Revision,
+}
+
+/// A run's clock, also as it ran before.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Clocks(Vec<Clock>);
+
+impl Clocks {
+    pub fn of(clock: Clock) -> Self {
+        Self(vec![clock])
+    }
+
+    /// From its start on it runs like this.
+    pub fn runs(&mut self, clock: Clock) {
+        self.0.push(clock);
+    }
+
+    /// What it shows at a moment of the world.
+    pub fn local(&self, at: Time) -> Time {
+        let then = self.0.iter().rev().find(|clock| clock.start <= at);
+        then.or(self.0.first()).map_or(at, |clock| clock.local(at))
+    }
+
+    /// The first moment of the world at which it shows at least `local`, as it runs now.
+    pub fn world(&self, local: Time) -> Time {
+        self.0.last().map_or(local, |clock| clock.world(local))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -48,7 +48,7 @@ impl Story {
             Self { entries: Vec::new(), at: Time::ZERO, records: BTreeMap::new(), rested: false };
         story.add(What::Began(Arc::new(setup)));
         for (run, client, stamp) in [(P0, C0, 100), (P1, C1, 101)] {
-            let clock = Clock { start: Time::ZERO, drift_permille: 0 };
+            let clock = Clock::started(Time::ZERO, 0);
             story.add(What::Started { run, stamp, clock });
             story.add(What::Connected { run, member: MemberId(0), client });
         }

@@ -1,0 +1,357 @@
+//! What a page plays with: a plan, side by side with other clients if it is asked to, and where it came
+//! from.
+
+use portolan_core::Time;
+use portolan_sim::plan::{Fleet, Step, SubjectKind, Subjects};
+use portolan_sim::{Mix, Plan, Property, Scenario};
+use serde::{Deserialize, Serialize};
+
+use crate::session::Session;
+use crate::trace::Index;
+use crate::view::{Side, millis};
+use crate::{action, words};
+
+/// Where a plan comes from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Origin {
+    /// A plan with a name.
+    Scenario(String),
+    /// A drawn plan: the seed in decimal digits, and the mix.
+    Drawn { seed: String, mix: String },
+    /// The text of a plan.
+    Plan(String),
+}
+
+/// What a page asks for first.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Request {
+    Shared { share: String },
+    Drawn { seed: String, mix: String },
+    Origin(Origin),
+}
+
+/// A moment that is handed on.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    of: Origin,
+    /// What was done beyond the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
+    #[serde(default)]
+    lasts_ms: u64,
+    #[serde(default)]
+    at_nanos: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beside: Option<Fleet>,
+}
+
+/// All that is played with.
+pub struct Play {
+    origin: Origin,
+    /// The steps of the plan as it came.
+    given: usize,
+    main: Session,
+    beside: Option<Beside>,
+    index: [Index; 2],
+}
+
+struct Beside {
+    fleet: Fleet,
+    /// How its plan differs from the main one.
+    subjects: Subjects,
+    held_to: Vec<Property>,
+    session: Session,
+}
+
+/// What the clients beside have lost.
+#[derive(Debug, Serialize)]
+pub struct Losses {
+    fleet: &'static str,
+    words: String,
+    lost: Vec<Loss>,
+    differs: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Loss {
+    at_ms: f64,
+    words: String,
+}
+
+impl Play {
+    /// Opens what a page asks for.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn open(request: &str) -> Result<Self, String> {
+        if request.len() > MOST_BYTES {
+            return Err(format!("it has {} bytes; at most {MOST_BYTES} are read", request.len()));
+        }
+        let request: Request = serde_json::from_str(request)
+            .map_err(|_| "it names neither a scenario, nor a seed, nor a plan".to_owned())?;
+        match request {
+            Request::Origin(origin) => Self::new(origin),
+            Request::Drawn { seed, mix } => Self::new(Origin::Drawn { seed, mix }),
+            Request::Shared { share } => Self::shared(&share),
+        }
+    }
+
+    fn new(origin: Origin) -> Result<Self, String> {
+        let plan = origin.plan()?;
+        let given = plan.steps.len();
+        let naive =
+            (0..plan.world.processes).find_map(|process| match plan.world.subjects.of(process) {
+                SubjectKind::Engine => None,
+                SubjectKind::Naive(fleet) => Some(fleet),
+            });
+        let of = |plan| {
+            let (main, beside, index) = (Session::new(plan, false), None, Default::default());
+            Self { origin: origin.clone(), given, main, beside, index }
+        };
+        let Some(fleet) = naive else { return Ok(of(plan)) };
+        // A plan of other clients: ours stand in their place, and they run beside.
+        let (subjects, held_to) = (plan.world.subjects.clone(), plan.held_to.clone());
+        let mut ours = plan;
+        ours.world.subjects = Subjects::default();
+        ours.held_to.clear();
+        let mut play = of(ours);
+        play.stand_beside(fleet, subjects, held_to);
+        Ok(play)
+    }
+
+    fn shared(text: &str) -> Result<Self, String> {
+        let shared: Shared = serde_json::from_str(text)
+            .map_err(|error| format!("the address holds no moment of a plan: {error}"))?;
+        let mut play = Self::new(shared.of)?;
+        let mut plan = play.main.plan().clone();
+        plan.steps.extend(shared.steps);
+        plan.lasts_ms = shared.lasts_ms;
+        plan.check().map_err(|error| error.to_string())?;
+        if Time::from_nanos(shared.at_nanos) > Time::from_millis(MOST_MS) {
+            return Err(format!("the moment lies later than {MOST_MS} ms"));
+        }
+        play.main = Session::new(plan, false);
+        match (&mut play.beside, shared.beside) {
+            (None, Some(fleet)) => play.beside(Some(words::fleet_id(fleet)))?,
+            (Some(beside), Some(_)) => beside.session = beside.begin(play.main.plan()),
+            (_, None) => play.beside = None,
+        }
+        play.advance(Time::from_nanos(shared.at_nanos), u32::MAX);
+        Ok(play)
+    }
+
+    /// Has clients of a fleet run the same plan beside, from its beginning to the present moment; or
+    /// none.
+    ///
+    /// # Errors
+    /// There is no such fleet.
+    pub fn beside(&mut self, fleet: Option<&str>) -> Result<(), String> {
+        let Some(name) = fleet else {
+            self.beside = None;
+            return Ok(());
+        };
+        let fleet = Fleet::ALL.iter().copied().find(|&fleet| words::fleet_id(fleet) == name);
+        let fleet = fleet.ok_or_else(|| format!("there is no fleet {name:?}"))?;
+        let processes = usize::from(self.main.plan().world.processes) + SPARE;
+        let subjects = Subjects(vec![SubjectKind::Naive(fleet); processes]);
+        self.stand_beside(fleet, subjects, vec![Property::LV1, Property::LV2, Property::LV3]);
+        Ok(())
+    }
+
+    fn stand_beside(&mut self, fleet: Fleet, subjects: Subjects, held_to: Vec<Property>) {
+        let session = Session::new(self.main.plan().clone(), true);
+        let mut beside = Beside { fleet, subjects, held_to, session };
+        beside.session = beside.begin(self.main.plan());
+        beside.session.advance(self.main.at(), u32::MAX);
+        self.beside = Some(beside);
+    }
+
+    /// A side; the main one, where there is no other.
+    pub fn side(&self, side: Side) -> &Session {
+        match (side, &self.beside) {
+            (Side::Beside, Some(beside)) => &beside.session,
+            (Side::Main | Side::Beside, _) => &self.main,
+        }
+    }
+
+    /// A side, and which of its lines were found.
+    pub fn indexed(&mut self, side: Side) -> (&Session, &mut Index) {
+        let [main, other] = &mut self.index;
+        match (side, &self.beside) {
+            (Side::Beside, Some(beside)) => (&beside.session, other),
+            (Side::Main | Side::Beside, _) => (&self.main, main),
+        }
+    }
+
+    /// What the clients beside have lost; `None` where there are none.
+    pub fn losses(&self) -> Option<Losses> {
+        let beside = self.beside.as_ref()?;
+        let fleet = words::fleet_id(beside.fleet);
+        let violations = beside.session.runner().checks().violations();
+        let lost: Vec<_> = violations
+            .iter()
+            .take(MOST_LOSSES)
+            .map(|it| Loss { at_ms: millis(it.at), words: it.to_string() })
+            .collect();
+        let (theirs, ours) = (beside.session.beliefs().differs(), self.main.beliefs().differs());
+        let words = match violations.first() {
+            Some(violation) => format!("The {fleet} client lost: {}.", violation.text),
+            None if theirs > ours => format!(
+                "Right now {theirs} of the things that the {fleet} client's processes believe are not \
+                 so; of Portolan's {ours}."
+            ),
+            None => format!("The {fleet} client has lost nothing so far."),
+        };
+        Some(Losses { fleet, words, lost, differs: theirs })
+    }
+
+    /// Goes on to a moment, both sides; has at most so much happen on each. Whether it is reached.
+    pub fn advance(&mut self, to: Time, most: u32) -> bool {
+        let arrived = self.main.advance(to, most);
+        match &mut self.beside {
+            Some(beside) => beside.session.advance(self.main.at(), most) && arrived,
+            None => arrived,
+        }
+    }
+
+    /// Has the next thing happen on either side. False at the end of both.
+    pub fn step(&mut self) -> bool {
+        let (ours, theirs) = (self.main.next(), self.other().and_then(Session::next));
+        match (ours, theirs) {
+            (None, None) => false,
+            (Some(ours), Some(theirs)) if theirs < ours => self.step_beside(),
+            (None, Some(_)) => self.step_beside(),
+            (Some(_), _) => {
+                let stepped = self.main.step();
+                let at = self.main.at();
+                if let Some(beside) = &mut self.beside {
+                    beside.session.advance(at, u32::MAX);
+                }
+                stepped
+            }
+        }
+    }
+
+    fn step_beside(&mut self) -> bool {
+        let Some(beside) = &mut self.beside else { return false };
+        let stepped = beside.session.step();
+        let at = beside.session.at();
+        self.main.advance(at, u32::MAX);
+        stepped
+    }
+
+    fn other(&self) -> Option<&Session> {
+        self.beside.as_ref().map(|beside| &beside.session)
+    }
+
+    /// When the next thing happens on either side.
+    pub fn next(&self) -> Option<Time> {
+        [self.main.next(), self.other().and_then(Session::next)].into_iter().flatten().min()
+    }
+
+    /// The moment that is shown.
+    pub fn at(&self) -> Time {
+        self.other().map_or(self.main.at(), |other| other.at().max(self.main.at()))
+    }
+
+    /// Goes to a moment that is known, back too.
+    pub fn seek(&mut self, to: Time) {
+        self.main.seek(to);
+        if let Some(beside) = &mut self.beside {
+            beside.session.seek(to);
+            beside.session.advance(to, u32::MAX);
+        }
+    }
+
+    /// Does something, on both sides at once. Answers when it happened.
+    ///
+    /// # Errors
+    /// A sentence; nothing has changed.
+    pub fn act(&mut self, text: &str) -> Result<u64, String> {
+        let steps = action::read(text, self.main.plan())?;
+        if self.main.plan().steps.len() + steps.len() > MOST_STEPS {
+            return Err(format!("the plan has no room for more than {MOST_STEPS} steps"));
+        }
+        self.main.advance(self.at(), u32::MAX);
+        let at_ms = self.main.act(steps)?;
+        self.catch_up();
+        Ok(at_ms)
+    }
+
+    /// Has nothing heal before a moment.
+    ///
+    /// # Errors
+    /// As [`act`](Self::act).
+    pub fn last(&mut self, lasts_ms: u64) -> Result<(), String> {
+        self.main.last(lasts_ms)?;
+        self.catch_up();
+        Ok(())
+    }
+
+    /// The other side goes the main one's way, from its beginning.
+    fn catch_up(&mut self) {
+        if let Some(beside) = &mut self.beside {
+            beside.session = beside.begin(self.main.plan());
+            beside.session.advance(self.main.at(), u32::MAX);
+        }
+    }
+
+    /// The plan as a file that replays to the same trace.
+    pub fn export(&self) -> String {
+        self.main.plan().to_text()
+    }
+
+    /// This moment, to hand on.
+    pub fn share(&self) -> String {
+        let plan = self.main.plan();
+        let shared = Shared {
+            of: self.origin.clone(),
+            steps: plan.steps[self.given.min(plan.steps.len())..].to_vec(),
+            lasts_ms: plan.lasts_ms,
+            at_nanos: self.at().as_nanos(),
+            beside: self.beside.as_ref().map(|beside| beside.fleet),
+        };
+        serde_json::to_string(&shared).expect("plans are JSON")
+    }
+}
+
+impl Origin {
+    fn plan(&self) -> Result<Plan, String> {
+        match self {
+            Self::Scenario(name) => match Scenario::find(name) {
+                Some(scenario) => Ok(scenario.plan()),
+                None => Err(format!("there is no scenario {name:?}")),
+            },
+            Self::Drawn { seed, mix: name } => {
+                let mix = Mix::named(name).ok_or_else(|| format!("there is no mix {name:?}"))?;
+                let number = seed.parse().map_err(|_| {
+                    format!("{seed:?} is no seed: it takes a number from 0 to {}", u64::MAX)
+                })?;
+                Ok(Plan::draw(number, &mix))
+            }
+            Self::Plan(text) => Plan::parse(text).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl Beside {
+    /// The same plan with its own clients, at its beginning.
+    fn begin(&self, plan: &Plan) -> Session {
+        let mut plan = plan.clone();
+        plan.world.subjects = self.subjects.clone();
+        plan.held_to = self.held_to.clone();
+        Session::new(plan, true)
+    }
+}
+
+/// What is read at most: a plan's file, an address.
+const MOST_BYTES: usize = 16 << 20;
+/// An address leads no further than an hour into a plan.
+const MOST_MS: u64 = 3_600_000;
+const MOST_STEPS: usize = 10_000;
+const MOST_LOSSES: usize = 20;
+/// Processes that may be added are other clients too.
+const SPARE: usize = 64;
