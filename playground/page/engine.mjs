@@ -5,6 +5,9 @@
 /** Something was asked that cannot be; nothing changed. */
 export class Refusal extends Error {}
 
+/** Events between two looks at the wall clock. */
+const MOST_EVENTS = 256;
+
 /** The simulator has panicked, and takes nothing more. */
 export class Panicked extends Error {}
 
@@ -46,7 +49,21 @@ export class Engine {
   reaches() { return this.call('reaches'); }
   advance(toMs, most) { return this.call('advance', toMs, most); }
   step() { return this.call('step'); }
-  seek(toMs) { this.call('seek', Math.max(0, toMs)); }
+
+  /**
+   * Goes to any moment: at once where it is known, else by running there, for at most so long on the
+   * wall. Answers whether it is there, or never will be.
+   */
+  goTo(toMs, wallMs = Infinity) {
+    this.call('seek', toMs);
+    const until = performance.now() + wallMs;
+    while (!this.call('advance', toMs, MOST_EVENTS)) {
+      if (this.call('next') === undefined) break;
+      if (performance.now() > until) return false;
+    }
+    return true;
+  }
+
   last(toMs) { this.call('last', toMs); }
   beside(fleet) { this.call('beside', fleet || undefined); }
   share() { return this.call('share'); }

@@ -22,6 +22,8 @@ import { listenToKeys } from './keys.mjs';
 import { listenToTheme } from './theme.mjs';
 import { expose } from './api.mjs';
 
+/** Wall time for going to a moment that was never reached, in a frame. */
+const SEEK_BUDGET_MS = 12;
 /** How often the time line's marks are asked for while time passes. */
 const MARKS_EVERY_MS = 300;
 
@@ -95,8 +97,11 @@ class App {
   /** What there is to look at, once the plan is on the stage: to find out takes a run of it. */
   guideLater() {
     clearTimeout(this.guiding);
+    this.timeline.expected = 0;
     this.guiding = setTimeout(() => this.guarded(() => {
-      this.guide.setSteps(this.engine.guide());
+      const steps = this.engine.guide();
+      this.guide.setSteps(steps);
+      this.timeline.expected = steps.at(-1)?.at_ms ?? 0;
       this.changed();
     }), 0);
   }
@@ -140,6 +145,7 @@ class App {
 
   pause() {
     this.player.pause();
+    this.wanted = null;
     this.wake();
   }
 
@@ -182,7 +188,8 @@ class App {
 
   goTo(ms) {
     this.player.pause();
-    this.engine.seek(ms);
+    this.wanted = null;
+    this.engine.goTo(Math.max(0, ms));
     this.historyChanged();
     this.showNow();
   }
@@ -275,16 +282,15 @@ class App {
     this.lastFrame = at;
     this.guarded(() => {
       if (this.wanted !== null) {
-        const wanted = this.wanted;
-        this.wanted = null;
-        this.engine.seek(wanted);
+        // What is far ahead takes more than a frame; the page shows how far it has come.
+        if (this.engine.goTo(this.wanted, SEEK_BUDGET_MS)) this.wanted = null;
         this.marksAt = null;
         this.dirty = true;
       }
       if (this.player.frame(wall, this.view)) this.dirty = true;
       this.refresh();
     });
-    if (this.player.playing) this.wake();
+    if (this.player.playing || this.wanted !== null) this.wake();
     else this.lastFrame = undefined;
   }
 
@@ -299,6 +305,7 @@ class App {
       run();
     } catch (error) {
       this.player.pause();
+      this.wanted = null;
       if (!(error instanceof Panicked)) {
         console.error(error);
         say(`The page stumbled: ${error.message}`, 'bad');

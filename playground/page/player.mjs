@@ -52,7 +52,7 @@ export class Player {
     // In slow motion no event is passed unseen: the next frame begins where it happens.
     const next = this.engine.next();
     const short = this.slow && this.speed <= 20;
-    if (short && next !== undefined && next > from) to = Math.min(to, next);
+    if (short && next !== undefined) to = Math.min(to, Math.max(next, from));
     this.run(to);
     const now = this.engine.now();
     this.note(wallMs, now - from);

@@ -24,7 +24,7 @@ export class Scenarios {
     this.none = el('p', { class: 'empty', hidden: true }, 'No scenario has such a word in it.');
     this.list = el('div', { class: 'scenario-list' }, ...groups(engine.scenarios).map(([name, scenarios]) => this.group(name, scenarios)), this.none);
     this.seed = el('input', { type: 'text', inputmode: 'numeric', pattern: '[0-9]*', value: '7', maxlength: '20', 'data-testid': 'seed', 'aria-label': 'Seed' });
-    this.mix = el('select', { 'data-testid': 'mix', 'aria-label': 'Mix' }, ...engine.mixes.map((mix) => el('option', { value: mix }, mix)));
+    this.mix = el('select', { 'data-testid': 'mix', 'aria-label': 'Mix' }, ...engine.mixes.map(([mix, about]) => el('option', { value: mix }, `${mix}: ${about}`)));
     this.dialog = el('dialog', { class: 'sheet chooser-sheet', 'data-testid': 'scenario-dialog', 'aria-labelledby': 'scenario-title' },
       el('div', { class: 'sheet-head' }, el('h2', { id: 'scenario-title' }, 'What shall happen?'), this.find,
         button({ class: 'icon', 'aria-label': 'Close', onclick: () => this.dialog.close() }, '×')),

@@ -92,13 +92,13 @@ export class Stage {
   /** What to ask of a view, so that it has what is shown and little more. */
   options(processes) {
     const tiles = processes > MOST_CARDS;
-    const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 3 ? 5 : 3;
+    const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 4 ? 5 : 3;
     return { side: this.side, rows };
   }
 
   render(view) {
     const tiles = view.processes.length > MOST_CARDS;
-    const density = tiles ? 'tiles' : view.processes.length <= 3 ? 'full' : 'medium';
+    const density = tiles ? 'tiles' : view.processes.length <= 4 ? 'full' : 'medium';
     if (density !== this.density) {
       this.density = density;
       attribute(this.sea, 'data-density', density);

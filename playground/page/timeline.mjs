@@ -28,6 +28,8 @@ export class Timeline {
     this.tip = byId('track-tip');
     this.marks = [];
     this.span = 1000;
+    /** As far as the guide knows of. */
+    this.expected = 0;
     this.now = 0;
     this.reached = 0;
     this.healed = null;
@@ -100,14 +102,15 @@ export class Timeline {
 
   render(view, reached) {
     // The end moves out in strides, so that the cursor does not stand still at the right edge.
-    const needs = Math.max(view.lasts_ms, reached, view.now_ms, 1000);
-    if (needs > this.span || this.lasts !== view.lasts_ms) {
-      this.lasts = view.lasts_ms;
-      this.span = needs > view.lasts_ms ? needs * 1.15 : needs;
+    const plan = Math.max(view.heals_ms, this.expected, 1000);
+    const needs = Math.max(plan, reached, view.now_ms);
+    if (needs > this.span || this.plan !== plan) {
+      this.plan = plan;
+      this.span = needs > plan ? needs * 1.15 : needs;
     }
     this.now = view.now_ms;
     this.reached = reached;
-    this.healed = view.healed_ms;
+    this.healed = view.heals_ms;
     attribute(this.track, 'aria-valuemax', Math.round(this.span));
     attribute(this.track, 'aria-valuenow', Math.round(view.now_ms));
     attribute(this.track, 'aria-valuetext', view.at);
