@@ -18,7 +18,7 @@ export class Actions {
         el('button', { type: 'submit', class: 'primary', 'data-testid': 'do-action' }, 'Do it now'), this.done));
     this.dialog = el('dialog', { class: 'sheet actions-sheet', 'data-testid': 'action-dialog', 'aria-labelledby': 'actions-title' },
       el('div', { class: 'sheet-head' }, el('h2', { id: 'actions-title' }, 'Do something to this world'), this.find,
-        button({ class: 'icon', 'aria-label': 'Close', onclick: () => this.dialog.close() }, '×')),
+        button({ class: 'icon', 'aria-label': 'Close', 'data-testid': 'actions-close', onclick: () => this.dialog.close() }, '×')),
       el('div', { class: 'actions-body' }, this.list, this.form));
     this.dialog.addEventListener('click', (event) => { if (event.target === this.dialog) this.dialog.close(); });
     document.body.append(this.dialog);

@@ -38,7 +38,7 @@ export function makeProcess(process) {
   const what = `process:${process.n}`;
   const card = el('article', { class: 'process', 'data-testid': `process-${process.n}`, 'data-card': what, 'aria-label': `Process ${process.n}` });
   const parts = {
-    name: button({ class: 'name', 'data-what': what }, `p${process.n}`),
+    name: button({ class: 'name', 'data-what': what, 'data-testid': `inspect-process-${process.n}` }, `p${process.n}`),
     life: el('span', { class: 'state' }),
     notes: el('span', { class: 'notes' }),
     registrations: el('ul', { class: 'registrations', 'aria-label': 'Registrations' }),
@@ -104,7 +104,7 @@ export function rest(list, n, one, many) {
 function makeRegistration(process, registration) {
   const node = el('li', {});
   node.parts = { ring: ring(18), name: el('b'), state: el('span', { class: 'state' }) };
-  node.append(button({ class: 'row', 'data-what': `registration:${process.n}:${registration.id}` },
+  node.append(button({ class: 'row', 'data-what': `registration:${process.n}:${registration.id}`, 'data-testid': 'registration' },
     node.parts.ring, node.parts.name, node.parts.state));
   return node;
 }
@@ -127,7 +127,7 @@ function makeDirectory(process, directory) {
     empty: el('p', { class: 'empty' }),
   };
   node.append(
-    button({ class: 'row head', 'data-what': `directory:${process.n}:${directory.id}` },
+    button({ class: 'row head', 'data-what': `directory:${process.n}:${directory.id}`, 'data-testid': 'directory' },
       el('span', { class: 'verb' }, 'believes'), node.parts.title, node.parts.fresh, node.parts.notes),
     node.parts.rows, node.parts.empty,
   );
@@ -156,7 +156,7 @@ function fillDirectory(node, directory, process) {
 function makeRow(row) {
   const node = el('li', {});
   node.parts = { name: el('b'), state: el('span', { class: 'quiet' }), note: el('span', { class: 'note' }), revision: el('span', { class: 'revision' }) };
-  node.append(button({ class: 'row', 'data-what': `key:${row.key}` },
+  node.append(button({ class: 'row', 'data-what': `key:${row.key}`, 'data-testid': 'believed' },
     el('i', { class: 'mark', 'aria-hidden': 'true' }), node.parts.name, node.parts.state, node.parts.note, node.parts.revision));
   return node;
 }

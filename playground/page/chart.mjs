@@ -14,6 +14,8 @@ const MOST_WORDS = 14;
 /** With more links than this, only those are drawn that carry something or are in trouble. */
 const MOST_LINKS = 600;
 const STEPS = 20;
+/** How far what travels reaches over the shores: half a word and a bit. */
+const SHORE = 64;
 /** Where on a link its trouble is shown: nearer to the process, where lines lie apart. */
 const TROUBLE_AT = 0.36;
 
@@ -27,27 +29,31 @@ export class Chart {
     this.hover = null;
     this.selected = null;
     this.pointed = null;
-    this.width = 0;
-    this.height = 0;
-    this.seen = new Map();
   }
 
-  /** Where everything is: a line from each process' port to each member, and the canvas' size. */
-  place(width, height, lines, rose) {
-    const scale = window.devicePixelRatio || 1;
-    if (width !== this.width || height !== this.height || scale !== this.scale) {
-      Object.assign(this, { width, height, scale });
-      for (const canvas of [this.under, this.over]) {
-        canvas.width = Math.round(width * scale);
-        canvas.height = Math.round(height * scale);
-        canvas.style.width = `${width}px`;
-        canvas.style.height = `${height}px`;
-      }
-    }
+  /**
+   * Where everything is: the whole size, a line from each process' port to each member, and the water
+   * between the shores, the only place where anything travels.
+   */
+  place(width, height, lines, water) {
+    this.scale = window.devicePixelRatio || 1;
     this.lines = lines;
-    this.rose = rose;
-    this.drawn = '';
+    this.rose = [(water.left + water.right) / 2, (water.top + water.bottom) / 2];
+    this.width = width;
+    const left = Math.max(0, Math.floor(water.left - SHORE));
+    const top = Math.max(0, Math.floor(water.top - SHORE));
+    this.sea = { left, top, width: Math.min(width, Math.ceil(water.right + SHORE)) - left, height: Math.min(height, Math.ceil(water.bottom + SHORE)) - top };
+    this.size(this.under, { left: 0, top: 0, width, height });
+    this.size(this.over, this.sea);
     this.colours();
+  }
+
+  size(canvas, { left, top, width, height }) {
+    const [wide, high] = [Math.round(width * this.scale), Math.round(height * this.scale)];
+    if (canvas.width !== wide) canvas.width = wide;
+    if (canvas.height !== high) canvas.height = high;
+    const box = { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` };
+    for (const [name, value] of Object.entries(box)) if (canvas.style[name] !== value) canvas.style[name] = value;
   }
 
   /** Reads the colours from the style sheet, which knows of light and dark. */
@@ -136,7 +142,7 @@ export class Chart {
   }
 
   drawMessages(view) {
-    const cx = begin(this.over, this.scale);
+    const cx = begin(this.over, this.scale, this.sea.left, this.sea.top);
     this.shown = [];
     const inks = { ...this.ink, font: this.font };
     const words = view.messages.length - view.messages.filter((m) => m.held).length <= MOST_WORDS;
@@ -245,10 +251,11 @@ function bar(cx, line, t) {
   cx.stroke();
 }
 
-function begin(canvas, scale) {
+function begin(canvas, scale, left = 0, top = 0) {
   const cx = canvas.getContext('2d');
-  cx.setTransform(scale, 0, 0, scale, 0, 0);
+  cx.setTransform(1, 0, 0, 1, 0, 0);
   cx.clearRect(0, 0, canvas.width, canvas.height);
+  cx.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
   return cx;
 }
 

@@ -52,7 +52,7 @@ export class Checks {
     const node = el('li', { 'data-testid': `check-${check.id}` });
     node.parts = { state: el('span', { class: 'state' }), about: el('p'), looks: el('span', { class: 'quiet' }), violations: el('ul') };
     node.append(
-      button({ class: 'row', 'data-what': `check:${check.id}`, onclick: () => this.app.choose(`check:${check.id}`, {}) }, el('b', {}, check.id), node.parts.state, node.parts.looks),
+      button({ class: 'row', 'data-what': `check:${check.id}`, 'data-testid': `inspect-${check.id}`, onclick: () => this.app.choose(`check:${check.id}`, {}) }, el('b', {}, check.id), node.parts.state, node.parts.looks),
       node.parts.about, node.parts.violations,
     );
     return node;

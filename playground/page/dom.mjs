@@ -74,9 +74,16 @@ export function keyed(parent, items, key, make, update) {
   return now;
 }
 
+const NUMBER = new Intl.NumberFormat('en');
+
+/** A number that a glance takes in: `1,000`. */
+export function figure(n) {
+  return n < 1000 ? String(n) : NUMBER.format(n);
+}
+
 /** `1 key`, `2 keys`. */
 export function count(n, one, many = `${one}s`) {
-  return `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
+  return `${figure(n)} ${n === 1 ? one : many}`;
 }
 
 /** A span of time in words that a glance takes in: `340 ms`, `2.1 s`, `3 min`. */

@@ -30,11 +30,13 @@ export class Guide {
     this.root = root;
     this.app = app;
     this.steps = [];
+    this.marks = [];
     this.step = -1;
     this.about = el('p', { class: 'about', 'data-testid': 'about' });
     this.title = el('h2', { 'data-testid': 'guide-title' });
     this.list = el('ol', { class: 'steps', 'aria-label': 'Steps of the guide' });
     this.next = button({ class: 'primary wide', 'data-testid': 'guide-next', onclick: () => this.advance() });
+    this.compare = button({ class: 'wide', 'data-testid': 'guide-beside', onclick: () => this.app.beside(this.naive) });
     this.happened = el('ul', { class: 'marks', 'data-testid': 'marks' });
     this.happenedTitle = el('h3', {}, 'What has mattered so far');
     this.makeCaption();
@@ -42,7 +44,7 @@ export class Guide {
     this.tour = el('section', { class: 'tour', 'aria-label': 'Three things to see' }, el('h2', {}, 'Three things to see'), this.sights);
     root.append(
       this.tour,
-      el('section', { class: 'story' }, this.title, this.about, this.next, this.list, this.happenedTitle, this.happened),
+      el('section', { class: 'story' }, this.title, this.about, this.next, this.compare, this.list, this.happenedTitle, this.happened),
     );
   }
 
@@ -73,7 +75,8 @@ export class Guide {
   }
 
   /** Another plan: `about` in a sentence. Its steps come when they are known. */
-  load(title, about) {
+  load(title, about, naive) {
+    this.naive = naive;
     text(this.title, title);
     text(this.about, about);
     this.setSteps([]);
@@ -96,8 +99,8 @@ export class Guide {
   }
 
   makeStep(step) {
-    return el('li', { 'data-testid': 'guide-step' },
-      button({ class: 'row', onclick: () => this.show(step.n) },
+    return el('li', {},
+      button({ class: 'row', 'data-testid': `guide-step-${step.n}`, onclick: () => this.show(step.n) },
         el('span', { class: 'when' }, moment(step.at_ms)), el('b', {}, step.title)),
       el('p', {}, step.text));
   }
@@ -144,6 +147,10 @@ export class Guide {
     this.shownAt = view.now_ms;
     this.renderCaption();
     if (this.root.hidden) return;
+    this.renderMarks();
+    const alone = Boolean(this.naive) && !view.beside;
+    show(this.compare, alone);
+    if (alone) text(this.compare, `The same beside a naive client: ${this.app.fleetName(this.naive)}`);
     [...this.list.children].forEach((node, n) => {
       attribute(node, 'data-step', n === this.step ? 'now' : n < this.step ? 'past' : 'later');
       attribute(node.firstChild, 'aria-current', n === this.step ? 'step' : null);
@@ -165,6 +172,14 @@ export class Guide {
 
   /** Lists the time line's marks: the same, for whoever cannot see or hit them. */
   setMarks(marks) {
+    this.marks = marks;
+    if (!this.root.hidden) this.renderMarks();
+  }
+
+  renderMarks() {
+    const { marks } = this;
+    if (this.marksShown === marks) return;
+    this.marksShown = marks;
     show(this.happenedTitle, marks.length > 0);
     const shown = marks.slice(-40);
     keyed(this.happened, shown.map((mark, n) => ({ ...mark, n })), (mark) => `${mark.at_ms} ${mark.kind} ${mark.words}`,

@@ -78,7 +78,7 @@ export class Inspector {
       },
       (node, fact) => text(node.lastChild, fact.value));
     keyed(this.see, found.see, (see) => see.what,
-      (see) => button({ class: 'link', onclick: () => this.app.choose(see.what, {}) }), (node, see) => text(node, see.label));
+      (see) => button({ class: 'link', 'data-testid': 'see', onclick: () => this.app.choose(see.what, {}) }), (node, see) => text(node, see.label));
     show(this.seeTitle, found.see.length > 0);
     keyed(this.can, found.can, (can) => `${can.label} ${JSON.stringify(can.action)}`,
       (can) => button({ 'data-testid': 'can', onclick: () => this.app.act(can.action, can.label) }, can.label), () => {});
@@ -92,12 +92,12 @@ export class Inspector {
     const travelling = view.messages.slice(0, MOST_LISTED);
     text(this.travellingTitle, view.messages.length ? `${count(view.messages.length + (view.more_messages ?? 0), 'message')} on the way` : 'Nothing travels just now');
     keyed(this.travelling, travelling, (m) => m.id,
-      (m) => el('li', {}, button({ class: 'row', 'data-what': `message:${m.id}`, onclick: () => this.app.choose(`message:${m.id}`, {}) })),
+      (m) => el('li', {}, button({ class: 'row', 'data-what': `message:${m.id}`, 'data-testid': 'message', onclick: () => this.app.choose(`message:${m.id}`, {}) })),
       (node, m) => text(node.firstChild, messageWords(m)));
     const troubled = view.links.filter((link) => trouble(link)).slice(0, MOST_LISTED);
     text(this.troubledTitle, troubled.length ? 'Links in trouble' : 'All links are well');
     keyed(this.troubled, troubled, (link) => `${link.process}:${link.member}`,
-      (link) => el('li', {}, button({ class: 'row', onclick: () => this.app.choose(`link:${link.process}:${link.member}`, {}) })),
+      (link) => el('li', {}, button({ class: 'row', 'data-testid': 'trouble', onclick: () => this.app.choose(`link:${link.process}:${link.member}`, {}) })),
       (node, link) => { text(node.firstChild, `p${link.process} – m${link.member}: ${trouble(link)}`); attribute(node, 'data-standing', 'broken'); });
   }
 }

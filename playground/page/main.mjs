@@ -24,6 +24,8 @@ import { expose } from './api.mjs';
 
 /** Wall time for going to a moment that was never reached, in a frame. */
 const SEEK_BUDGET_MS = 12;
+/** A plan of more processes is no story, and takes seconds to run for its guide. */
+const MOST_GUIDED = 16;
 /** How often the time line's marks are asked for while time passes. */
 const MARKS_EVERY_MS = 300;
 
@@ -85,19 +87,20 @@ class App {
     this.name = name ?? null;
     const shown = words ?? title(name ?? 'a plan');
     this.scenarios.name(shown);
-    this.guide.load(shown, scenario?.about || this.aboutPlan() || about || '');
-    this.guideLater();
+    this.guide.load(shown, scenario?.about || this.aboutPlan() || about || '', scenario?.naive ?? null);
     this.choose(null, { keepPane: true });
     for (const stage of this.stages) stage.opened = null;
     this.point(null);
     this.historyChanged();
     this.showNow();
+    this.guideLater();
   }
 
   /** What there is to look at, once the plan is on the stage: to find out takes a run of it. */
   guideLater() {
     clearTimeout(this.guiding);
     this.timeline.expected = 0;
+    if (this.view.processes.length > MOST_GUIDED) return;
     this.guiding = setTimeout(() => this.guarded(() => {
       const steps = this.engine.guide();
       this.guide.setSteps(steps);
@@ -220,6 +223,10 @@ class App {
       if (!(error instanceof Panicked)) say(`${label}: ${error.message}`, 'bad');
       return { refused: error.message };
     }
+  }
+
+  fleetName(id) {
+    return this.engine.fleets.find((fleet) => fleet.id === id)?.name ?? id;
   }
 
   beside(fleet) {

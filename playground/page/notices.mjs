@@ -11,7 +11,7 @@ export function say(words, tone = 'plain') {
   const root = byId('notices');
   const note = el('div', { class: `notice ${tone}` }, el('p', {}, words));
   const away = () => note.remove();
-  note.append(button({ class: 'icon', 'aria-label': 'Dismiss', onclick: away }, '×'));
+  note.append(button({ class: 'icon', 'aria-label': 'Dismiss', 'data-testid': 'dismiss', onclick: away }, '×'));
   root.append(note);
   while (root.childElementCount > 3) root.firstChild.remove();
   setTimeout(away, tone === 'bad' ? LONGER_FOR_MS : FOR_MS);
@@ -31,7 +31,7 @@ export function tellPanic({ message, asked, plan, version, onAgain }) {
     el('div', { class: 'row-of' },
       button({ class: 'primary', 'data-testid': 'panic-copy', onclick: () => copy(report, area, copied) }, 'Copy the report'),
       button({ 'data-testid': 'panic-again', onclick: onAgain }, 'Load the page again'),
-      button({ onclick: () => dialog.close() }, 'Close'),
+      button({ 'data-testid': 'panic-close', onclick: () => dialog.close() }, 'Close'),
       copied));
   document.body.append(dialog);
   dialog.showModal();

@@ -3,7 +3,7 @@
 import { button, byId, el, show, text } from './dom.mjs';
 
 const THEMES = [
-  ['Processes that come and go', /^(first-visit|crash|restart|shutdown|held-|fast-clock|slow-clock|one-id|late-put|two-updates|slow-reader)/],
+  ['Processes that come and go', /^(first-visit|sandbox|crash|restart|shutdown|held-|fast-clock|slow-clock|one-id|late-put|two-updates|slow-reader)/],
   ['Leases', /lease|^grant/],
   ['The network', /^(answers|connection|blackholed|compacted|healed|slow-link|lost-answer|delete-forgotten|progress)/],
   ['The store and its members', /^(another-cluster|lagging|leader|member|no-leader|no-room|store-|password|rights|token|thousands)/],
@@ -27,7 +27,7 @@ export class Scenarios {
     this.mix = el('select', { 'data-testid': 'mix', 'aria-label': 'Mix' }, ...engine.mixes.map(([mix, about]) => el('option', { value: mix }, `${mix}: ${about}`)));
     this.dialog = el('dialog', { class: 'sheet chooser-sheet', 'data-testid': 'scenario-dialog', 'aria-labelledby': 'scenario-title' },
       el('div', { class: 'sheet-head' }, el('h2', { id: 'scenario-title' }, 'What shall happen?'), this.find,
-        button({ class: 'icon', 'aria-label': 'Close', onclick: () => this.dialog.close() }, '×')),
+        button({ class: 'icon', 'aria-label': 'Close', 'data-testid': 'scenarios-close', onclick: () => this.dialog.close() }, '×')),
       this.list,
       el('form', { class: 'draw', method: 'dialog', onsubmit: (event) => this.draw(event) },
         el('p', {}, 'Or let chance decide: a seed draws processes, work and faults, always the same ones.'),
@@ -41,9 +41,10 @@ export class Scenarios {
   }
 
   group(name, scenarios) {
+    const { engine } = this.app;
     return el('section', {}, el('h3', {}, name), el('ul', {}, ...scenarios.map((scenario) => el('li', {},
       button({ class: 'scenario', 'data-testid': `scenario-${scenario.name}`, 'data-words': `${scenario.name} ${scenario.about}`.toLowerCase(), onclick: () => this.choose(scenario.name) },
-        el('b', {}, title(scenario.name)), scenario.naive ? el('i', {}, `${scenario.naive} beside Portolan`) : null, el('span', {}, scenario.about))))));
+        el('b', {}, title(scenario.name)), scenario.name.startsWith('naive-') ? el('i', {}, `${engine.fleets.find((fleet) => fleet.id === scenario.naive)?.name ?? scenario.naive} beside Portolan`) : null, el('span', {}, scenario.about))))));
   }
 
   open() {
@@ -92,7 +93,7 @@ function groups(scenarios) {
     taken.forEach((scenario) => left.delete(scenario));
     return taken;
   };
-  const naive = take((scenario) => scenario.naive !== null || scenario.name.startsWith('naive-'));
+  const naive = take((scenario) => scenario.name.startsWith('naive-'));
   const made = THEMES.map(([name, pattern]) => [name, take((scenario) => pattern.test(scenario.name))]);
   made.splice(1, 0, ['Where a naive client loses', naive]);
   made.push(['Others', [...left]]);

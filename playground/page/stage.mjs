@@ -1,7 +1,7 @@
 // The stage: processes on one shore, the store on the other, and between them what travels. One
 // stage shows one side; two stand beside each other when a plan runs with two kinds of clients.
 
-import { attribute, el, keyed, show, text } from './dom.mjs';
+import { attribute, el, figure, keyed, show, text } from './dom.mjs';
 import { fillProcess, fillTile, makeProcess, makeTile } from './cards.mjs';
 import { fillStore, makeStore } from './store.mjs';
 import { Chart, makeLine } from './chart.mjs';
@@ -114,7 +114,7 @@ export class Stage {
     const key = (process) => (tiles ? `tile ${process.n}` : process.n);
     keyed(this.crew, shown, key, tiles ? makeTile : makeProcess, tiles ? (node, process) => fillTile(node, process, context) : fill);
     show(this.more, shown.length < view.processes.length);
-    text(this.more, `and ${(view.processes.length - shown.length).toLocaleString('en')} more processes`);
+    text(this.more, `and ${figure(view.processes.length - shown.length)} more processes`);
     fillStore(this.store, view, leases);
     const count = `${view.processes.length} ${view.members.length}`;
     if (count !== this.count) {
@@ -152,9 +152,7 @@ export class Stage {
         lines.set(`${n}:${member}`, this.line(port, dock, tiles && !card));
       }
     }
-    const strait = box(this.strait, origin);
-    const rose = [(strait.left + strait.right) / 2, (strait.top + strait.bottom) / 2];
-    this.chart.place(Math.ceil(origin.width), Math.ceil(origin.height), lines, rose);
+    this.chart.place(Math.ceil(origin.width), Math.ceil(origin.height), lines, box(this.strait, origin));
   }
 
   /** Where a tile's lines begin: on the shore's edge, each at its own spot, so that none runs over a neighbour. */

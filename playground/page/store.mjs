@@ -1,6 +1,6 @@
 // The store: its members, what it really holds, and the leases that run out in it.
 
-import { attribute, button, count, el, keyed, short, show, span, text } from './dom.mjs';
+import { attribute, button, count, el, figure, keyed, short, show, span, text } from './dom.mjs';
 import { rest } from './cards.mjs';
 import { fillRing, ring } from './rings.mjs';
 
@@ -50,7 +50,7 @@ export function fillStore(card, view, leases) {
   rest(parts.rows, store.more, 'key');
   show(parts.empty, store.keys === 0);
   const all = view.leases.length + view.more_leases;
-  text(parts.leased, all === 0 ? '' : all.toLocaleString('en'));
+  text(parts.leased, all === 0 ? '' : figure(all));
   const shown = view.leases.slice(0, MOST_LEASES);
   keyed(parts.leases, shown, (lease) => lease.id, makeLease, fillLease);
   rest(parts.leases, all - shown.length, 'lease');

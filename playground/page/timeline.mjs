@@ -18,6 +18,8 @@ export const MARKS = {
 
 const SIDE = 14;
 const NEAR = 7;
+/** How far down the rail lies. */
+const RAIL = 29;
 
 export class Timeline {
   /** `app.seek(ms)` is asked for a moment. */
@@ -32,10 +34,21 @@ export class Timeline {
     this.expected = 0;
     this.now = 0;
     this.reached = 0;
-    this.healed = null;
+    this.heals = 0;
+    /** Counts what else is to be drawn: marks, and colours. */
+    this.shown = 0;
     this.drawn = '';
     this.listen();
-    new ResizeObserver(() => { this.drawn = ''; app.wake(); }).observe(this.track);
+    this.back = document.createElement('canvas');
+    this.measure();
+    new ResizeObserver(() => { this.measure(); app.wake(); }).observe(this.track);
+  }
+
+  /** Asked for once: to ask with each frame would lay the page out each time. */
+  measure() {
+    this.width = this.track.clientWidth;
+    this.height = this.track.clientHeight;
+    this.drawn = '';
   }
 
   listen() {
@@ -65,7 +78,7 @@ export class Timeline {
     text(this.tip, mark ? `${moment(mark.at_ms)} ${mark.words}` : moment(at));
     show(this.tip, true);
     const half = this.tip.offsetWidth / 2;
-    this.tip.style.left = `${Math.max(half, Math.min(this.track.clientWidth - half, this.x(at)))}px`;
+    this.tip.style.left = `${Math.max(half, Math.min(this.width - half, this.x(at)))}px`;
   }
 
   nearest(event) {
@@ -86,12 +99,12 @@ export class Timeline {
   }
 
   x(ms) {
-    return SIDE + (ms / this.span) * (this.track.clientWidth - 2 * SIDE);
+    return SIDE + (ms / this.span) * (this.width - 2 * SIDE);
   }
 
   setMarks(marks) {
     this.marks = marks;
-    this.drawn = '';
+    this.shown++;
   }
 
   /** The next mark after now, or the one before. */
@@ -110,7 +123,7 @@ export class Timeline {
     }
     this.now = view.now_ms;
     this.reached = reached;
-    this.healed = view.heals_ms;
+    this.heals = view.heals_ms;
     attribute(this.track, 'aria-valuemax', Math.round(this.span));
     attribute(this.track, 'aria-valuenow', Math.round(view.now_ms));
     attribute(this.track, 'aria-valuetext', view.at);
@@ -118,47 +131,48 @@ export class Timeline {
   }
 
   draw() {
-    const { clientWidth: width, clientHeight: height } = this.track;
+    const { width, height } = this;
     const scale = window.devicePixelRatio || 1;
-    const key = `${width} ${height} ${scale} ${this.span} ${this.now} ${this.reached} ${this.marks.length} ${this.ink?.ink}`;
+    if (!this.ink) this.colours();
+    const key = `${width} ${height} ${scale} ${this.span} ${this.now} ${this.reached} ${this.shown}`;
     if (key === this.drawn) return;
     this.drawn = key;
-    if (this.canvas.width !== Math.round(width * scale) || this.canvas.height !== Math.round(height * scale)) {
-      this.canvas.width = Math.round(width * scale);
-      this.canvas.height = Math.round(height * scale);
+    const back = `${width} ${height} ${scale} ${this.span} ${this.shown}`;
+    if (back !== this.backDrawn) {
+      this.backDrawn = back;
+      for (const canvas of [this.canvas, this.back]) {
+        canvas.width = Math.round(width * scale);
+        canvas.height = Math.round(height * scale);
+      }
+      this.drawBack(scale);
     }
     const cx = this.canvas.getContext('2d');
+    cx.setTransform(1, 0, 0, 1, 0, 0);
+    cx.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    cx.drawImage(this.back, 0, 0);
     cx.setTransform(scale, 0, 0, scale, 0, 0);
-    cx.clearRect(0, 0, width, height);
-    if (!this.ink) this.colours();
-    this.drawScale(cx, width, height);
-    for (const mark of this.marks) this.drawMark(cx, mark, 13);
+    rail(cx, SIDE, this.x(this.reached), this.ink.faded);
+    rail(cx, SIDE, this.x(this.now), this.ink.accent);
     const x = this.x(this.now);
-    cx.fillStyle = this.ink.accent;
     cx.fillRect(x - 1, 2, 2, 27);
     cx.beginPath();
-    cx.arc(x, 29, 7, 0, Math.PI * 2);
+    cx.arc(x, RAIL, 7, 0, Math.PI * 2);
     cx.fill();
     cx.lineWidth = 2;
     cx.strokeStyle = this.ink.surface;
     cx.stroke();
   }
 
-  drawScale(cx, width, height) {
-    const line = 29;
-    const rail = (from, to, colour) => {
-      cx.fillStyle = colour;
-      cx.beginPath();
-      cx.roundRect(from, line - 2.5, Math.max(0, to - from), 5, 2.5);
-      cx.fill();
-    };
-    rail(SIDE, width - SIDE, this.ink.line);
-    rail(SIDE, this.x(this.reached), this.ink.faded);
-    rail(SIDE, this.x(this.now), this.ink.accent);
-    if (this.healed !== null && this.healed < this.span) {
-      const x = this.x(this.healed);
+  /** What stays while time passes: the rail, the ticks, the marks. */
+  drawBack(scale) {
+    const { width, height } = this;
+    const cx = this.back.getContext('2d');
+    cx.setTransform(scale, 0, 0, scale, 0, 0);
+    cx.clearRect(0, 0, width, height);
+    rail(cx, SIDE, width - SIDE, this.ink.line);
+    if (this.heals > 0 && this.heals < this.span) {
       cx.fillStyle = this.ink.well;
-      cx.fillRect(x - 0.75, line - 7, 1.5, 14);
+      cx.fillRect(this.x(this.heals) - 0.75, RAIL - 7, 1.5, 14);
     }
     cx.fillStyle = this.ink.quiet;
     cx.font = this.font;
@@ -167,8 +181,15 @@ export class Timeline {
     for (let at = 0; at <= this.span; at += tick) {
       const words = at >= 60_000 ? `${+(at / 60_000).toFixed(2)} min` : `${+(at / 1000).toFixed(3)} s`;
       const wide = cx.measureText(words).width;
-      const x = Math.min(width - wide - 2, Math.max(2, this.x(at) - wide / 2));
-      cx.fillText(words, x, height - 3);
+      cx.fillText(words, Math.min(width - wide - 2, Math.max(2, this.x(at) - wide / 2)), height - 3);
+    }
+    // Of marks of one kind that fall on one spot, one is enough.
+    const taken = new Set();
+    for (const mark of this.marks) {
+      const spot = `${mark.kind} ${Math.round(this.x(mark.at_ms) / 3)}`;
+      if (taken.has(spot)) continue;
+      taken.add(spot);
+      this.drawMark(cx, mark, 13);
     }
   }
 
@@ -194,8 +215,15 @@ export class Timeline {
     const style = getComputedStyle(this.track);
     this.ink = Object.fromEntries(['ink', 'quiet', 'line', 'faded', 'surface', 'accent', 'well', 'unsure', 'broken', 'lease', 'data'].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
     this.font = `12px ${style.fontFamily}`;
-    this.drawn = '';
+    this.shown++;
   }
+}
+
+function rail(cx, from, to, colour) {
+  cx.fillStyle = colour;
+  cx.beginPath();
+  cx.roundRect(from, RAIL - 2.5, Math.max(0, to - from), 5, 2.5);
+  cx.fill();
 }
 
 /** A round distance between ticks. */

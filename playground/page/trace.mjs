@@ -1,7 +1,7 @@
 // The trace: what happened, line by line, as `portolan sim replay FILE --trace` prints it. Only the
 // lines in sight are in the page; they are asked for in pages and kept until history may differ.
 
-import { attribute, el, keyed, show, text } from './dom.mjs';
+import { attribute, el, figure, keyed, show, text } from './dom.mjs';
 
 const LINE_PX = 20;
 const PAGE = 200;
@@ -124,7 +124,7 @@ export class Trace {
     this.space.style.height = `${this.total * LINE_PX}px`;
     keyed(this.space, numbers, (n) => n, (n) => el('div', { role: 'option', id: `line-${n}`, 'data-n': n, 'data-testid': 'trace-row' }), (node, n) => this.fill(node, n));
     attribute(this.list, 'aria-activedescendant', numbers.includes(this.chosen) ? `line-${this.chosen}` : null);
-    text(this.count, this.total.toLocaleString('en'));
+    text(this.count, figure(this.total));
     const shown = this.line(this.chosen < 0 ? this.cursor : this.chosen);
     show(this.whole, Boolean(shown));
     if (shown) text(this.whole, shown.text);

@@ -21,7 +21,7 @@ export class Verdict {
     if (!beside) return;
     const losing = beside.lost.length > 0 || beside.differs > 0;
     attribute(this.root, 'data-losing', losing ? 'yes' : null);
-    text(this.sign, this.fleetName(beside.fleet));
+    text(this.sign, this.app.fleetName(beside.fleet));
     text(this.words, beside.words);
     keyed(this.lost, beside.lost.slice(0, MOST), (lost) => `${lost.at_ms} ${lost.words}`,
       (lost) => button({ class: 'small', 'data-testid': 'to-loss', title: lost.words, onclick: () => this.app.seek(lost.at_ms) }, moment(lost.at_ms)), () => {});
@@ -33,12 +33,8 @@ export class Verdict {
     text(main.title, 'Portolan');
     text(main.words, view.checks.violations ? `${view.checks.violations} checks violated` : differs(view));
     if (!other || !view.beside) return;
-    text(other.title, this.fleetName(view.beside.fleet));
+    text(other.title, this.app.fleetName(view.beside.fleet));
     text(other.words, view.beside.differs ? `${view.beside.differs} differ from the store` : 'agrees with the store');
-  }
-
-  fleetName(id) {
-    return this.app.engine.fleets.find((fleet) => fleet.id === id)?.name ?? id;
   }
 }
 
