@@ -2,8 +2,9 @@
 # Brings what the build and the tests need, or says what to install.
 #
 #   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
-#   .ci/setup.sh playground that, but protoc; what makes the playground
-#   .ci/setup.sh test       all that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other clients
+#   .ci/setup.sh playground that without protoc, the wasm target, wasm-opt
+#   .ci/setup.sh test       all that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other
+#                           clients, a browser
 #
 # Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
 # one line says what is missing. What is there already is kept. Each thing done is one line.
@@ -156,7 +157,7 @@ bring_clients() {
     local dir=$PWD/.cache/clients
     local npm_client=etcd3 npm_version=1.1.2 pypi_client=aetcd pypi_version=1.0.0
     mkdir -p "$dir"
-    if ! grep -qs "\"version\": \"$npm_version\"" "$dir/npm/node_modules/$npm_client/package.json"; then
+    if ! has_npm "$dir/npm" "$npm_client" "$npm_version"; then
         { has node && has npm; } || debian "node" nodejs npm
         npm install --prefix "$dir/npm" --no-audit --no-fund --loglevel=error \
             "$npm_client@$npm_version" >/dev/null ||
@@ -172,6 +173,33 @@ bring_clients() {
     say "clients: $npm_client $npm_version from npm, $pypi_client $pypi_version from PyPI"
 }
 
+# A browser, what drives it, and what looks at a page as those do who cannot see it. Without one the
+# table of `make test` says so.
+bring_browser() {
+    local dir=$PWD/.cache/browser
+    local driver=playwright-core driver_version=1.65.1 eyes=axe-core eyes_version=4.14.1
+    if ! node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null; then
+        say "no node 20 or newer: the playground is not tested in a browser"
+        return
+    fi
+    if ! has chromium && has apt-get && [ "$(id -u)" -eq 0 ]; then
+        (debian "chromium" chromium fonts-dejavu-core) || say "going on without"
+    fi
+    if ! has chromium; then
+        say "no chromium: the playground is not tested in one; as root: apt-get install chromium fonts-dejavu-core"
+        return
+    fi
+    if ! has_npm "$dir" "$driver" "$driver_version" || ! has_npm "$dir" "$eyes" "$eyes_version"; then
+        npm install --prefix "$dir" --no-audit --no-fund --loglevel=error \
+            "$driver@$driver_version" "$eyes@$eyes_version" >/dev/null ||
+            fail "npm install $driver@$driver_version $eyes@$eyes_version failed"
+    fi
+    say "browser: $(chromium --version 2>/dev/null | head -1), $driver $driver_version, $eyes $eyes_version"
+}
+
+# has_npm FOLDER PACKAGE VERSION
+has_npm() { grep -qs "\"version\": \"$3\"" "$1/node_modules/$2/package.json"; }
+
 case ${1:-} in
 build | playground | test) ;;
 *) fail "usage: .ci/setup.sh build|playground|test" ;;
@@ -184,4 +212,5 @@ if [ "$1" = test ]; then
     bring_tools
     .ci/etcd.sh 3.4 3.5
     bring_clients
+    bring_browser
 fi

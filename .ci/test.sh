@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=(setup fmt clippy alone features wasm msrv tests madsim doctests docs package outside deny)
+steps=(setup fmt clippy alone features wasm page msrv tests madsim doctests docs package outside deny)
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Snapshots are compared, never written.
@@ -98,6 +98,55 @@ same_hashes() {
 }
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$1" ]; }
+
+# The playground as it is built, in a browser.
+step_page() {
+    local triple=wasm32-unknown-unknown most=400000 module=$target/playground/portolan_bg.wasm gzipped
+    if ! has_target "$triple"; then
+        skip "no target $triple: rustup target add $triple"
+        return
+    fi
+    cargo clippy -q "${locked[@]}" --target "$triple" -p portolan-playground -- -D warnings &&
+        .ci/playground.sh build || return 1
+    gzipped=$(gzip -9c "$module" | wc -c)
+    if [ "$gzipped" -gt $most ]; then
+        printf '%s has %d bytes gzipped; %d are allowed\n' "$module" "$gzipped" $most
+        return 1
+    fi
+    note "module: $(wc -c <"$module") bytes, $gzipped gzipped"
+    local chromium=${PORTOLAN_CHROMIUM:-/usr/bin/chromium} log=$target/page.log
+    if [ ! -x "$chromium" ] || [ ! -d .cache/browser/node_modules ]; then
+        skip "built; not tested, no browser: .ci/setup.sh test says what is missing"
+        return
+    fi
+    progress "the command, as the tests build it"
+    cargo test -q "${locked[@]}" --workspace --no-run || return 1
+    in_browser "$chromium" playground/tests/*.test.mjs 2>&1 | tee "$log"
+    local status=${PIPESTATUS[0]}
+    # ℹ pass 9
+    count "$(sed -n 's/^ℹ pass \(.*\)/\1 passed/p; s/^ℹ \(fail\|cancelled\) \(.*\)/\2 failed/p
+        s/^ℹ skipped \(.*\)/\1 skipped/p' "$log")"
+    return "$status"
+}
+
+# in_browser CHROMIUM TEST..: while the page is served.
+in_browser() {
+    local chromium=$1 line status
+    shift
+    coproc server {
+        exec "$target/debug/portolan" playground --listen 127.0.0.1:0 --dir "$target/playground" -o json
+    }
+    # Bash forgets these when the server has ended.
+    local out=${server[0]} pid=$server_PID
+    read -r -t 20 line <&"$out" || return 1
+    PORTOLAN_PLAYGROUND=$(sed 's/.*"url":"\([^"]*\)".*/\1/' <<<"$line") \
+        PORTOLAN_BROWSER=$PWD/.cache/browser PORTOLAN_CHROMIUM=$chromium \
+        PORTOLAN_PICTURES=$target/page-pictures node --test --test-reporter=spec "$@"
+    status=$?
+    kill "$pid"
+    wait "$pid" || status=1
+    return $status
+}
 
 # The tests and their tools may need a newer one; those who build the library do not.
 step_msrv() {

@@ -147,6 +147,21 @@ pub enum Command {
     /// It has one member and no users, and keeps nothing: all that it holds ends with it. Whoever
     /// reaches the address may do everything. Each connection that is over is told on standard error.
     Serve(Serve),
+    /// The simulator in a browser, on this machine, until a signal
+    ///
+    /// Serves the folder that `make playground` builds, as any server of static files could. No store
+    /// is needed, and nothing is sent anywhere: the page runs the simulator itself.
+    Playground(Playground),
+}
+
+#[derive(Args, Debug)]
+pub struct Playground {
+    /// Where to listen, on this machine alone; port 0: on a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7411")]
+    pub listen: SocketAddr,
+    /// The folder
+    #[arg(long, value_name = "FOLDER", default_value = "target/playground")]
+    pub dir: PathBuf,
 }
 
 #[derive(Args, Debug)]

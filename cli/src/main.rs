@@ -14,6 +14,7 @@
 //! | `config`, `pretty` | a group's configuration |
 //! | `sim` | the simulator |
 //! | `serve` | an etcd in memory |
+//! | `playground` | the simulator in a browser |
 
 mod args;
 mod child;
@@ -24,6 +25,7 @@ mod fail;
 mod list;
 mod out;
 mod parse;
+mod playground;
 mod pretty;
 mod probe;
 mod register;
@@ -80,6 +82,7 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Config(command) => config::run(&store()?, out, command).await.map(|()| 0),
         Command::Sim(command) => sim::run(out, command).map(|()| 0),
         Command::Serve(args) => serve::run(out, args).await.map(|()| 0),
+        Command::Playground(args) => playground::run(out, args).await.map(|()| 0),
     }
 }
 

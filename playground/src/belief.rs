@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use portolan_core::Time;
 use portolan_core::engine::{
-    Change, Command, DirectoryId, Event, RegistrationEvent, RegistrationId, Snapshot,
+    Command, DirectoryId, Event, RegistrationEvent, RegistrationId, Snapshot,
 };
 use portolan_core::layout::{Decoded, Layout, Scope};
 use portolan_core::rng::hash;
@@ -22,6 +22,8 @@ pub struct Beliefs {
     clients: BTreeMap<ClientId, (Run, MemberId)>,
     /// The processes for which leases were granted.
     owners: BTreeMap<LeaseId, u16>,
+    /// How many records they were given in answer to reads: work of the store's.
+    pub read: u64,
 }
 
 /// What one process believes.
@@ -79,7 +81,8 @@ pub enum Difference {
 
 impl Beliefs {
     pub fn new(layout: Layout) -> Self {
-        Self { layout, processes: Vec::new(), clients: BTreeMap::new(), owners: BTreeMap::new() }
+        let (clients, owners) = (BTreeMap::new(), BTreeMap::new());
+        Self { layout, processes: Vec::new(), clients, owners, read: 0 }
     }
 
     /// The process for which a lease was granted.
@@ -125,6 +128,9 @@ impl Beliefs {
                     }
                 }
                 What::Answered { run, attempt, reply } => {
+                    if let Reply::Range(range) = reply {
+                        self.read += range.kvs.len() as u64;
+                    }
                     let Some(process) = self.of(*run) else { continue };
                     if !matches!(reply, Reply::Watch(_)) {
                         process.waiting.remove(attempt);
@@ -229,30 +235,13 @@ impl Beliefs {
                 }
             }
             Event::Stepped { id, step } => {
-                let Some(shown) = process.directories.get_mut(id) else { return };
-                let first = shown.snapshot.is_none();
-                shown.told_at = at;
-                shown.snapshot = Some(step.snapshot.clone());
-                if first {
-                    shown.compare_all(&layout, store);
-                }
-                for change in &step.changes {
-                    let (Change::Added { key, .. }
-                    | Change::Updated { key, .. }
-                    | Change::Removed { key, .. }) = change;
-                    shown.compare(&layout, store, key);
+                if let Some(shown) = process.directories.get_mut(id) {
+                    shown.show(at, &step.snapshot, &layout, store);
                 }
             }
             Event::Freshness { id, snapshot } | Event::Guard { id, snapshot, .. } => {
-                let Some(shown) = process.directories.get_mut(id) else { return };
-                shown.told_at = at;
-                let before = shown.snapshot.replace(snapshot.clone());
-                let changes = before.map(|before| before.changes_to(snapshot)).unwrap_or_default();
-                for change in changes {
-                    let (Change::Added { key, .. }
-                    | Change::Updated { key, .. }
-                    | Change::Removed { key, .. }) = change;
-                    shown.compare(&layout, store, &key);
+                if let Some(shown) = process.directories.get_mut(id) {
+                    shown.show(at, snapshot, &layout, store);
                 }
             }
             Event::Followed { .. }
@@ -277,6 +266,19 @@ impl Shown {
     /// How many records it shows.
     pub fn count(&self) -> usize {
         self.snapshot.as_ref().map_or(0, |snapshot| snapshot.records.len())
+    }
+
+    /// It shows this from now on; what has changed is compared anew.
+    fn show(&mut self, at: Time, now: &Snapshot, layout: &Layout, store: &Model) {
+        self.told_at = at;
+        let Some(before) = self.snapshot.replace(now.clone()) else {
+            return self.compare_all(layout, store);
+        };
+        let records = before.records.diff(&now.records).map(|(key, ..)| key.clone());
+        let unread = before.bad.diff(&now.bad).map(|(key, ..)| key.clone());
+        for key in records.chain(unread).collect::<Vec<_>>() {
+            self.compare(layout, store, &key);
+        }
     }
 
     fn compare_all(&mut self, layout: &Layout, store: &Model) {

@@ -13,7 +13,7 @@ use crate::words;
 #[derive(Clone, Debug, Serialize)]
 pub struct Stop {
     at_ms: f64,
-    title: String,
+    pub title: String,
     text: String,
     /// Where to look.
     focus: String,

@@ -26,9 +26,14 @@ mod guide;
 mod inspect;
 mod play;
 mod session;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod view;
 mod words;
+
+use std::panic;
+use std::sync::Mutex;
 
 use portolan_core::Time;
 use portolan_sim::plan::{Fleet, SubjectKind};
@@ -37,8 +42,33 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use play::{Losses, Play};
+use play::Play;
 use view::{Side, View, millis};
+
+/// What was said when something broke that must not break.
+static BROKEN: Mutex<Option<String>> = Mutex::new(None);
+
+/// Has the page learn what to report where the module panics.
+#[wasm_bindgen(start)]
+pub fn begin() {
+    panic::set_hook(Box::new(|panic| {
+        if let Ok(mut broken) = BROKEN.lock() {
+            *broken = Some(panic.to_string());
+        }
+    }));
+}
+
+/// What to report after the module has panicked: where, and why.
+#[wasm_bindgen]
+pub fn broken() -> Option<String> {
+    BROKEN.lock().ok()?.clone()
+}
+
+/// The version of this module.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
 
 #[derive(Serialize)]
 struct Named {
@@ -94,13 +124,6 @@ pub fn fleets() -> String {
 /// A plan that runs, for a page.
 #[wasm_bindgen]
 pub struct Playground(Play);
-
-#[derive(Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    view: View,
-    beside: Option<Losses>,
-}
 
 #[derive(Serialize)]
 struct CheckView {
@@ -190,8 +213,7 @@ impl Playground {
     /// The options cannot be read.
     pub fn view(&self, options: &str) -> Result<String, JsError> {
         let options: view::Options = read(options)?;
-        let view = View::of(self.0.side(options.side), &options);
-        Ok(to_json(&Whole { view, beside: self.0.losses() }))
+        Ok(to_json(&View::of(self.0.side(options.side), self.0.losses(), &options)))
     }
 
     /// Lines of the trace: see `trace.rs`.

@@ -24,12 +24,14 @@ pub enum Origin {
 }
 
 /// What a page asks for first.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Request {
-    Shared { share: String },
-    Drawn { seed: String, mix: String },
-    Origin(Origin),
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Request {
+    scenario: Option<String>,
+    seed: Option<String>,
+    mix: Option<String>,
+    plan: Option<String>,
+    share: Option<String>,
 }
 
 /// A moment that is handed on.
@@ -90,12 +92,17 @@ impl Play {
         if request.len() > MOST_BYTES {
             return Err(format!("it has {} bytes; at most {MOST_BYTES} are read", request.len()));
         }
-        let request: Request = serde_json::from_str(request)
-            .map_err(|_| "it names neither a scenario, nor a seed, nor a plan".to_owned())?;
+        let request: Request =
+            serde_json::from_str(request).map_err(|error| format!("it cannot be read: {error}"))?;
         match request {
-            Request::Origin(origin) => Self::new(origin),
-            Request::Drawn { seed, mix } => Self::new(Origin::Drawn { seed, mix }),
-            Request::Shared { share } => Self::shared(&share),
+            Request { share: Some(share), .. } => Self::shared(&share),
+            Request { plan: Some(plan), .. } => Self::new(Origin::Plan(plan)),
+            Request { scenario: Some(name), .. } => Self::new(Origin::Scenario(name)),
+            Request { seed: Some(seed), mix, .. } => {
+                let mix = mix.unwrap_or_else(|| "full".to_owned());
+                Self::new(Origin::Drawn { seed, mix })
+            }
+            _ => Err("it names neither a scenario, nor a seed, nor a plan".to_owned()),
         }
     }
 
@@ -197,11 +204,22 @@ impl Play {
             .map(|it| Loss { at_ms: millis(it.at), words: it.to_string() })
             .collect();
         let (theirs, ours) = (beside.session.beliefs().differs(), self.main.beliefs().differs());
+        let leases = [&beside.session, &self.main].map(|it| it.world().store().leases().count());
+        let read = [&beside.session, &self.main].map(|it| it.beliefs().read);
         let words = match violations.first() {
             Some(violation) => format!("The {fleet} client lost: {}.", violation.text),
             None if theirs > ours => format!(
                 "Right now {theirs} of the things that the {fleet} client's processes believe are not \
                  so; of Portolan's {ours}."
+            ),
+            None if leases[0] > 2 * leases[1].max(1) => format!(
+                "The {fleet} client piles up leases: it keeps {} where Portolan keeps {}.",
+                leases[0], leases[1]
+            ),
+            None if read[0] > 2 * read[1].max(3) => format!(
+                "The {fleet} client makes the store work: it has read {} records where Portolan has \
+                 read {}.",
+                read[0], read[1]
             ),
             None => format!("The {fleet} client has lost nothing so far."),
         };
@@ -275,8 +293,7 @@ impl Play {
         if self.main.plan().steps.len() + steps.len() > MOST_STEPS {
             return Err(format!("the plan has no room for more than {MOST_STEPS} steps"));
         }
-        self.main.advance(self.at(), u32::MAX);
-        let at_ms = self.main.act(steps)?;
+        let at_ms = self.main.act(self.at(), steps)?;
         self.catch_up();
         Ok(at_ms)
     }

@@ -112,7 +112,11 @@ impl Session {
 
     /// Has the next thing happen. False at the end.
     pub fn step(&mut self) -> bool {
-        !self.present.runner.has_ended() && self.happen()
+        let goes_on = !self.present.runner.has_ended();
+        if goes_on {
+            self.happen();
+        }
+        goes_on
     }
 
     /// Goes to a moment, back too; no further forward than is known.
@@ -132,13 +136,13 @@ impl Session {
         }
     }
 
-    /// Does something in the world, all of it at once. Answers when it happened: that is the present
-    /// then.
+    /// Does something in the world, all of it at once, as soon as a moment is over. Answers when it
+    /// happened: that is the present then.
     ///
     /// # Errors
     /// A sentence; nothing has changed.
-    pub fn act(&mut self, what: Vec<Do>) -> Result<u64, String> {
-        let at_ms = self.at.as_nanos() / 1_000_000 + 1;
+    pub fn act(&mut self, now: Time, what: Vec<Do>) -> Result<u64, String> {
+        let at_ms = self.at.max(now).as_nanos() / 1_000_000 + 1;
         let mut plan = self.plan.clone();
         plan.steps.extend(what.into_iter().map(|what| Step { at_ms, what }));
         plan.lasts_ms = plan.lasts_ms.max(at_ms + GOES_ON_MS);
@@ -194,8 +198,8 @@ impl Session {
     }
 
     /// Has one thing happen, and takes in what it was.
-    fn happen(&mut self) -> bool {
-        let happened = self.present.runner.step();
+    fn happen(&mut self) {
+        self.present.runner.step();
         let is_new = self.present.entries == self.trace.len();
         let entries = self.present.take();
         if is_new {
@@ -209,7 +213,6 @@ impl Session {
                 self.thin();
             }
         }
-        happened
     }
 
     /// Keeps every other checkpoint.

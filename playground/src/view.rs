@@ -11,6 +11,7 @@ use portolan_sim::{Travelling, What};
 use serde::{Deserialize, Serialize};
 
 use crate::belief::{Believer, Difference, Registered, Shown};
+use crate::play::Losses;
 use crate::session::Session;
 use crate::words;
 
@@ -24,6 +25,8 @@ pub struct Options {
     pub focus: Vec<String>,
     /// The most rows of each list of all else; 12, if it does not say.
     pub rows: Option<usize>,
+    /// The most rows of each list of a process that is not in focus; as `rows`, if it does not say.
+    pub other_rows: Option<usize>,
 }
 
 /// One of two sides that run in step.
@@ -60,6 +63,8 @@ pub struct View {
     checks: ChecksView,
     /// In how many places what processes believe is not what is stored.
     differs: usize,
+    /// What the clients beside have lost.
+    beside: Option<Losses>,
 }
 
 #[derive(Debug, Serialize)]
@@ -206,11 +211,13 @@ struct ChecksView {
 
 impl View {
     /// What is shown of a session.
-    pub fn of(session: &Session, options: &Options) -> Self {
+    pub fn of(session: &Session, beside: Option<Losses>, options: &Options) -> Self {
         let (world, runner, plan) = (session.world(), session.runner(), session.plan());
-        let rows = |what: &str| {
-            let all = options.focus.iter().any(|focus| focus == what);
-            if all { MOST_ROWS } else { options.rows.unwrap_or(12).min(MOST_ROWS) }
+        let in_focus = |what: &str| options.focus.iter().any(|focus| focus == what);
+        let rows = options.rows.unwrap_or(12).min(MOST_ROWS);
+        let other_rows = options.other_rows.unwrap_or(rows).min(MOST_ROWS);
+        let rows_of = |n: usize| {
+            if in_focus(&format!("process:{n}")) { MOST_ROWS } else { other_rows }
         };
         let checks = runner.checks();
         let healed = runner.has_healed();
@@ -226,10 +233,10 @@ impl View {
             last_step_ms: millis(plan.last()),
             heals_ms: millis(plan.heals()),
             processes: (0..world.processes().len())
-                .map(|n| process(session, n, rows(&format!("process:{n}"))))
+                .map(|n| process(session, n, rows_of(n)))
                 .collect(),
             members: members(session),
-            store: store(session, rows("store")),
+            store: store(session, if in_focus("store") { MOST_ROWS } else { rows }),
             leases,
             more_leases,
             links: links(session),
@@ -246,6 +253,7 @@ impl View {
                 violations: checks.violations().len(),
             },
             differs: session.beliefs().differs(),
+            beside,
         }
     }
 }
@@ -436,7 +444,10 @@ fn leases(session: &Session) -> (Vec<LeaseView>, usize) {
         keys: view.keys.len(),
         owner: session.beliefs().owner(view.lease),
     };
-    cut_to(store.leases().map(of_one).collect(), MOST_LEASES)
+    let mut leases: Vec<_> = store.leases().map(of_one).collect();
+    // Those of strangers last.
+    leases.sort_by_key(|lease| lease.owner.is_none());
+    cut_to(leases, MOST_LEASES)
 }
 
 fn links(session: &Session) -> Vec<LinkView> {

@@ -29,6 +29,7 @@ fn help_of_each_command() {
         "sim replay",
         "sim canary",
         "serve",
+        "playground",
     ] {
         assert_snapshot!(command.replace(' ', "_"), own_part(&help(command)));
     }

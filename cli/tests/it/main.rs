@@ -9,6 +9,7 @@ mod kit;
 mod limits;
 mod list;
 mod ownership;
+mod playground;
 mod register;
 mod serve;
 mod sim;
