@@ -32,7 +32,7 @@ export class Engine {
   }
 
   version() {
-    return this.wasm.version?.() ?? 'unknown';
+    return this.wasm.version();
   }
 
   /** Takes another plan; if it cannot be read, the present one stays. */
@@ -110,7 +110,7 @@ export class Engine {
   /** What the panic said, if the module kept it: the trap itself says only "unreachable". */
   lastWords() {
     try {
-      return this.wasm.last_panic?.();
+      return this.wasm.broken();
     } catch {
       return undefined;
     }

@@ -80,8 +80,8 @@ export class Guide {
     text(this.title, title);
     text(this.about, about);
     this.setSteps([]);
-    const naive = SIGHTS.find((sight) => sight.button.hasAttribute('aria-current'));
-    if (naive && !naive.names.some((name) => name === this.app.name)) attribute(naive.button, 'aria-current', null);
+    const sight = SIGHTS.find((candidate) => candidate.button.hasAttribute('aria-current'));
+    if (sight && !sight.names.includes(this.app.name)) attribute(sight.button, 'aria-current', null);
     // With a story running, the three stand back.
     attribute(this.tour, 'data-small', this.loaded ? 'yes' : null);
     this.loaded = true;

@@ -86,7 +86,7 @@ export class Inspector {
   }
 
   renderWorld(view) {
-    const differs = view.processes.reduce((sum, p) => sum + p.directories.reduce((n, d) => n + d.differs, 0), 0);
+    const { differs } = view;
     text(this.summary, `${count(view.processes.length, 'process', 'processes')}, ${count(view.members.length, 'member')} of the store, ${count(view.store.keys, 'key')} in it. `
       + (differs ? `${count(differs, 'entry', 'entries')} of directories ${differs === 1 ? 'differs' : 'differ'} from the store.` : 'Every directory agrees with the store.'));
     const travelling = view.messages.slice(0, MOST_LISTED);

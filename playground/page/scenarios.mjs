@@ -3,7 +3,8 @@
 import { button, byId, el, show, text } from './dom.mjs';
 
 const THEMES = [
-  ['Processes that come and go', /^(first-visit|sandbox|crash|restart|shutdown|held-|fast-clock|slow-clock|one-id|late-put|two-updates|slow-reader)/],
+  ['To begin with', /^(first-visit|sandbox|crash)$/],
+  ['Processes that come and go', /^(restart|shutdown|held-|fast-clock|slow-clock|one-id|late-put|two-updates|slow-reader)/],
   ['Leases', /lease|^grant/],
   ['The network', /^(answers|connection|blackholed|compacted|healed|slow-link|lost-answer|delete-forgotten|progress)/],
   ['The store and its members', /^(another-cluster|lagging|leader|member|no-leader|no-room|store-|password|rights|token|thousands)/],

@@ -93,7 +93,9 @@ export class Stage {
   options(processes) {
     const tiles = processes > MOST_CARDS;
     const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 4 ? 5 : 3;
-    return { side: this.side, rows };
+    // Of a process that is a tile, one row of each list tells how it is.
+    const other_rows = tiles && this.opened === null ? 1 : rows;
+    return { side: this.side, rows, other_rows };
   }
 
   render(view) {

@@ -66,7 +66,8 @@ export class Transport {
     this.shownAt = now;
     const real = player.playing ? player.real() : null;
     const same = real === null || Math.abs(real / player.speed - 1) < 0.12;
-    text(byId('speed-shown'), same ? `${player.speed}×` : `${short(real)}× of ${player.speed}×`);
+    text(byId('speed-real'), same ? `${player.speed}×` : `${short(real)}×`);
+    text(byId('speed-of'), same ? '' : ` of ${player.speed}×`);
   }
 }
 
