@@ -18,8 +18,8 @@ build() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/$triple" ] ||
         fail "no target $triple: rustup target add $triple"
     cargo build -q ${CI:+--locked} -p portolan-bindgen
-    # No references to things of JavaScript's: wasm-opt 108 exports the wrong table then. Only strings and
-    # numbers cross, which need none.
+    # As a cdylib alone: beside an rlib it is not optimised as a whole. No references to things of
+    # JavaScript's: wasm-opt 108 exports the wrong table then; only strings and numbers cross, which need none.
     cargo rustc -q ${CI:+--locked} -p portolan-playground --lib --crate-type cdylib \
         --target "$triple" --profile wasm -- -C link-arg=--no-check-features \
         -C link-arg=--features=bulk-memory,bulk-memory-opt,mutable-globals,nontrapping-fptoint,sign-ext
@@ -33,8 +33,8 @@ build() {
     say "look at it with: portolan playground --dir $out   (or any server of static files)"
 }
 
-# shrink FILE: by wasm-opt, if there is one. Not by its -Oz: that takes a ninth of the bytes, but what
-# it inlines and reorders no longer resembles what stands beside it, and gzipped it is larger.
+# shrink FILE: by wasm-opt, if there is one. Not by its -Oz: that leaves fewer bytes, but what it inlines
+# and reorders no longer resembles what stands beside it, and gzipped it is larger.
 shrink() {
     if ! command -v wasm-opt >/dev/null; then
         say "no wasm-opt (package binaryen): the module is larger without"
