@@ -210,7 +210,7 @@ export function makeTile(process) {
   const what = `process:${process.n}`;
   const node = button({ class: 'tile', 'data-what': what, 'data-card': what, 'data-testid': `process-${process.n}` });
   node.parts = { name: el('b', {}, `p${process.n}`), life: el('i', { class: 'mark' }), differs: el('span', { class: 'differs' }), dots: el('span', { class: 'dots' }), said: el('span', { class: 'sr' }) };
-  node.append(node.parts.life, node.parts.name, el('span', { class: 'second' }, node.parts.differs, node.parts.dots), node.parts.said);
+  node.append(node.parts.life, node.parts.name, el('span', { class: 'second' }, node.parts.dots, node.parts.differs), node.parts.said);
   return node;
 }
 
