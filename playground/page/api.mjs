@@ -14,16 +14,14 @@
 //
 // Shapes: what `view`, `checks` and `act` take and give is what playground/src/ says of them.
 
-const REQUESTS = ['scenario', 'seed', 'share', 'plan'];
-
 /** Puts the interface on the window. `start` resolves when the simulator is there. */
 export function expose(app, start) {
   window.portolan = {
     ready: start.then(() => undefined),
     load(plan) {
       const request = typeof plan === 'string' ? { plan }
-        : REQUESTS.some((name) => name in plan) ? plan
-          : { plan: JSON.stringify(plan) };
+        // A plan has a seed of its own; what is only asked for has no steps.
+        : 'steps' in plan ? { plan: JSON.stringify(plan) } : plan;
       app.open(request, { name: request.scenario, title: request.scenario ? undefined : 'A plan', about: '' });
     },
     advanceTo(ms) {

@@ -60,7 +60,7 @@ pub fn begin() {
 
 /// What to report after the module has panicked: where, and why.
 #[wasm_bindgen]
-pub fn broken() -> Option<String> {
+pub fn last_panic() -> Option<String> {
     BROKEN.lock().ok()?.clone()
 }
 
