@@ -210,7 +210,7 @@ export function makeTile(process) {
   const what = `process:${process.n}`;
   const node = button({ class: 'tile', 'data-what': what, 'data-card': what, 'data-testid': `process-${process.n}` });
   node.parts = { name: el('b', {}, `p${process.n}`), life: el('i', { class: 'mark' }), differs: el('span', { class: 'differs' }), dots: el('span', { class: 'dots' }), said: el('span', { class: 'sr' }) };
-  node.append(node.parts.life, node.parts.name, node.parts.differs, node.parts.dots, node.parts.said);
+  node.append(node.parts.life, node.parts.name, el('span', { class: 'second' }, node.parts.dots, node.parts.differs), node.parts.said);
   return node;
 }
 
@@ -228,7 +228,7 @@ export function fillTile(node, process, context) {
   const cut = context.links(process.n).some((link) => link.cut !== 'none');
   attribute(node, 'data-life', process.life);
   attribute(parts.life, 'data-standing', standing);
-  text(parts.differs, differs ? `◆${differs}` : '');
+  text(parts.differs, differs ? `◆ ${differs}` : '');
   attribute(node, 'data-differs', differs ? 'yes' : null);
   attribute(node, 'data-stale', stale || unwell ? 'yes' : null);
   const said = [life, stale && 'a directory not live', unwell && 'a registration not standing', cut && 'a link cut', differs && `${differs} differ`].filter(Boolean);

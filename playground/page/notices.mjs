@@ -33,6 +33,7 @@ export function tellPanic({ message, asked, plan, version, onAgain }) {
       button({ 'data-testid': 'panic-again', onclick: onAgain }, 'Load the page again'),
       button({ 'data-testid': 'panic-close', onclick: () => dialog.close() }, 'Close'),
       copied));
+  dialog.addEventListener('close', () => say('The simulator has stopped, so nothing happens here any more. Load the page again to go on.', 'bad'));
   document.body.append(dialog);
   dialog.showModal();
   area.scrollTop = 0;

@@ -56,6 +56,7 @@ export class Panes {
       tab.tabIndex = chosen ? 0 : -1;
       byId(`pane-${NAMES[n]}`).hidden = !chosen;
     });
+    if (name === 'trace') this.app.trace?.reshow();
     if (focus) (byId(`pane-${name}`).querySelector('[tabindex="0"]') ?? byId(`pane-${name}`)).focus();
     this.app.changed();
   }

@@ -8,6 +8,8 @@ import { Chart, makeLine } from './chart.mjs';
 
 /** Up to so many processes are cards; more are tiles, of which the chosen one opens. */
 const MOST_CARDS = 6;
+/** Up to so many are cards with one row for each instance. */
+const MOST_FULL = 4;
 /** More tiles than this help nobody. */
 const MOST_TILES = 240;
 /** A stage that is narrower stands upright: processes above, the store below. */
@@ -91,16 +93,21 @@ export class Stage {
 
   /** What to ask of a view, so that it has what is shown and little more. */
   options(processes) {
-    const tiles = processes > MOST_CARDS;
-    const rows = tiles ? 6 : processes <= 2 && !this.upright ? 9 : processes <= 4 ? 5 : 3;
+    const rows = processes > MOST_CARDS || this.upright ? 6 : 9;
+    return { side: this.side, rows, other_rows: Math.min(rows, this.rowsOfOne(processes)) };
+  }
+
+  /** How many rows of each of its lists a process shows. */
+  rowsOfOne(processes) {
     // Of a process that is a tile, one row of each list tells how it is.
-    const other_rows = tiles && this.opened === null ? 1 : rows;
-    return { side: this.side, rows, other_rows };
+    if (processes > MOST_CARDS) return this.opened === null ? 1 : 6;
+    if (processes > MOST_FULL) return 3;
+    return processes <= 2 && !this.upright ? 9 : 5;
   }
 
   render(view) {
     const tiles = view.processes.length > MOST_CARDS;
-    const density = tiles ? 'tiles' : view.processes.length <= 4 ? 'full' : 'medium';
+    const density = tiles ? 'tiles' : view.processes.length <= MOST_FULL ? 'full' : 'medium';
     if (density !== this.density) {
       this.density = density;
       attribute(this.sea, 'data-density', density);

@@ -179,7 +179,7 @@ export class Timeline {
     cx.textBaseline = 'alphabetic';
     const tick = stride(this.span, width);
     for (let at = 0; at <= this.span; at += tick) {
-      const words = at >= 60_000 ? `${+(at / 60_000).toFixed(2)} min` : `${+(at / 1000).toFixed(3)} s`;
+      const words = tickWords(at);
       const wide = cx.measureText(words).width;
       cx.fillText(words, Math.min(width - wide - 2, Math.max(2, this.x(at) - wide / 2)), height - 3);
     }
@@ -226,9 +226,16 @@ function rail(cx, from, to, colour) {
   cx.fill();
 }
 
+function tickWords(ms) {
+  if (ms < 60_000) return `${+(ms / 1000).toFixed(3)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')} min`;
+}
+
 /** A round distance between ticks. */
 function stride(span, width) {
   const least = (span / width) * 90;
+  if (least > 5000) return [10, 15, 30, 60, 120, 300, 600, 1800, 3600].map((secs) => secs * 1000).find((ms) => ms >= least) ?? least;
   const power = 10 ** Math.floor(Math.log10(least));
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least) ?? least;
 }

@@ -93,6 +93,11 @@ export class Trace {
     this.at = null;
   }
 
+  /** Comes into sight: what passed meanwhile is looked up. */
+  reshow() {
+    this.at = null;
+  }
+
   line(n) {
     const page = this.pages.get(Math.floor(n / PAGE));
     return page?.[n % PAGE];
@@ -114,6 +119,7 @@ export class Trace {
       this.at = view.now_ms;
       this.cursor = this.app.engine.traceAt(this.filter()) ?? -1;
       this.total = this.app.engine.trace({ ...this.filter(), from: 0, count: 0 }).total;
+      this.space.style.height = `${this.total * LINE_PX}px`;
       if (this.follow.checked) this.reveal(this.cursor);
     }
     const first = Math.max(0, Math.floor(this.list.scrollTop / LINE_PX) - 4);
@@ -121,7 +127,6 @@ export class Trace {
     for (let page = Math.floor(first / PAGE); page * PAGE < last; page++) this.fetch(page);
     const numbers = [];
     for (let n = first; n < last; n++) if (this.line(n)) numbers.push(n);
-    this.space.style.height = `${this.total * LINE_PX}px`;
     keyed(this.space, numbers, (n) => n, (n) => el('div', { role: 'option', id: `line-${n}`, 'data-n': n, 'data-testid': 'trace-row' }), (node, n) => this.fill(node, n));
     attribute(this.list, 'aria-activedescendant', numbers.includes(this.chosen) ? `line-${this.chosen}` : null);
     text(this.count, figure(this.total));
