@@ -248,5 +248,5 @@ fn means(step: &Do) -> &'static str {
 }
 
 /// How much of a plan is looked at for its guide.
-const MOST_EVENTS: u64 = 60_000;
+const MOST_EVENTS: u64 = 8_000;
 const MOST_STOPS: usize = 24;

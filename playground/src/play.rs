@@ -73,6 +73,8 @@ struct Beside {
 pub struct Losses {
     fleet: &'static str,
     words: String,
+    /// Whether that is a loss.
+    losing: bool,
     lost: Vec<Loss>,
     differs: usize,
 }
@@ -206,24 +208,27 @@ impl Play {
         let (theirs, ours) = (beside.session.beliefs().differs(), self.main.beliefs().differs());
         let leases = [&beside.session, &self.main].map(|it| it.world().store().leases().count());
         let read = [&beside.session, &self.main].map(|it| it.beliefs().read);
-        let words = match violations.first() {
-            Some(violation) => format!("The {fleet} client lost: {}.", violation.text),
-            None if theirs > ours => format!(
+        let losing = match violations.first() {
+            Some(violation) => Some(format!("The {fleet} client lost: {}.", violation.text)),
+            None if theirs > ours => Some(format!(
                 "Right now {theirs} of the things that the {fleet} client's processes believe are not \
                  so; of Portolan's {ours}."
-            ),
-            None if leases[0] > 2 * leases[1].max(1) => format!(
+            )),
+            None if leases[0] > 2 * leases[1].max(1) => Some(format!(
                 "The {fleet} client piles up leases: it keeps {} where Portolan keeps {}.",
                 leases[0], leases[1]
-            ),
-            None if read[0] > 2 * read[1].max(3) => format!(
+            )),
+            None if read[0] > 2 * read[1].max(3) => Some(format!(
                 "The {fleet} client makes the store work: it has read {} records where Portolan has \
                  read {}.",
                 read[0], read[1]
-            ),
-            None => format!("The {fleet} client has lost nothing so far."),
+            )),
+            None => None,
         };
-        Some(Losses { fleet, words, lost, differs: theirs })
+        let is_losing = losing.is_some();
+        let words =
+            losing.unwrap_or_else(|| format!("The {fleet} client has lost nothing so far."));
+        Some(Losses { fleet, words, losing: is_losing, lost, differs: theirs })
     }
 
     /// Goes on to a moment, both sides; has at most so much happen on each. Whether it is reached.

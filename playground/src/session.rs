@@ -26,8 +26,6 @@ pub struct Session {
     trace: Vec<Entry>,
     /// By time; the first is the beginning.
     checkpoints: Vec<Present>,
-    /// Steps of the world between checkpoints.
-    apart: u64,
     /// How often the future was forgotten.
     forks: u64,
 }
@@ -50,8 +48,8 @@ impl Session {
         let mut present = Present { runner, beliefs, entries: 0 };
         let trace = present.take();
         let checkpoints = vec![present.clone()];
-        let (at, apart, forks) = (Time::ZERO, APART, 0);
-        Self { plan, heedless, present, at, trace, checkpoints, apart, forks }
+        let (at, forks) = (Time::ZERO, 0);
+        Self { plan, heedless, present, at, trace, checkpoints, forks }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -207,22 +205,11 @@ impl Session {
         }
         self.at = self.at.max(self.present.runner.world().now());
         let last = self.checkpoints.last().map_or(0, |it| it.runner.events());
-        if is_new && self.present.runner.events() >= last + self.apart {
+        // A clone costs as much as there was so far, and so may what lies between two of them.
+        let apart = APART.max(last / PART);
+        if is_new && self.present.runner.events() >= last + apart {
             self.checkpoints.push(self.present.clone());
-            if self.checkpoints.len() > MOST_CHECKPOINTS {
-                self.thin();
-            }
         }
-    }
-
-    /// Keeps every other checkpoint.
-    fn thin(&mut self) {
-        let mut number = 0;
-        self.checkpoints.retain(|_| {
-            number += 1;
-            number % 2 == 1
-        });
-        self.apart *= 2;
     }
 }
 
@@ -236,9 +223,9 @@ impl Present {
     }
 }
 
-/// Steps of the world between checkpoints, at first.
-const APART: u64 = 500;
-const MOST_CHECKPOINTS: usize = 64;
+/// Steps of the world between checkpoints, at first; later this part of all that there were.
+const APART: u64 = 1_000;
+const PART: u64 = 8;
 
 /// How long the world goes on after something was done in it, before all heals.
 const GOES_ON_MS: u64 = 30_000;

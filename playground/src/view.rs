@@ -27,6 +27,8 @@ pub struct Options {
     pub rows: Option<usize>,
     /// The most rows of each list of a process that is not in focus; as `rows`, if it does not say.
     pub other_rows: Option<usize>,
+    /// And of what is in focus; 1,000, if it does not say.
+    pub focus_rows: Option<usize>,
 }
 
 /// One of two sides that run in step.
@@ -216,8 +218,9 @@ impl View {
         let in_focus = |what: &str| options.focus.iter().any(|focus| focus == what);
         let rows = options.rows.unwrap_or(12).min(MOST_ROWS);
         let other_rows = options.other_rows.unwrap_or(rows).min(MOST_ROWS);
+        let focus_rows = options.focus_rows.unwrap_or(MOST_ROWS).min(MOST_ROWS);
         let rows_of = |n: usize| {
-            if in_focus(&format!("process:{n}")) { MOST_ROWS } else { other_rows }
+            if in_focus(&format!("process:{n}")) { focus_rows } else { other_rows }
         };
         let checks = runner.checks();
         let healed = runner.has_healed();
@@ -236,7 +239,7 @@ impl View {
                 .map(|n| process(session, n, rows_of(n)))
                 .collect(),
             members: members(session),
-            store: store(session, if in_focus("store") { MOST_ROWS } else { rows }),
+            store: store(session, if in_focus("store") { focus_rows } else { rows }),
             leases,
             more_leases,
             links: links(session),
@@ -289,12 +292,13 @@ fn process(session: &Session, n: usize, rows: usize) -> ProcessView {
         (Some(_), true) => "held",
         (Some(_), false) => "running",
     };
+    let known = believer.map_or(0, |believer| believer.registrations.len());
     let registrations: Vec<_> = believer
         .into_iter()
         .flat_map(|believer| &believer.registrations)
+        .take(rows)
         .map(|(id, registered)| registration(id.0, registered))
         .collect();
-    let (registrations, more_registrations) = cut_to(registrations, rows);
     let clock = there.clock();
     let local = clock.map_or(Time::ZERO, |clock| clock.local(session.at()));
     let directories = believer.into_iter().flat_map(|believer| &believer.directories);
@@ -305,8 +309,8 @@ fn process(session: &Session, n: usize, rows: usize) -> ProcessView {
         client: words::client(session.plan().world.subjects.of(number)),
         drift_permille: clock.map_or(0, |clock| clock.drift_permille),
         waiting: believer.map_or(0, Believer::waits_for),
+        more_registrations: known - registrations.len(),
         registrations,
-        more_registrations,
         directories: directories
             .map(|(id, shown)| directory(session, id.0, shown, local, rows))
             .collect(),
