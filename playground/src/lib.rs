@@ -213,7 +213,7 @@ impl Playground {
     /// The options cannot be read.
     pub fn view(&self, options: &str) -> Result<String, JsError> {
         let options: view::Options = read(options)?;
-        Ok(to_json(&View::of(self.0.side(options.side), self.0.losses(), &options)))
+        Ok(to_json(&View::of(&self.0, &options)))
     }
 
     /// Lines of the trace: see `trace.rs`.
@@ -300,11 +300,9 @@ impl Playground {
         self.0.share()
     }
 
-    /// How far the main side is known.
+    /// Up to where it is known what happens, if nobody does anything.
     pub fn reaches(&self) -> f64 {
-        let session = self.0.side(Side::Main);
-        let last = session.known().last().map_or(Time::ZERO, |entry| entry.at);
-        millis(last.max(session.at()))
+        millis(self.0.reaches())
     }
 }
 

@@ -234,10 +234,10 @@ impl Play {
     /// Goes on to a moment, both sides; has at most so much happen on each. Whether it is reached.
     pub fn advance(&mut self, to: Time, most: u32) -> bool {
         let arrived = self.main.advance(to, most);
-        match &mut self.beside {
-            Some(beside) => beside.session.advance(self.main.at(), most) && arrived,
-            None => arrived,
-        }
+        let Some(beside) = &mut self.beside else { return arrived };
+        // In step, until one of them has come to its end.
+        let to = if self.main.next().is_none() { to } else { self.main.at() };
+        beside.session.advance(to, most) && arrived
     }
 
     /// Has the next thing happen on either side. False at the end of both.
@@ -280,12 +280,18 @@ impl Play {
         self.other().map_or(self.main.at(), |other| other.at().max(self.main.at()))
     }
 
+    /// Up to where it is known what happens, if nobody does anything.
+    pub fn reaches(&self) -> Time {
+        self.other().map_or(self.main.reaches(), |other| other.reaches().max(self.main.reaches()))
+    }
+
     /// Goes to a moment that is known, back too.
     pub fn seek(&mut self, to: Time) {
-        self.main.seek(to);
-        if let Some(beside) = &mut self.beside {
-            beside.session.seek(to);
-            beside.session.advance(to, u32::MAX);
+        let to = to.min(self.reaches());
+        let sides = [Some(&mut self.main), self.beside.as_mut().map(|beside| &mut beside.session)];
+        for side in sides.into_iter().flatten() {
+            side.seek(to);
+            side.advance(to, u32::MAX);
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Session {
     checkpoints: Vec<Present>,
     /// How often the future was forgotten.
     forks: u64,
+    /// When it is found to be at its end, if that is known.
+    ended: Option<Time>,
 }
 
 /// The world at a moment, and what its processes believe.
@@ -49,7 +51,7 @@ impl Session {
         let trace = present.take();
         let checkpoints = vec![present.clone()];
         let (at, forks) = (Time::ZERO, 0);
-        Self { plan, heedless, present, at, trace, checkpoints, forks }
+        Self { plan, heedless, present, at, trace, checkpoints, forks, ended: None }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -86,6 +88,12 @@ impl Session {
     /// How often what is known was cut short.
     pub fn forks(&self) -> u64 {
         self.forks
+    }
+
+    /// Up to where it is known what happens, if nobody does anything.
+    pub fn reaches(&self) -> Time {
+        let last = self.trace.last().map_or(Time::ZERO, |entry| entry.at);
+        last.max(self.at).max(self.ended.unwrap_or(Time::ZERO))
     }
 
     /// When the next thing happens; `None` at the end.
@@ -126,8 +134,7 @@ impl Session {
             self.present = nearest.clone();
             self.at = self.present.runner.world().now();
         }
-        let known = self.trace.last().map_or(Time::ZERO, |entry| entry.at);
-        self.advance(to.min(known), u32::MAX);
+        self.advance(to.min(self.reaches()), u32::MAX);
         // Nothing more is known to happen before it.
         if self.next().is_some_and(|next| next > to) {
             self.at = to;
@@ -186,6 +193,7 @@ impl Session {
         }
         present.runner.replan(&plan).map_err(|error| error.to_string())?;
         self.forks += 1;
+        self.ended = None;
         self.trace.truncate(present.entries);
         self.checkpoints
             .retain_mut(|it| it.entries <= present.entries && it.runner.replan(&plan).is_ok());
@@ -197,6 +205,7 @@ impl Session {
 
     /// Has one thing happen, and takes in what it was.
     fn happen(&mut self) {
+        let next = self.present.runner.next_at();
         self.present.runner.step();
         let is_new = self.present.entries == self.trace.len();
         let entries = self.present.take();
@@ -204,6 +213,11 @@ impl Session {
             self.trace.extend(entries);
         }
         self.at = self.at.max(self.present.runner.world().now());
+        if self.present.runner.has_ended() {
+            // That nothing more is to be done shows where the next thing would have happened.
+            self.at = self.at.max(next.unwrap_or(self.at));
+            self.ended = Some(self.at);
+        }
         let last = self.checkpoints.last().map_or(0, |it| it.runner.events());
         // A clone costs as much as there was so far, and so may what lies between two of them.
         let apart = APART.max(last / PART);

@@ -18,7 +18,7 @@ fn open(request: &Value) -> Play {
 
 fn view(play: &Play) -> Value {
     let options = Options { rows: Some(1_000), ..Options::default() };
-    let view = View::of(play.side(Side::Main), play.losses(), &options);
+    let view = View::of(play, &options);
     serde_json::to_value(view).expect("it is JSON")
 }
 
@@ -213,6 +213,12 @@ fn other_clients_lose_beside_where_it_is_promised() {
             _ => "lost: ",
         };
         assert!(words.contains(how), "{}: {losses}", scenario.name);
+        // To the end, and back, and on again: both sides go on, also when one has ended.
+        let (end, moment) = (play.at(), view(&play));
+        play.seek(Time::from_secs(1));
+        assert_eq!(play.at(), Time::from_secs(1), "{}", scenario.name);
+        while !play.advance(end, 100) {}
+        assert_eq!((play.at(), view(&play)), (end, moment), "{}", scenario.name);
     }
 }
 

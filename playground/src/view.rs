@@ -11,7 +11,7 @@ use portolan_sim::{Travelling, What};
 use serde::{Deserialize, Serialize};
 
 use crate::belief::{Believer, Difference, Registered, Shown};
-use crate::play::Losses;
+use crate::play::{Losses, Play};
 use crate::session::Session;
 use crate::words;
 
@@ -212,8 +212,9 @@ struct ChecksView {
 }
 
 impl View {
-    /// What is shown of a session.
-    pub fn of(session: &Session, beside: Option<Losses>, options: &Options) -> Self {
+    /// What is shown of one side.
+    pub fn of(play: &Play, options: &Options) -> Self {
+        let (session, now) = (play.side(options.side), play.at());
         let (world, runner, plan) = (session.world(), session.runner(), session.plan());
         let in_focus = |what: &str| options.focus.iter().any(|focus| focus == what);
         let rows = options.rows.unwrap_or(12).min(MOST_ROWS);
@@ -228,8 +229,8 @@ impl View {
         let twice = twice(&messages);
         let (leases, more_leases) = leases(session);
         Self {
-            now_ms: millis(session.at()),
-            at: session.at().to_string(),
+            now_ms: millis(now),
+            at: now.to_string(),
             end: end(session),
             healed_ms: healed.then(|| millis(plan.heals())),
             lasts_ms: plan.lasts_ms,
@@ -256,7 +257,7 @@ impl View {
                 violations: checks.violations().len(),
             },
             differs: session.beliefs().differs(),
-            beside,
+            beside: play.losses(),
         }
     }
 }
