@@ -106,7 +106,13 @@ pub fn told(event: &Event) -> (String, &'static str) {
                 | RegistrationEvent::Waiting { .. }
                 | RegistrationEvent::Gone(_) => "bad",
             };
-            (format!("registration {}: {}", id.0, registration(Some(event))), tone)
+            let words = match event {
+                RegistrationEvent::Registered { revision, .. } => {
+                    format!("registered at revision {revision}")
+                }
+                _ => registration(Some(event)),
+            };
+            (format!("registration {}: {words}", id.0), tone)
         }
         Event::Stepped { id, step } => {
             let (shows, changes) = (step.snapshot.records.len(), step.changes.len());
