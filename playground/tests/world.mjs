@@ -63,3 +63,6 @@ export async function replayed(plan) {
         await rm(folder, { recursive: true });
     }
 }
+
+/** Presses a key, where the focus is. */
+export const press = (page, key) => page.keyboard.press(key);
