@@ -45,24 +45,47 @@ export async function replayed(plan) {
     try {
         const path = join(folder, 'plan.json');
         await writeFile(path, plan);
-        const command = needed('PORTOLAN_COMMAND');
-        const options = { maxBuffer: 1 << 30 };
-        const said = await run(command, ['sim', 'replay', path, '--trace'], options).catch((error) => {
-            // 1: something did not hold; all else is no run.
-            if (error.code !== 1) throw error;
-            return error;
-        });
-        const end = said.stdout.trimEnd().lastIndexOf('\n') + 1;
-        return {
-            trace: said.stdout.slice(0, end),
-            entries: Number(/^(\d+) entries, hash/.exec(said.stdout.slice(end))[1]),
-            held: said.code === undefined,
-            told: said.stderr,
-        };
+        return await replayedNamed(path);
     } finally {
         await rm(folder, { recursive: true });
     }
 }
 
+/** The same for a plan that the command finds: by its name, its seed, or its path. */
+export async function replayedNamed(plan) {
+    const command = needed('PORTOLAN_COMMAND');
+    const options = { maxBuffer: 1 << 30 };
+    const said = await run(command, ['sim', 'replay', plan, '--trace'], options).catch((error) => {
+        // 1: something did not hold; all else is no run.
+        if (error.code !== 1) throw error;
+        return error;
+    });
+    const end = said.stdout.trimEnd().lastIndexOf('\n') + 1;
+    return {
+        trace: said.stdout.slice(0, end),
+        entries: Number(/^(\d+) entries, hash/.exec(said.stdout.slice(end))[1]),
+        held: said.code === undefined,
+        told: said.stderr,
+    };
+}
+
 /** Presses a key, where the focus is. */
 export const press = (page, key) => page.keyboard.press(key);
+
+/** Drops a file on the page, as one does who drags it there: `{ name, mimeType, buffer }`. */
+export async function drop(page, { name, mimeType, buffer }) {
+    const data = await page.evaluateHandle(async ([name, type, base64]) => {
+        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        const data = new DataTransfer();
+        data.items.add(new File([bytes], name, { type }));
+        return data;
+    }, [name, mimeType, buffer.toString('base64')]);
+    await page.dispatchEvent('main', 'dragenter', { dataTransfer: data });
+    if (!(await page.locator('#drop').isVisible())) throw new Error('nothing says that a file may be dropped');
+    await page.dispatchEvent('main', 'dragover', { dataTransfer: data });
+    await page.dispatchEvent('main', 'drop', { dataTransfer: data });
+    if (await page.locator('#drop').isVisible()) throw new Error('the place to drop a file stays');
+}
+
+/** What the page has said last. */
+export const said = (page) => page.getByTestId('notices').locator('.notice p').last().textContent();
