@@ -141,6 +141,7 @@ in_browser() {
     local out=${server[0]} pid=$server_PID
     read -r -t 20 line <&"$out" || return 1
     PORTOLAN_PLAYGROUND=$(sed 's/.*"url":"\([^"]*\)".*/\1/' <<<"$line") \
+        PORTOLAN_COMMAND=$target/debug/portolan \
         PORTOLAN_BROWSER=$PWD/.cache/browser PORTOLAN_CHROMIUM=$chromium \
         PORTOLAN_PICTURES=$target/page-pictures node --test --test-reporter=spec "$@"
     status=$?

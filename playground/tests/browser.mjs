@@ -132,7 +132,8 @@ async function picture(page, name) {
     }
 }
 
-function needed(name) {
+/** What the environment says; `.ci/test.sh page` sets it. */
+export function needed(name) {
     const value = process.env[name];
     if (value === undefined) throw new Error(`${name} is not set: run .ci/test.sh page`);
     return value;
