@@ -281,7 +281,6 @@ impl std::error::Error for PlanError {}
 /// The format's version.
 const VERSION: u32 = 1;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
