@@ -9,7 +9,9 @@ use portolan_core::engine::{
 };
 use portolan_core::layout::{Decoded, Layout, Scope};
 use portolan_core::rng::hash;
-use portolan_core::waist::{AttemptId, Key, KeyRange, LeaseId, MemberId, Reply, Request};
+use portolan_core::waist::{
+    AttemptId, Key, KeyRange, LeaseId, MemberId, OpReply, Reply, Request, TxnReply,
+};
 use portolan_memory::{ClientId, LeaseStep, Model};
 use portolan_sim::{Entry, Run, What, World};
 use serde::Serialize;
@@ -128,9 +130,11 @@ impl Beliefs {
                     }
                 }
                 What::Answered { run, attempt, reply } => {
-                    if let Reply::Range(range) = reply {
-                        self.read += range.kvs.len() as u64;
-                    }
+                    self.read += match reply {
+                        Reply::Range(range) => range.kvs.len() as u64,
+                        Reply::Txn(txn) => read_by(txn),
+                        _ => 0,
+                    };
                     let Some(process) = self.of(*run) else { continue };
                     if !matches!(reply, Reply::Watch(_)) {
                         process.waiting.remove(attempt);
@@ -251,6 +255,16 @@ impl Beliefs {
             | Event::Closed { .. } => {}
         }
     }
+}
+
+/// How many records a transaction has read.
+fn read_by(txn: &TxnReply) -> u64 {
+    let read = txn.responses.iter().map(|response| match response {
+        OpReply::Range(range) => range.kvs.len() as u64,
+        OpReply::Txn(txn) => read_by(txn),
+        OpReply::Put(_) | OpReply::Delete(_) => 0,
+    });
+    read.sum()
 }
 
 impl Believer {
