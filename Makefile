@@ -1,7 +1,7 @@
 # `make` or `make help` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground test bench conformance-long madsim madsim-plan lint setup etcd
+.PHONY: help demo playground test bench bench-page conformance-long madsim madsim-plan lint setup etcd
 
 # Operations of the long conformance run.
 OPS ?= 1000000
@@ -26,6 +26,10 @@ test: ## Everything that must hold: formats, lints, features, tests on real etcd
 bench: ## One table of ratios against raw clients on the same etcd
 	@.ci/setup.sh test
 	@if [ -r .cache/env ]; then . .cache/env; fi; cargo bench -q -p portolan-benches --bench table
+
+bench-page: ## How long frames of the playground take, and going back, in Chromium
+	@.ci/setup.sh test
+	@.ci/test.sh frames
 
 conformance-long: ## The model against real etcd with OPS=1000000 random operations
 	@.ci/setup.sh test

@@ -130,6 +130,12 @@ step_page() {
     return "$status"
 }
 
+# By hand: how long frames take.
+step_frames() {
+    .ci/playground.sh build && cargo build -q "${locked[@]}" -p portolan-cli &&
+        in_browser "${PORTOLAN_CHROMIUM:-/usr/bin/chromium}" playground/tests/frames.bench.mjs
+}
+
 # in_browser CHROMIUM TEST..: while the page is served.
 in_browser() {
     local chromium=$1 line status
