@@ -274,3 +274,78 @@ fn lines_are_found_by_kind_and_process() {
     let options = trace::Options { count: 1, ..Default::default() };
     assert!(index.present(session, &options) < last, "what is known to come has not happened");
 }
+
+/// What travels is shown: answers that come twice as two, what is lost as lost, what waits at a cut.
+#[test]
+fn what_travels_is_shown_as_it_travels() {
+    let seen = |scenario: &str, what: &dyn Fn(&Value) -> bool| {
+        let mut play = open(&json!({"scenario": scenario}));
+        let mut moments = 0;
+        loop {
+            let view = view(&play);
+            for message in view["messages"].as_array().expect("a list") {
+                let (left, now) = (message["left_ms"].as_f64(), view["now_ms"].as_f64());
+                assert!(left <= now, "{scenario}: {message} has not set out at {now:?}");
+                let arrives = message["arrives_ms"].as_f64();
+                assert!(arrives.is_none_or(|at| Some(at) >= now), "{scenario}: {message}, {now:?}");
+                assert_eq!(arrives.is_none(), message["held"] == json!(true), "{message}");
+            }
+            moments += usize::from(what(&view));
+            if !play.step() {
+                return moments;
+            }
+        }
+    };
+    let any = |list: &'static str, fits: fn(&Value) -> bool| {
+        move |view: &Value| view[list].as_array().is_some_and(|all| all.iter().any(fits))
+    };
+    let twice = any("messages", |message| message["copies"] == json!(2));
+    assert!(seen("answers-twice", &twice) > 0);
+    assert_eq!(seen("crash", &twice), 0);
+    let lost = any("vanished", |_| true);
+    assert!(seen("lost-answer-to-a-put", &lost) > 0);
+    assert_eq!(seen("crash", &lost), 0);
+    let held = any("messages", |message| message["held"] == json!(true));
+    assert!(seen("compacted-while-cut-off", &held) > 0);
+    assert_eq!(seen("crash", &held), 0);
+}
+
+/// Each thing that is shown can be asked for in words; what it can be made to do can be done.
+#[test]
+fn each_thing_can_be_asked_for() {
+    let mut play = open(&json!({"scenario": "sandbox"}));
+    play.advance(Time::from_millis(1_420), u32::MAX);
+    let shown = view(&play);
+    let message = shown["messages"][0]["id"].as_str().expect("some travel");
+    let lease = shown["leases"][0]["id"].as_str().expect("a lease").to_owned();
+    let key = shown["store"]["rows"][0]["key"].as_str().expect("a key").to_owned();
+    let things = [
+        "store".to_owned(),
+        "process:0".to_owned(),
+        "member:1".to_owned(),
+        "link:2:1".to_owned(),
+        "directory:4:1".to_owned(),
+        "registration:2:2".to_owned(),
+        "check:VW1".to_owned(),
+        format!("message:{message}"),
+        format!("lease:{lease}"),
+        format!("key:{key}"),
+    ];
+    for thing in things {
+        let words = inspect::inspect(play.side(Side::Main), &thing);
+        let words = serde_json::to_value(words.expect(&thing)).expect("it is JSON");
+        let facts = words["facts"].as_array().map_or(0, Vec::len);
+        assert!(facts > 0 && words["meaning"].as_str().is_some_and(|it| it.len() > 20), "{words}");
+        for see in words["see"].as_array().expect("a list") {
+            let what = see["what"].as_str().expect("a thing");
+            assert!(
+                inspect::inspect(play.side(Side::Main), what).is_ok(),
+                "{thing} leads to {what}"
+            );
+        }
+        for can in words["can"].as_array().expect("a list") {
+            let mut play = open(&json!({"share": play.share()}));
+            play.act(&can["action"].to_string()).unwrap_or_else(|error| panic!("{can}: {error}"));
+        }
+    }
+}
