@@ -64,3 +64,22 @@ onPage('scripts of others do not run', { mayComplain: true }, async ({ page, com
     assert.equal(ran, false);
     assert.match(complaints.join('\n'), /Content Security Policy/);
 });
+
+onPage('it is painted before the module is there', { path: false }, async ({ page }) => {
+    let release;
+    const held = new Promise((resolve) => {
+        release = resolve;
+    });
+    await page.route('**/portolan_bg.wasm', async (route) => {
+        await held;
+        await route.continue();
+    });
+    await page.goto(address);
+    await page.locator('#loading').waitFor();
+    assert.ok(await page.locator('h1').isVisible());
+    const painted = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint').length);
+    assert.equal(painted, 1);
+    release();
+    await page.locator('#loading').waitFor({ state: 'detached' });
+    await page.waitForFunction(() => window.portolan.ready.then(() => true));
+});
