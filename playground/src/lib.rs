@@ -259,14 +259,13 @@ impl Playground {
     /// The options cannot be read.
     pub fn checks(&self, options: &str) -> Result<String, JsError> {
         let OfSide { side } = read(options)?;
-        let checks = self.0.side(side).runner().checks();
-        let looked = checks.looked();
+        let session = self.0.side(side);
+        let looked = session.runner().checks().looked();
         let view = |&property: &Property| {
-            let violations: Vec<_> = checks
+            let violations: Vec<_> = session
                 .violations()
-                .iter()
-                .filter(|violation| violation.property == property)
-                .map(|it| ViolationView { at_ms: millis(it.at), text: it.text.clone() })
+                .filter(|(_, violation)| violation.property == property)
+                .map(|(at, it)| ViolationView { at_ms: millis(at), text: it.text.clone() })
                 .collect();
             let looks = looked.get(&property).copied();
             let state = match looks {

@@ -3,7 +3,7 @@
 
 use portolan_core::Time;
 use portolan_sim::plan::{Fleet, Step, SubjectKind, Subjects};
-use portolan_sim::{Mix, Plan, Property, Scenario};
+use portolan_sim::{Mix, Plan, Property, Scenario, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
@@ -200,11 +200,9 @@ impl Play {
         let beside = self.beside.as_ref()?;
         let fleet = words::fleet_id(beside.fleet);
         let violations = beside.session.runner().checks().violations();
-        let lost: Vec<_> = violations
-            .iter()
-            .take(MOST_LOSSES)
-            .map(|it| Loss { at_ms: millis(it.at), words: it.to_string() })
-            .collect();
+        let found = beside.session.violations().take(MOST_LOSSES);
+        let loss = |(at, it): (_, &Violation)| Loss { at_ms: millis(at), words: it.to_string() };
+        let lost: Vec<_> = found.map(loss).collect();
         let (theirs, ours) = (beside.session.beliefs().differs(), self.main.beliefs().differs());
         let leases = [&beside.session, &self.main].map(|it| it.world().store().leases().count());
         let read = [&beside.session, &self.main].map(|it| it.beliefs().read);

@@ -10,7 +10,7 @@
 
 use portolan_core::Time;
 use portolan_sim::plan::{Do, Step};
-use portolan_sim::{Entry, Plan, Runner, World};
+use portolan_sim::{Entry, Plan, Runner, Violation, World};
 
 use crate::belief::Beliefs;
 
@@ -30,6 +30,8 @@ pub struct Session {
     forks: u64,
     /// When it is found to be at its end, if that is known.
     ended: Option<Time>,
+    /// When each violation is found: what did not hold at a moment shows once that is over.
+    found: Vec<Time>,
 }
 
 /// The world at a moment, and what its processes believe.
@@ -51,7 +53,8 @@ impl Session {
         let trace = present.take();
         let checkpoints = vec![present.clone()];
         let (at, forks) = (Time::ZERO, 0);
-        Self { plan, heedless, present, at, trace, checkpoints, forks, ended: None }
+        let (ended, found) = (None, Vec::new());
+        Self { plan, heedless, present, at, trace, checkpoints, forks, ended, found }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -83,6 +86,11 @@ impl Session {
     /// What has happened by now, and what is known to come if nobody does anything.
     pub fn known(&self) -> &[Entry] {
         &self.trace
+    }
+
+    /// What did not hold by now, and when that is found: then it is there to be seen.
+    pub fn violations(&self) -> impl Iterator<Item = (Time, &Violation)> {
+        self.found.iter().copied().zip(self.runner().checks().violations())
     }
 
     /// How often what is known was cut short.
@@ -194,6 +202,7 @@ impl Session {
         present.runner.replan(&plan).map_err(|error| error.to_string())?;
         self.forks += 1;
         self.ended = None;
+        self.found.truncate(present.runner.checks().violations().len());
         self.trace.truncate(present.entries);
         self.checkpoints
             .retain_mut(|it| it.entries <= present.entries && it.runner.replan(&plan).is_ok());
@@ -218,6 +227,8 @@ impl Session {
             self.at = self.at.max(next.unwrap_or(self.at));
             self.ended = Some(self.at);
         }
+        let violations = self.present.runner.checks().violations().len();
+        self.found.resize(self.found.len().max(violations), self.at);
         let last = self.checkpoints.last().map_or(0, |it| it.runner.events());
         // A clone costs as much as there was so far, and so may what lies between two of them.
         let apart = APART.max(last / PART);

@@ -213,6 +213,17 @@ fn other_clients_lose_beside_where_it_is_promised() {
             _ => "lost: ",
         };
         assert!(words.contains(how), "{}: {losses}", scenario.name);
+        // A loss leads to where it is seen.
+        if let Some(at) = losses["lost"][0]["at_ms"].as_f64() {
+            let nanos = (at * 1e6).round() as u64;
+            play.seek(Time::from_nanos(nanos));
+            let there = serde_json::to_value(play.losses()).expect("it is JSON");
+            assert_eq!(there["lost"][0], losses["lost"][0], "{}", scenario.name);
+            play.seek(Time::from_nanos(nanos - 1_000_000));
+            let before = serde_json::to_value(play.losses()).expect("it is JSON");
+            assert_eq!(before["lost"], json!([]), "{}", scenario.name);
+            finish(&mut play);
+        }
         // To the end, and back, and on again: both sides go on, also when one has ended.
         let (end, moment) = (play.at(), view(&play));
         play.seek(Time::from_secs(1));

@@ -204,8 +204,8 @@ pub fn marks(session: &Session) -> Vec<Mark> {
             }
         }
     }
-    for violation in session.runner().checks().violations() {
-        let (at_ms, words) = (millis(violation.at), violation.to_string());
+    for (at, violation) in session.violations() {
+        let (at_ms, words) = (millis(at), violation.to_string());
         marks.push(Mark { at_ms, kind: "violation", words });
     }
     marks
