@@ -85,6 +85,8 @@ export class Share {
   fromAddress() {
     const fragment = location.hash.slice(1);
     if (!fragment || location.hash === this.mine) return false;
+    // A place in the page, as the links that skip to it have.
+    if (document.getElementById(fragment)) return false;
     return this.app.load({ share: plain(fragment) }, { title: 'A shared moment', about: 'Somebody shared this moment with you. Play on, or go back and see how it came to it.' }, 'This link cannot be read');
   }
 }

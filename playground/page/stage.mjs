@@ -57,7 +57,7 @@ export class Stage {
   listen() {
     this.sea.addEventListener('click', (event) => {
       const on = event.target.closest('[data-what]');
-      const point = { x: event.clientX, y: event.clientY };
+      const point = pointed(event);
       if (on) this.app.choose(on.dataset.what, { menu: on.dataset.menu === 'yes', on, point, side: this.side });
       else {
         const what = this.hit(event);
@@ -69,9 +69,7 @@ export class Stage {
       const what = on?.dataset.what ?? this.hit(event);
       if (!what) return;
       event.preventDefault();
-      // The keyboard's menu key has no point: it opens at what is focused.
-      const point = event.clientX || event.clientY ? { x: event.clientX, y: event.clientY } : null;
-      this.app.choose(what, { menu: true, on, point, side: this.side });
+      this.app.choose(what, { menu: true, on, point: pointed(event), side: this.side });
     });
     this.sea.addEventListener('pointermove', (event) => {
       const what = event.target.closest('button') ? null : this.hit(event);
@@ -224,4 +222,9 @@ function group(links) {
   const by = new Map();
   for (const link of links) by.set(link.process, [...(by.get(link.process) ?? []), link]);
   return by;
+}
+
+/** Where one has pointed; nowhere by the keyboard: what opens then opens at what is focused. */
+function pointed(event) {
+  return event.clientX || event.clientY ? { x: event.clientX, y: event.clientY } : null;
 }

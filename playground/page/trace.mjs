@@ -9,7 +9,7 @@ const KINDS = [
   ['', 'everything'],
   ['messages', 'messages'],
   ['news', 'all but messages'],
-  ['told', 'what applications are told'],
+  ['told', 'what applications want and are told'],
   ['store', 'the store'],
   ['plan', 'the plan'],
 ];
