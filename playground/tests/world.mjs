@@ -89,3 +89,18 @@ export async function drop(page, { name, mimeType, buffer }) {
 
 /** What the page has said last. */
 export const said = (page) => page.getByTestId('notices').locator('.notice p').last().textContent();
+
+/** A world in which there is something of each kind from 1 s on; a crash and a restart at 1.5 s. */
+export const WORLD = {
+    version: 1,
+    seed: 1,
+    world: { processes: 3, members: 3, users: true },
+    lasts_ms: 20_000,
+    steps: [
+        { at_ms: 0, do: { register: { process: 0, id: 1, group: 'web', instance: 'a' } } },
+        { at_ms: 0, do: { register: { process: 1, id: 1, group: 'web', instance: 'b' } } },
+        { at_ms: 0, do: { open: { process: 2, id: 1, scope: { instances: 'web' } } } },
+        { at_ms: 1_500, do: { crash: { process: 1 } } },
+        { at_ms: 1_500, do: { restart: { process: 1 } } },
+    ],
+};
