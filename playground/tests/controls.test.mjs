@@ -80,6 +80,7 @@ const OTHERS = {
     'actions.test.mjs': ['action-(?!find).*', 'field-.*'],
     'beside.test.mjs': ['beside'],
     'fields.test.mjs': ['action-find', 'mix', 'scenario-find', 'scenario-.*', 'seed', 'slow', 'speed', 'checks-side', 'to-violation', 'trace', 'trace-.*'],
+    'focus.test.mjs': ['skip-.*'],
     'hostile.test.mjs': ['panic-.*'],
     'menu.test.mjs': ['menu-item', 'inspect-process-\\d+', 'link-\\d+-\\d+', 'member-\\d+'],
     'moments.test.mjs': ['track'],
@@ -143,7 +144,6 @@ async function fresh(page, world) {
         for (const button of document.querySelectorAll('.notice button')) button.click();
         if (document.body.dataset.panel === 'other') document.getElementById('fold').click();
         document.getElementById('tab-guide').click();
-        portolan.load({ scenario: 'crash' });
     });
     await world.load(WORLD);
     await world.advanceTo(2_000);

@@ -25,6 +25,8 @@ for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 
             await world.load(WORLD);
             await world.advanceTo(2_000);
             for (const id of clicks) await page.getByTestId(id).click();
+            // Lists are filled with the next frame.
+            await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
             const wanted = await page.evaluate(controls);
             assert.ok(wanted > 0, `${state}: ${wanted} controls`);
             // Once around: to the first one again, or out of the page.

@@ -73,6 +73,26 @@ for (const colorScheme of ['light', 'dark']) {
     }
 }
 
+onPage('it is fit to be looked at while it loads', { path: false }, async ({ page }) => {
+    let go;
+    const held = new Promise((resolve) => { go = resolve; });
+    await page.route('**/*.wasm', (route) => held.then(() => route.continue()));
+    await page.goto(address);
+    await page.getByText('Loading the simulator').waitFor();
+    try {
+        assert.deepEqual(await faults(page), []);
+        // Who is quick breaks nothing.
+        for (const control of await page.locator('button:visible').elementHandles()) {
+            if (await control.isVisible()) await control.click();
+            await page.keyboard.press('Escape');
+        }
+    } finally {
+        go();
+    }
+    await worldOf(page).ready();
+    assert.equal(await worldOf(page).now(), 0);
+});
+
 onPage('who asks for less motion is given less', async ({ page }) => {
     const world = worldOf(page);
     await world.load({ scenario: 'first-visit' });
