@@ -35,8 +35,8 @@ export class Guide {
     this.about = el('p', { class: 'about', 'data-testid': 'about' });
     this.title = el('h2', { 'data-testid': 'guide-title' });
     this.list = el('ol', { class: 'steps', 'aria-label': 'Steps of the guide' });
-    this.next = button({ class: 'primary wide', 'data-testid': 'guide-next', onclick: () => this.advance() });
-    this.compare = button({ class: 'wide', 'data-testid': 'guide-beside', onclick: () => this.app.beside(this.naive) });
+    this.next = button({ class: 'primary wide', hidden: true, 'data-testid': 'guide-next', onclick: () => this.advance() });
+    this.compare = button({ class: 'wide', hidden: true, 'data-testid': 'guide-beside', onclick: () => this.app.beside(this.naive) });
     this.happened = el('ul', { class: 'marks', 'data-testid': 'marks' });
     this.happenedTitle = el('h3', {}, 'What has mattered so far');
     this.makeCaption();
