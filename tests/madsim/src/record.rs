@@ -249,7 +249,7 @@ impl Ear for Listener {
         note(match what {
             Heard::Began(stamp) => {
                 let start = with(|record| record.now()).unwrap_or(Time::ZERO);
-                let clock = Clock { start, drift_permille: 0 };
+                let clock = Clock::started(start, 0);
                 What::Started { run, stamp: *stamp, clock }
             }
             Heard::Wanted(command) => What::Wanted { run, command: (*command).clone() },
