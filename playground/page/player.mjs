@@ -8,8 +8,8 @@
 /** The speeds to choose from. */
 export const SPEEDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
-/** Wall time of the simulator in a frame, in milliseconds. */
-const BUDGET_MS = 3.5;
+/** Wall time for what happens in a frame, in milliseconds; to look at it takes as long again. */
+const BUDGET_MS = 2;
 /** Events between two looks at the wall clock; grows and shrinks with how long they take. */
 const FEWEST = 16;
 /** No frame is taken for longer than this: a page that was hidden goes on where it was. */

@@ -248,7 +248,8 @@ impl View {
             messages: messages
                 .iter()
                 .take(MOST_MESSAGES)
-                .map(|message| MessageView::of(message, &twice))
+                .enumerate()
+                .map(|(n, message)| MessageView::of(message, &twice, n < MOST_SAID))
                 .collect(),
             vanished: vanished(session),
             told: told(session),
@@ -488,7 +489,8 @@ pub fn message_id(message: &Travelling<'_>) -> String {
 }
 
 impl MessageView {
-    fn of(message: &Travelling<'_>, twice: &BTreeSet<(u32, u64, bool)>) -> Self {
+    /// `said`: whether its words are shown; else who asks for it alone is told them.
+    fn of(message: &Travelling<'_>, twice: &BTreeSet<(u32, u64, bool)>, said: bool) -> Self {
         let copies = if twice.contains(&address(message)) { 2 } else { 1 };
         Self {
             id: message_id(message),
@@ -496,7 +498,7 @@ impl MessageView {
             member: message.member.0,
             way: way_name(message.way),
             kind: words::kind(&message.carries),
-            words: words::message(&message.carries),
+            words: if said { words::message(&message.carries) } else { String::new() },
             left_ms: millis(message.left),
             arrives_ms: message.arrives.map(millis),
             held: message.arrives.is_none(),
@@ -574,6 +576,8 @@ pub fn lease_of(digits: &str) -> Option<LeaseId> {
 /// The most rows of what is in focus.
 const MOST_ROWS: usize = 1_000;
 const MOST_MESSAGES: usize = 400;
+/// Of so many messages the words are shown; nobody reads more at once.
+const MOST_SAID: usize = 100;
 const MOST_LEASES: usize = 200;
 /// How long what was lost is still shown.
 const LINGERS: std::time::Duration = std::time::Duration::from_millis(600);
