@@ -56,16 +56,23 @@ pub struct Play {
     /// The steps of the plan as it came.
     given: usize,
     main: Session,
+    /// Other clients that the plan has of its own, where ours now stand.
+    own: Option<Others>,
     beside: Option<Beside>,
     index: [Index; 2],
 }
 
 struct Beside {
+    others: Others,
+    session: Session,
+}
+
+/// Other clients, and how their plan differs from the main one.
+#[derive(Clone)]
+struct Others {
     fleet: Fleet,
-    /// How its plan differs from the main one.
     subjects: Subjects,
     held_to: Vec<Property>,
-    session: Session,
 }
 
 /// What the clients beside have lost.
@@ -109,25 +116,22 @@ impl Play {
     }
 
     fn new(origin: Origin) -> Result<Self, String> {
-        let plan = origin.plan()?;
+        let mut plan = origin.plan()?;
         let given = plan.steps.len();
         let naive =
             (0..plan.world.processes).find_map(|process| match plan.world.subjects.of(process) {
                 SubjectKind::Engine => None,
                 SubjectKind::Naive(fleet) => Some(fleet),
             });
-        let of = |plan| {
-            let (main, beside, index) = (Session::new(plan, false), None, Default::default());
-            Self { origin: origin.clone(), given, main, beside, index }
-        };
-        let Some(fleet) = naive else { return Ok(of(plan)) };
-        // A plan of other clients: ours stand in their place, and they run beside.
-        let (subjects, held_to) = (plan.world.subjects.clone(), plan.held_to.clone());
-        let mut ours = plan;
-        ours.world.subjects = Subjects::default();
-        ours.held_to.clear();
-        let mut play = of(ours);
-        play.stand_beside(fleet, subjects, held_to);
+        // In a plan of other clients ours stand in their place, and they run beside.
+        let own = naive.map(|fleet| Others {
+            fleet,
+            subjects: std::mem::take(&mut plan.world.subjects),
+            held_to: std::mem::take(&mut plan.held_to),
+        });
+        let (main, index) = (Session::new(plan, false), Default::default());
+        let mut play = Self { origin, given, main, own, beside: None, index };
+        play.stand_beside(play.own.clone());
         Ok(play)
     }
 
@@ -143,39 +147,36 @@ impl Play {
             return Err(format!("the moment lies later than {MOST_MS} ms"));
         }
         play.main = Session::new(plan, false);
-        match (&mut play.beside, shared.beside) {
-            (None, Some(fleet)) => play.beside(Some(words::fleet_id(fleet)))?,
-            (Some(beside), Some(_)) => beside.session = beside.begin(play.main.plan()),
-            (_, None) => play.beside = None,
-        }
+        play.beside(shared.beside.map(words::fleet_id))?;
         play.advance(Time::from_nanos(shared.at_nanos), u32::MAX);
         Ok(play)
     }
 
     /// Has clients of a fleet run the same plan beside, from its beginning to the present moment; or
-    /// none.
+    /// none. Those that the plan has of its own run where it has them, all others in every process.
     ///
     /// # Errors
     /// There is no such fleet.
     pub fn beside(&mut self, fleet: Option<&str>) -> Result<(), String> {
         let Some(name) = fleet else {
-            self.beside = None;
+            self.stand_beside(None);
             return Ok(());
         };
         let fleet = Fleet::ALL.iter().copied().find(|&fleet| words::fleet_id(fleet) == name);
         let fleet = fleet.ok_or_else(|| format!("there is no fleet {name:?}"))?;
+        let own = self.own.clone().filter(|own| own.fleet == fleet);
         let processes = usize::from(self.main.plan().world.processes) + SPARE;
-        let subjects = Subjects(vec![SubjectKind::Naive(fleet); processes]);
-        self.stand_beside(fleet, subjects, vec![Property::LV1, Property::LV2, Property::LV3]);
+        self.stand_beside(Some(own.unwrap_or_else(|| Others::everywhere(fleet, processes))));
         Ok(())
     }
 
-    fn stand_beside(&mut self, fleet: Fleet, subjects: Subjects, held_to: Vec<Property>) {
-        let session = Session::new(self.main.plan().clone(), true);
-        let mut beside = Beside { fleet, subjects, held_to, session };
-        beside.session = beside.begin(self.main.plan());
-        beside.session.advance(self.main.at(), u32::MAX);
-        self.beside = Some(beside);
+    /// Has them go the main side's way, from its beginning.
+    fn stand_beside(&mut self, others: Option<Others>) {
+        self.beside = others.map(|others| {
+            let mut session = others.begin(self.main.plan());
+            session.advance(self.main.at(), u32::MAX);
+            Beside { others, session }
+        });
     }
 
     /// A side; the main one, where there is no other.
@@ -198,7 +199,7 @@ impl Play {
     /// What the clients beside have lost; `None` where there are none.
     pub fn losses(&self) -> Option<Losses> {
         let beside = self.beside.as_ref()?;
-        let fleet = words::fleet_id(beside.fleet);
+        let fleet = words::fleet_id(beside.others.fleet);
         let violations = beside.session.runner().checks().violations();
         let found = beside.session.violations().take(MOST_LOSSES);
         let loss = |(at, it): (_, &Violation)| Loss { at_ms: millis(at), words: it.to_string() };
@@ -303,7 +304,8 @@ impl Play {
             return Err(format!("the plan has no room for more than {MOST_STEPS} steps"));
         }
         let at_ms = self.main.act(self.at(), steps)?;
-        self.catch_up();
+        let others = self.beside.take().map(|beside| beside.others);
+        self.stand_beside(others);
         Ok(at_ms)
     }
 
@@ -313,16 +315,9 @@ impl Play {
     /// As [`act`](Self::act).
     pub fn last(&mut self, lasts_ms: u64) -> Result<(), String> {
         self.main.last(lasts_ms)?;
-        self.catch_up();
+        let others = self.beside.take().map(|beside| beside.others);
+        self.stand_beside(others);
         Ok(())
-    }
-
-    /// The other side goes the main one's way, from its beginning.
-    fn catch_up(&mut self) {
-        if let Some(beside) = &mut self.beside {
-            beside.session = beside.begin(self.main.plan());
-            beside.session.advance(self.main.at(), u32::MAX);
-        }
     }
 
     /// The plan as a file that replays to the same trace.
@@ -338,7 +333,7 @@ impl Play {
             steps: plan.steps[self.given.min(plan.steps.len())..].to_vec(),
             lasts_ms: plan.lasts_ms,
             at_nanos: self.at().as_nanos(),
-            beside: self.beside.as_ref().map(|beside| beside.fleet),
+            beside: self.beside.as_ref().map(|beside| beside.others.fleet),
         };
         serde_json::to_string(&shared).expect("plans are JSON")
     }
@@ -363,7 +358,13 @@ impl Origin {
     }
 }
 
-impl Beside {
+impl Others {
+    /// In every process, and in those that may be added.
+    fn everywhere(fleet: Fleet, processes: usize) -> Self {
+        let subjects = Subjects(vec![SubjectKind::Naive(fleet); processes]);
+        Self { fleet, subjects, held_to: vec![Property::LV1, Property::LV2, Property::LV3] }
+    }
+
     /// The same plan with its own clients, at its beginning.
     fn begin(&self, plan: &Plan) -> Session {
         let mut plan = plan.clone();

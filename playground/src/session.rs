@@ -17,7 +17,6 @@ use crate::belief::Beliefs;
 /// One run of a plan.
 #[derive(Clone, Debug)]
 pub struct Session {
-    plan: Plan,
     heedless: bool,
     present: Present,
     /// What is shown: everything up to here, included.
@@ -54,11 +53,11 @@ impl Session {
         let checkpoints = vec![present.clone()];
         let (at, forks) = (Time::ZERO, 0);
         let (ended, found) = (None, Vec::new());
-        Self { plan, heedless, present, at, trace, checkpoints, forks, ended, found }
+        Self { heedless, present, at, trace, checkpoints, forks, ended, found }
     }
 
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.present.runner.plan()
     }
 
     /// The moment that is shown.
@@ -156,7 +155,7 @@ impl Session {
     /// A sentence; nothing has changed.
     pub fn act(&mut self, now: Time, what: Vec<Do>) -> Result<u64, String> {
         let at_ms = self.at.max(now).as_nanos() / 1_000_000 + 1;
-        let mut plan = self.plan.clone();
+        let mut plan = self.plan().clone();
         plan.steps.extend(what.into_iter().map(|what| Step { at_ms, what }));
         plan.lasts_ms = plan.lasts_ms.max(at_ms + GOES_ON_MS);
         self.replan(plan)?;
@@ -169,7 +168,7 @@ impl Session {
     /// # Errors
     /// As [`act`](Self::act).
     pub fn last(&mut self, lasts_ms: u64) -> Result<(), String> {
-        self.replan(Plan { lasts_ms, ..self.plan.clone() })
+        self.replan(Plan { lasts_ms, ..self.plan().clone() })
     }
 
     /// From now on another plan, with what has happened by now in it.
@@ -181,10 +180,10 @@ impl Session {
             ));
         }
         let healed = self.present.runner.has_healed() || self.present.runner.has_ended();
-        let heals = self.plan.heals();
+        let heals = self.plan().heals();
         if healed {
             // That all healed is a step as any other, now that the plan goes on after it.
-            let (left, at_ms) = (self.plan.left.clone(), heals.as_nanos() / 1_000_000);
+            let (left, at_ms) = (self.plan().left.clone(), heals.as_nanos() / 1_000_000);
             plan.steps.push(Step { at_ms, what: Do::Mend { left } });
         }
         plan.check().map_err(|error| error.to_string())?;
@@ -207,7 +206,7 @@ impl Session {
         self.checkpoints
             .retain_mut(|it| it.entries <= present.entries && it.runner.replan(&plan).is_ok());
         let at = std::mem::replace(&mut self.at, present.runner.world().now());
-        (self.plan, self.present) = (plan, present);
+        self.present = present;
         self.advance(at, u32::MAX);
         Ok(())
     }

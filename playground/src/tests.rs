@@ -1,6 +1,7 @@
 //! What a page relies on, on any machine.
 
 use portolan_core::Time;
+use portolan_sim::plan::{Fleet, SubjectKind};
 use portolan_sim::{Entry, Mix, Plan, Runner, Scenario};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, prop_assert, prop_assert_eq, proptest};
@@ -230,6 +231,23 @@ fn other_clients_lose_beside_where_it_is_promised() {
         assert_eq!(play.at(), Time::from_secs(1), "{}", scenario.name);
         while !play.advance(end, 100) {}
         assert_eq!((play.at(), view(&play)), (end, moment), "{}", scenario.name);
+    }
+}
+
+/// What stands beside is shared, too: the clients of the plan's own where it has them, or any others.
+#[test]
+fn who_stands_beside_is_shared() {
+    for fleet in [None, Some("ligato"), Some("go-kit")] {
+        let mut play = open(&json!({"scenario": "naive-deletes-forgotten"}));
+        play.beside(fleet).expect("there is such a fleet");
+        play.advance(Time::from_secs(5), u32::MAX);
+        let shared = open(&json!({"share": play.share()}));
+        assert_eq!(view(&shared), view(&play), "{fleet:?}");
+        let client = |play: &Play| play.side(Side::Beside).plan().world.subjects.clone();
+        assert_eq!(client(&shared), client(&play), "{fleet:?}");
+        let first = client(&play).of(0);
+        let other = first == SubjectKind::Naive(Fleet::GoKit);
+        assert_eq!(other, fleet == Some("go-kit"), "{first:?}: others stand in every process");
     }
 }
 
