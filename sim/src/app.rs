@@ -14,7 +14,8 @@ use portolan_core::waist::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Call, Do};
+use crate::chance::{Chance, Purpose};
+use crate::plan::{Call, Do, WorldSetup};
 use crate::trace::Run;
 
 /// What an application wants, and what it has begun in the present run.
@@ -241,6 +242,23 @@ fn edit(run: Run, id: OpId, proposal: u32, base: Option<&GroupConfig>) -> Data {
     let edited = Edited { count: before.count.wrapping_add(1), by };
     let text = serde_json::to_string(&edited).expect("numbers are JSON");
     Data::parse(&text).expect("numbers are a configuration")
+}
+
+/// How long an application thinks about an event.
+pub(crate) fn think(chance: Chance, setup: &WorldSetup, run: Run, event: &Event) -> Duration {
+    let op = match event {
+        Event::Propose { id, .. } => id.0,
+        Event::Registration { .. }
+        | Event::Stepped { .. }
+        | Event::Freshness { .. }
+        | Event::Guard { .. }
+        | Event::Followed { .. }
+        | Event::Updated { .. }
+        | Event::Called { .. }
+        | Event::Closed { .. } => 0,
+    };
+    let place = u64::from(run.process) << 32 | u64::from(run.start);
+    chance.micros(Purpose::Think, place, op, setup.think_us)
 }
 
 fn describe(run: Run, id: RegistrationId, group: &GroupName, instance: &InstanceId) -> Instance {

@@ -9,6 +9,7 @@
 
 mod choice;
 mod faults;
+mod lives;
 mod strangers;
 mod users;
 
@@ -17,18 +18,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portolan_core::Time;
-use portolan_core::engine::{Event, Input, Output, Setup};
+use portolan_core::engine::{Input, Output};
 use portolan_core::waist::{DeleteRange, KeyRange, MemberId, Put, Request, Revoke};
 use portolan_memory::{self as memory, ClientId, Fault, Identity, Model};
 
-use crate::app::App;
+use crate::app::{App, think};
 use crate::canary::Breakage;
-use crate::chance::{Chance, Purpose};
+use crate::chance::Chance;
 use crate::link::{Arrival, LinkView, Travelling, Wire};
 use crate::plan::{Do, Plan, Step, WorldSetup};
-use crate::process::{Clock, Live, Process};
+use crate::process::Process;
 use crate::queue::{Happening, Queue};
-use crate::subject::Subject;
 use crate::trace::{Entry, Run, What};
 pub use choice::{Choice, Timer};
 use users::Users;
@@ -353,79 +353,6 @@ impl World {
         self.note_wire();
     }
 
-    fn start(&mut self, process: u16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        there.starts += 1;
-        let run = Run { process, start: there.starts };
-        let drift_permille =
-            self.setup.drift_permille.get(usize::from(process)).copied().unwrap_or(0);
-        let clock = Clock::started(self.now, drift_permille);
-        let place = u64::from(process);
-        let setup = Setup {
-            layout: self.setup.layout.clone(),
-            tuning: self.setup.tuning.clone(),
-            members: self.setup.members,
-            authenticates: self.setup.users,
-            seed: self.chance.bits(Purpose::Run, place, run.start.into()),
-        };
-        let kind = self.setup.subjects.of(process);
-        let subject = Subject::new(kind, setup, self.setup.broken);
-        let live = Live::new(run, clock, subject);
-        let stamp = live.subject.stamp();
-        there.live = Some(live);
-        let commands = there.app.restart();
-        if self.setup.users {
-            self.wire.introduce(run, users::processes());
-        }
-        self.note(What::Started { run, stamp, clock });
-        for command in commands {
-            self.feed(process, Input::Command(command));
-        }
-    }
-
-    fn crash(&mut self, process: u16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        let Some(live) = there.live.take() else { return };
-        if let Some(wake) = live.wake {
-            self.wakes.remove(&(wake, process));
-        }
-        self.note(What::Crashed(live.run));
-        self.wire.crash(self.now, &mut self.queue, live.run);
-    }
-
-    fn set_clock(&mut self, process: u16, drift_permille: i16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        let Some(live) = &mut there.live else { return };
-        live.clock = live.clock.runs(self.now, drift_permille);
-        let (run, clock) = (live.run, live.clock);
-        self.note(What::Clocked { run, clock });
-        // Its timers are due at other moments of the world.
-        self.rewake(process);
-    }
-
-    fn pause(&mut self, process: u16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        let Some(live) = there.live.as_mut().filter(|live| live.held.is_none()) else { return };
-        live.held = Some(VecDeque::new());
-        let run = live.run;
-        if let Some(wake) = live.wake.take() {
-            self.wakes.remove(&(wake, process));
-        }
-        self.note(What::Paused(run));
-    }
-
-    fn resume(&mut self, process: u16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        let Some(live) = there.live.as_mut() else { return };
-        let Some(held) = live.held.take() else { return };
-        let run = live.run;
-        self.note(What::Resumed(run));
-        for input in held {
-            self.feed(process, input);
-        }
-        self.feed(process, Input::Tick);
-    }
-
     fn feed_run(&mut self, run: Run, input: Input) {
         let there = self.processes.get(usize::from(run.process));
         if there.and_then(Process::run) == Some(run) {
@@ -503,20 +430,6 @@ impl World {
         self.rewake(process);
     }
 
-    /// Has a process woken when its next timer is due.
-    fn rewake(&mut self, process: u16) {
-        let Some(there) = self.processes.get_mut(usize::from(process)) else { return };
-        let Some(live) = there.live.as_mut().filter(|live| live.held.is_none()) else { return };
-        let wake = live.due.map(|local| live.clock.world(local).max(self.now));
-        if wake != live.wake {
-            if let Some(old) = live.wake {
-                self.wakes.remove(&(old, process));
-            }
-            live.wake = wake;
-            self.wakes.extend(wake.filter(|&at| at < Time::NEVER).map(|at| (at, process)));
-        }
-    }
-
     fn tell_store(&mut self, input: memory::Input) {
         let (before, led) = (self.store.compacted(), self.store.leader());
         self.store.handle(self.now, input);
@@ -576,23 +489,6 @@ enum Next {
     Queue,
     Store,
     Process(u16),
-}
-
-/// How long an application thinks about an event.
-fn think(chance: Chance, setup: &WorldSetup, run: Run, event: &Event) -> Duration {
-    let op = match event {
-        Event::Propose { id, .. } => id.0,
-        Event::Registration { .. }
-        | Event::Stepped { .. }
-        | Event::Freshness { .. }
-        | Event::Guard { .. }
-        | Event::Followed { .. }
-        | Event::Updated { .. }
-        | Event::Called { .. }
-        | Event::Closed { .. } => 0,
-    };
-    let place = u64::from(run.process) << 32 | u64::from(run.start);
-    chance.micros(Purpose::Think, place, op, setup.think_us)
 }
 
 /// How the store knows strangers.
