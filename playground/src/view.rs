@@ -1,19 +1,21 @@
 //! What is shown of a moment: a pure function of a session, as JSON for the page.
 
+mod wire;
+
 use std::collections::BTreeSet;
 
 use portolan_core::Time;
 use portolan_core::engine::{Content, Freshness, RegistrationEvent};
 use portolan_core::layout::Decoded;
 use portolan_core::waist::{Key, LeaseId};
-use portolan_sim::plan::{Cut, Way};
-use portolan_sim::{Travelling, What};
 use serde::{Deserialize, Serialize};
 
 use crate::belief::{Believer, Difference, Registered, Shown};
 use crate::play::{Losses, Play};
 use crate::session::Session;
 use crate::words;
+pub use wire::message_id;
+use wire::{LinkView, MessageView, Vanished};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -164,40 +166,6 @@ struct LeaseView {
 }
 
 #[derive(Debug, Serialize)]
-struct LinkView {
-    process: u16,
-    member: u16,
-    connected: bool,
-    cut: &'static str,
-    dead: bool,
-    extra_ms: f64,
-    losing: u32,
-}
-
-#[derive(Debug, Serialize)]
-struct MessageView {
-    id: String,
-    process: u16,
-    member: u16,
-    way: &'static str,
-    kind: &'static str,
-    words: String,
-    left_ms: f64,
-    arrives_ms: Option<f64>,
-    held: bool,
-    copies: u8,
-}
-
-#[derive(Debug, Serialize)]
-struct Vanished {
-    process: u16,
-    member: u16,
-    way: &'static str,
-    at_ms: f64,
-    words: &'static str,
-}
-
-#[derive(Debug, Serialize)]
 struct Told {
     process: usize,
     at_ms: f64,
@@ -225,8 +193,7 @@ impl View {
         };
         let checks = runner.checks();
         let healed = runner.has_healed();
-        let messages = world.travelling();
-        let twice = twice(&messages);
+        let (messages, more_messages) = wire::messages(session);
         let (leases, more_leases) = leases(session);
         Self {
             now_ms: millis(now),
@@ -243,15 +210,10 @@ impl View {
             store: store(session, if in_focus("store") { focus_rows } else { rows }),
             leases,
             more_leases,
-            links: links(session),
-            more_messages: messages.len().saturating_sub(MOST_MESSAGES),
-            messages: messages
-                .iter()
-                .take(MOST_MESSAGES)
-                .enumerate()
-                .map(|(n, message)| MessageView::of(message, &twice, n < MOST_SAID))
-                .collect(),
-            vanished: vanished(session),
+            links: wire::links(session),
+            messages,
+            more_messages,
+            vanished: wire::vanished(session),
             told: told(session),
             checks: ChecksView {
                 looks: checks.looked().values().sum(),
@@ -456,92 +418,6 @@ fn leases(session: &Session) -> (Vec<LeaseView>, usize) {
     cut_to(leases, MOST_LEASES)
 }
 
-fn links(session: &Session) -> Vec<LinkView> {
-    let (world, members) = (session.world(), session.world().setup().members);
-    let processes = u16::try_from(world.processes().len()).unwrap_or(u16::MAX);
-    let mut links = Vec::new();
-    for process in 0..processes {
-        for member in 0..members {
-            let link = world.link(process, portolan_core::waist::MemberId(member));
-            links.push(LinkView {
-                process,
-                member,
-                connected: link.client.is_some(),
-                cut: match link.cut {
-                    None => "none",
-                    Some(Cut::Up) => "up",
-                    Some(Cut::Down) => "down",
-                    Some(Cut::Both) => "both",
-                },
-                dead: link.is_dead,
-                extra_ms: link.extra.as_secs_f64() * 1e3,
-                losing: link.losing,
-            });
-        }
-    }
-    links
-}
-
-/// What tells a message from all others.
-pub fn message_id(message: &Travelling<'_>) -> String {
-    let Travelling { client, way, attempt, place, .. } = message;
-    format!("{}.{}.{}.{place}", client.0, attempt.0, way_name(*way))
-}
-
-impl MessageView {
-    /// `said`: whether its words are shown; else who asks for it alone is told them.
-    fn of(message: &Travelling<'_>, twice: &BTreeSet<(u32, u64, bool)>, said: bool) -> Self {
-        let copies = if twice.contains(&address(message)) { 2 } else { 1 };
-        Self {
-            id: message_id(message),
-            process: message.run.process,
-            member: message.member.0,
-            way: way_name(message.way),
-            kind: words::kind(&message.carries),
-            words: if said { words::message(&message.carries) } else { String::new() },
-            left_ms: millis(message.left),
-            arrives_ms: message.arrives.map(millis),
-            held: message.arrives.is_none(),
-            copies,
-        }
-    }
-}
-
-fn address(message: &Travelling<'_>) -> (u32, u64, bool) {
-    (message.client.0, message.attempt.0, message.way == Way::Up)
-}
-
-/// The calls whose answer travels twice.
-fn twice(messages: &[Travelling<'_>]) -> BTreeSet<(u32, u64, bool)> {
-    let mut seen = BTreeSet::new();
-    let answers = messages.iter().filter(|message| words::is_answer(&message.carries));
-    answers.map(address).filter(|&address| !seen.insert(address)).collect()
-}
-
-fn way_name(way: Way) -> &'static str {
-    match way {
-        Way::Up => "up",
-        Way::Down => "down",
-    }
-}
-
-/// What was lost within the last moments.
-fn vanished(session: &Session) -> Vec<Vanished> {
-    let now = session.at();
-    let recent = session.past().iter().rev().take_while(|entry| now.since(entry.at) < LINGERS);
-    let lost = recent.filter_map(|entry| {
-        let (client, way, words) = match &entry.what {
-            What::Lost { client, way, .. } => (client, *way, "lost on its way"),
-            What::Swallowed { client, .. } => (client, Way::Up, "gone with a dead connection"),
-            _ => return None,
-        };
-        let (run, member) = session.beliefs().connection(*client)?;
-        let (process, member, way) = (run.process, member.0, way_name(way));
-        Some(Vanished { process, member, way, at_ms: millis(entry.at), words })
-    });
-    lost.take(MOST_MESSAGES).collect()
-}
-
 fn told(session: &Session) -> Vec<Told> {
     let believers = session.beliefs().processes.iter().enumerate();
     let told = believers.filter_map(|(process, believer)| {
@@ -575,9 +451,4 @@ pub fn lease_of(digits: &str) -> Option<LeaseId> {
 
 /// The most rows of what is in focus.
 const MOST_ROWS: usize = 1_000;
-const MOST_MESSAGES: usize = 400;
-/// Of so many messages the words are shown; nobody reads more at once.
-const MOST_SAID: usize = 100;
 const MOST_LEASES: usize = 200;
-/// How long what was lost is still shown.
-const LINGERS: std::time::Duration = std::time::Duration::from_millis(600);
