@@ -3,7 +3,7 @@
 //
 //   await portolan.ready          the simulator is loaded
 //   portolan.load(plan)           a plan: a file's text, the same as an object, or one of
-//                                 {scenario: "crash"}, {seed: "7", mix: "full"}, {share: ".."}; paused at its start
+//                                 {scenario: "crash"}, {seed: "7", mix: "full"}, {share: ".."}; paused at its start, or where it was shared
 //   portolan.advanceTo(ms)        that moment of virtual time, forward or back; answers the view
 //   portolan.step()               the next thing happens; false at the end
 //   portolan.view(side)           what is shown, as an object; side: "main" (default) or "beside"
@@ -23,6 +23,7 @@ export function expose(app, start) {
         // A plan has a seed of its own; what is only asked for has no steps.
         : 'steps' in plan ? { plan: JSON.stringify(plan) } : plan;
       app.open(request, { name: request.scenario, title: request.scenario ? undefined : 'A plan', about: '' });
+      if (app.wanted !== null) app.goTo(app.wanted);
     },
     advanceTo(ms) {
       app.goTo(Number(ms));

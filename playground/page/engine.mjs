@@ -44,6 +44,7 @@ export class Engine {
     this.remember();
   }
 
+  wanted() { return this.call('wanted'); }
   now() { return this.call('now'); }
   next() { return this.call('next'); }
   reaches() { return this.call('reaches'); }

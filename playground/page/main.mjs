@@ -83,6 +83,8 @@ class App {
   open(request, { name, title: words, about }) {
     this.engine.load(request);
     this.player.pause();
+    // A shared moment: frame by frame, as any that is far ahead.
+    this.wanted = this.engine.wanted() ?? null;
     const scenario = this.engine.scenarios.find((candidate) => candidate.name === name);
     this.name = name ?? null;
     const shown = words ?? title(name ?? 'a plan');
@@ -139,6 +141,7 @@ class App {
   reached() { return this.engine.reaches(); }
 
   play(until = null) {
+    this.wanted = null;
     if (this.view?.end && this.engine.next() === undefined) this.seek(0);
     this.player.play(until);
     // On a narrow page there is the stage to look at now; the guide's words stand under it.
@@ -160,6 +163,7 @@ class App {
   step() {
     if (!this.engine?.world) return;
     this.player.pause();
+    this.wanted = null;
     this.attempt('No step', () => this.engine.step());
     this.changed();
   }
@@ -199,12 +203,14 @@ class App {
 
   stepOnce() {
     this.player.pause();
+    this.wanted = null;
     const more = this.engine.step();
     this.showNow();
     return more;
   }
 
   doNow(action) {
+    this.wanted = null;
     const at = this.engine.act(action);
     this.historyChanged();
     this.showNow();
@@ -244,7 +250,9 @@ class App {
     if (what) for (const stage of this.stages) stage.focus(what);
     if (what && !keepPane && !(menu && this.panes.narrow())) this.panes.show('inspect');
     if (menu && what) this.menu.open(what, { on, point });
-    this.changed();
+    // At once: until the next frame, the buttons would be those of the thing before.
+    if (what) this.showNow();
+    else this.changed();
   }
 
   menuAt(node) {

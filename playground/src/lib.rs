@@ -170,6 +170,11 @@ impl Playground {
         millis(self.0.at())
     }
 
+    /// The moment that whoever shared this wants to be shown; nothing, if it was not shared.
+    pub fn wanted(&self) -> Option<f64> {
+        self.0.wanted().map(millis)
+    }
+
     /// When the next thing happens; nothing at the end.
     pub fn next(&self) -> Option<f64> {
         self.0.next().map(millis)

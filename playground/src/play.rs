@@ -60,6 +60,7 @@ pub struct Play {
     own: Option<Others>,
     beside: Option<Beside>,
     index: [Index; 2],
+    wanted: Option<Time>,
 }
 
 struct Beside {
@@ -130,7 +131,7 @@ impl Play {
             held_to: std::mem::take(&mut plan.held_to),
         });
         let (main, index) = (Session::new(plan, false), Default::default());
-        let mut play = Self { origin, given, main, own, beside: None, index };
+        let mut play = Self { origin, given, main, own, beside: None, index, wanted: None };
         play.stand_beside(play.own.clone());
         Ok(play)
     }
@@ -148,7 +149,7 @@ impl Play {
         }
         play.main = Session::new(plan, false);
         play.beside(shared.beside.map(words::fleet_id))?;
-        play.advance(Time::from_nanos(shared.at_nanos), u32::MAX);
+        play.wanted = Some(Time::from_nanos(shared.at_nanos));
         Ok(play)
     }
 
@@ -277,6 +278,12 @@ impl Play {
     /// The moment that is shown.
     pub fn at(&self) -> Time {
         self.other().map_or(self.main.at(), |other| other.at().max(self.main.at()))
+    }
+
+    /// The moment that was shared, where this was handed on: it begins at its beginning all the
+    /// same, since a stranger's address may ask for a moment that takes minutes to come to.
+    pub fn wanted(&self) -> Option<Time> {
+        self.wanted
     }
 
     /// Up to where it is known what happens, if nobody does anything.

@@ -17,6 +17,14 @@ fn open(request: &Value) -> Play {
     Play::open(&request.to_string()).unwrap_or_else(|error| panic!("{request}: {error}"))
 }
 
+/// What whoever is handed its address is led to.
+fn shared(play: &Play) -> Play {
+    let mut other = open(&json!({"share": play.share()}));
+    assert_eq!((other.at(), other.wanted()), (Time::ZERO, Some(play.at())));
+    assert!(other.advance(play.at(), u32::MAX));
+    other
+}
+
 fn view(play: &Play) -> Value {
     let options = Options { rows: Some(1_000), ..Options::default() };
     let view = View::of(play, &options);
@@ -117,9 +125,9 @@ proptest! {
                 Err(_) => prop_assert_eq!(play.export(), before),
             }
         }
-        let shared = open(&json!({"share": play.share()}));
-        prop_assert_eq!(view(&shared), view(&play));
-        prop_assert_eq!(shared.export(), play.export());
+        let other = shared(&play);
+        prop_assert_eq!(view(&other), view(&play));
+        prop_assert_eq!(other.export(), play.export());
         let now = past(&play);
         finish(&mut play);
         let plan = Plan::parse(&play.export()).expect("it is a plan");
@@ -241,10 +249,10 @@ fn who_stands_beside_is_shared() {
         let mut play = open(&json!({"scenario": "naive-deletes-forgotten"}));
         play.beside(fleet).expect("there is such a fleet");
         play.advance(Time::from_secs(5), u32::MAX);
-        let shared = open(&json!({"share": play.share()}));
-        assert_eq!(view(&shared), view(&play), "{fleet:?}");
+        let other = shared(&play);
+        assert_eq!(view(&other), view(&play), "{fleet:?}");
         let client = |play: &Play| play.side(Side::Beside).plan().world.subjects.clone();
-        assert_eq!(client(&shared), client(&play), "{fleet:?}");
+        assert_eq!(client(&other), client(&play), "{fleet:?}");
         let first = client(&play).of(0);
         let other = first == SubjectKind::Naive(Fleet::GoKit);
         assert_eq!(other, fleet == Some("go-kit"), "{first:?}: others stand in every process");
@@ -373,7 +381,7 @@ fn each_thing_can_be_asked_for() {
             );
         }
         for can in words["can"].as_array().expect("a list") {
-            let mut play = open(&json!({"share": play.share()}));
+            let mut play = shared(&play);
             play.act(&can["action"].to_string()).unwrap_or_else(|error| panic!("{can}: {error}"));
         }
     }

@@ -59,6 +59,24 @@ onPage('who comes by a link that cannot be read is shown the beginning', { path:
     assert.match(await page.locator('#scenario-name').textContent(), /First visit/i);
 });
 
+onPage('a link to a moment that takes minutes to come to holds up nobody', async ({ page }) => {
+    const world = worldOf(page);
+    const hour = 3_600_000;
+    const steps = Array.from({ length: 60 }, (_, process) => ({ at_ms: 0, do: { open: { process, id: 1, scope: { instances: 'web' } } } }));
+    const plan = JSON.stringify({ version: 1, seed: 1, world: { processes: 60 }, steps });
+    const fragment = encodeURIComponent(JSON.stringify({ of: { plan }, lasts_ms: hour, at_nanos: hour * 1e6 }));
+    await page.evaluate((fragment) => { location.hash = fragment; }, fragment);
+    // It is on its way, and whoever has seen enough stops it.
+    await page.locator('#scenario-name', { hasText: 'A shared moment' }).waitFor();
+    await world.until(1, hour - 1);
+    await page.getByTestId('play').click();
+    await page.getByTestId('play').click();
+    const stopped = await world.now();
+    assert.ok(stopped < hour, `${stopped}`);
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    assert.equal(await world.now(), stopped);
+});
+
 const crash = (more) => JSON.stringify({ version: 1, seed: 0, world: { processes: 2 }, steps: [], ...more });
 const FILES = {
     'empty.json': '',

@@ -70,6 +70,19 @@ for (const [name, before, things] of [['well', [], THINGS], ['broken', BROKEN, H
     });
 }
 
+onPage('what is chosen is shown at once, with what one can do to it', async ({ page }) => {
+    const world = worldOf(page);
+    await world.load(WORLD);
+    await world.advanceTo(2_000);
+    // Without a frame in between.
+    const shown = await page.evaluate(() => ['inspect-process-0', 'inspect-process-2', 'lease'].map((id) => {
+        document.querySelector(`[data-testid=stage-main] [data-testid=${id}]`).click();
+        const can = [...document.querySelectorAll('[data-testid=can]')].map((button) => button.textContent);
+        return [document.querySelector('[data-testid=inspect-title]').textContent.split(' ')[0], can.includes('Hold'), can.includes('Revoke it')];
+    }));
+    assert.deepEqual(shown, [['Process', true, false], ['Process', true, false], ['Lease', false, true]]);
+});
+
 onPage('a menu goes away unused, and gives the focus back', async ({ page }) => {
     const world = worldOf(page);
     await world.load(WORLD);

@@ -31,6 +31,8 @@ for (const scenario of ['crash', 'naive-lease-revoked', 'first-visit']) {
         const other = await context.newPage();
         await other.goto(link);
         const there = worldOf(other);
+        await there.ready();
+        await there.until(here.now_ms);
         assert.deepEqual(await there.view(), here);
         assert.deepEqual(await there.view('beside'), await world.view('beside'));
         assert.equal(await there.export(), await world.export());
