@@ -107,7 +107,7 @@ class App {
       const steps = this.engine.guide();
       this.guide.setSteps(steps);
       this.timeline.expected = steps.at(-1)?.at_ms ?? 0;
-      this.changed();
+      this.showNow();
     }), 0);
   }
 

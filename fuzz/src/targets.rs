@@ -1,0 +1,3 @@
+//! The targets, one file each.
+
+pub mod records;
