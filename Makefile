@@ -1,7 +1,7 @@
 # `make` or `make help` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground test bench bench-page conformance-long madsim madsim-plan lint setup etcd
+.PHONY: help demo playground test bench bench-page conformance-long madsim madsim-plan fuzz lint setup etcd
 
 # Operations of the long conformance run.
 OPS ?= 1000000
@@ -41,6 +41,10 @@ madsim: ## The library in a simulated network: SEEDS=20000 plans, from the seed 
 
 madsim-plan: ## One plan of that kind again: PLAN=FILE
 	@.ci/madsim.sh plan $(PLAN)
+
+fuzz: ## Hostile input for SECONDS=60 each: all targets, or those in TARGETS
+	@.ci/setup.sh test
+	@.ci/fuzz.sh run $(or $(SECONDS),60) $(TARGETS)
 
 lint: ## Formats and lints only
 	@.ci/test.sh fmt clippy

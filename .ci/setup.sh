@@ -4,7 +4,7 @@
 #   .ci/setup.sh build      a Rust toolchain, a C linker, protoc, the crates
 #   .ci/setup.sh playground that without protoc, the wasm target, wasm-opt
 #   .ci/setup.sh test       all that, and clippy, rustfmt, the wasm targets, the oldest Rust, etcd, other
-#                           clients, a browser
+#                           clients, a browser, cargo-fuzz
 #
 # Where it is root on a Debian-like machine it installs packages; otherwise it installs nothing and
 # one line says what is missing. What is there already is kept. Each thing done is one line.
@@ -105,8 +105,10 @@ bring_crates() {
     say "fetching crates"
     cargo fetch -q ${CI:+--locked} || fail "the crates could not be fetched, or Cargo.lock is out of date"
     if [ "$1" = test ]; then
-        cargo fetch -q ${CI:+--locked} --manifest-path tests/madsim/Cargo.toml ||
-            fail "the crates of tests/madsim could not be fetched, or its Cargo.lock is out of date"
+        for apart in tests/madsim fuzz; do
+            cargo fetch -q ${CI:+--locked} --manifest-path $apart/Cargo.toml ||
+                fail "the crates of $apart could not be fetched, or its Cargo.lock is out of date"
+        done
     fi
 }
 
@@ -150,6 +152,19 @@ bring_tools() {
         say "no rustup: the oldest Rust cannot be had"
     fi
     cargo nextest --version >/dev/null 2>&1 || say "no cargo-nextest: cargo test runs the tests"
+}
+
+# What runs the fuzz targets. Without it their stored inputs are run all the same.
+bring_fuzz() {
+    cargo fuzz --version >/dev/null 2>&1 || {
+        say "cargo-fuzz is missing: building it"
+        cargo install -q cargo-fuzz --locked 2>/dev/null || {
+            say "cargo install cargo-fuzz failed: nothing is fuzzed"
+            return
+        }
+    }
+    has c++ || debian "a C++ compiler, for libFuzzer," g++
+    say "$(cargo fuzz --version)"
 }
 
 # Clients of etcd that are written in other languages: one from npm, one from PyPI.
@@ -210,6 +225,7 @@ bring_crates "$1"
 [ "$1" = build ] || bring_playground
 if [ "$1" = test ]; then
     bring_tools
+    bring_fuzz
     .ci/etcd.sh 3.4 3.5
     bring_clients
     bring_browser

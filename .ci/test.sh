@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=(setup fmt clippy alone features wasm page msrv tests madsim doctests docs package outside deny)
+steps=(setup fmt clippy alone features wasm page msrv tests madsim fuzz doctests docs package outside deny)
 
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Snapshots are compared, never written.
@@ -193,6 +193,23 @@ step_madsim() {
     .ci/madsim.sh test 2>&1 | tee "$log"
     local status=${PIPESTATUS[0]}
     note "$(grep -E '^[0-9]+ seeds from' "$log" | tail -1)"
+    return "$status"
+}
+
+# Hostile input: what is stored, and what twenty seconds for each target bring.
+step_fuzz() {
+    local log=$target/fuzz.log status
+    .ci/fuzz.sh test 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    count "$(grep -E '^test result:' "$log")"
+    [ "$status" -eq 0 ] || return "$status"
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+        skip "stored inputs hold; nothing was fuzzed, no cargo-fuzz: cargo install cargo-fuzz"
+        return
+    fi
+    .ci/fuzz.sh run 20 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    note "$(grep -cE ' held ' "$log") targets for 20 s each$(sed -n 's/^with .*, \(sanitizer: .*\)/, \1/p' "$log")"
     return "$status"
 }
 

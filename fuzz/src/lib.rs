@@ -31,10 +31,15 @@ pub struct Target {
     pub seeds: fn() -> Vec<(String, Vec<u8>)>,
 }
 
+macro_rules! target {
+    ($name:ident) => {
+        Target { name: stringify!($name), run: targets::$name::run, seeds: targets::$name::seeds }
+    };
+}
+
 /// All targets.
-pub const TARGETS: &[Target] = &[
-    Target { name: "records", run: targets::records::run, seeds: targets::records::seeds },
-];
+pub const TARGETS: &[Target] =
+    &[target!(records), target!(words), target!(plans), target!(engine), target!(world)];
 
 /// The program of a target: libFuzzer's, or one that runs the files it is given.
 #[macro_export]

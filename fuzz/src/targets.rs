@@ -1,3 +1,7 @@
 //! The targets, one file each.
 
+pub mod engine;
+pub mod plans;
 pub mod records;
+pub mod words;
+pub mod world;

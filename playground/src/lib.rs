@@ -42,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use play::Play;
+pub use play::Play;
 use view::{Side, View, millis};
 
 /// What was said when something broke that must not break.

@@ -275,6 +275,11 @@ impl Play {
         [self.main.next(), self.other().and_then(Session::next)].into_iter().flatten().min()
     }
 
+    /// How many processes there are now.
+    pub fn processes(&self) -> usize {
+        self.main.world().processes().len()
+    }
+
     /// The moment that is shown.
     pub fn at(&self) -> Time {
         self.other().map_or(self.main.at(), |other| other.at().max(self.main.at()))
