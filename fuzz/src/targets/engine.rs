@@ -42,7 +42,7 @@ enum Act {
     },
     /// The clock was held, and goes on so much later.
     Jump {
-        secs: u32,
+        secs: u8,
     },
     Do(Command),
     /// The store takes in a request.
@@ -124,6 +124,10 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         (
             "restart",
             tape(one(), vec![Act::Fault(Fault::Restart), Act::Flow(9), Act::Jump { secs: 40 }]),
+        ),
+        (
+            "shutdown-at-once",
+            tape(one(), vec![Act::Do(Command::Shutdown { within: Duration::ZERO })]),
         ),
         (
             "wipe",

@@ -135,6 +135,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             ),
         ),
         ("user", Given::User("root".to_owned(), vec![word("groups")])),
+        ("user-like-a-flag", Given::User("--ttl".to_owned(), vec![word("groups")])),
     ];
     given.map(|(name, given)| (name.to_owned(), tape::write(&[given]))).into()
 }

@@ -66,8 +66,10 @@ impl Holds {
         let over = self.sending.now >= closing.deadline;
         let gone = self.registrations.is_empty();
         let idle = gone && self.leases.is_empty();
+        // Where there is no time at all, how they end is told with the next timer.
+        let told = self.registrations.values().all(|registration| registration.told == Told::Gone);
         // What was given up before may still land as long as its lease is not known to be dead.
-        (over || idle).then_some(closing.confirmed && gone)
+        (over && told || idle).then_some(closing.confirmed && gone)
     }
 
     /// Begins a wished removal: `Draining` first, where the layout has it, the record stands, and

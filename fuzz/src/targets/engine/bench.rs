@@ -146,7 +146,7 @@ impl Bench {
         self.rules.asked(self.now, &shutdown);
         self.handle(Input::Command(shutdown));
         self.wait(within + Duration::from_millis(1));
-        self.rules.ended();
+        self.rules.ended(self.now);
     }
 
     fn flow(&mut self, rounds: u8) {

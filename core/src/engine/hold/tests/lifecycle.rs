@@ -77,6 +77,18 @@ fn shutdown_drains_removes_revokes_and_falls_silent() {
     assert_eq!(h.engine.poll_timeout(), None);
 }
 
+/// Fell under hostile answers: it closed, and nobody was told how the registration had ended.
+#[test]
+fn a_shutdown_without_time_tells_how_registrations_end() {
+    let mut h = Harness::registered();
+    h.command(Command::Shutdown { within: Duration::ZERO }).wait(0);
+    let trace = h.trace();
+    let place = |what: &str| trace.find(what).unwrap_or_else(|| panic!("no {what}: {trace}"));
+    let gone = place("registration 1 gone: removal not confirmed in time");
+    assert!(gone < place("closed confirmed=false"), "{trace}");
+    assert_eq!(h.engine.poll_timeout(), None);
+}
+
 /// What could not be removed in time is left to its lease, and the revoke has time to be answered.
 #[test]
 fn a_shutdown_that_runs_out_hears_of_its_revokes() {
