@@ -33,9 +33,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What the fuzz workspace may use of ours.
-const FUZZ_MAY_USE: &[&str] =
-    &["portolan-core", "portolan-memory", "portolan-sim", "portolan-wire"];
+/// What the fuzz workspace may use of ours: all that takes what others give.
+const FUZZ_MAY_USE: &[&str] = &[
+    "portolan-cli",
+    "portolan-core",
+    "portolan-memory",
+    "portolan-playground",
+    "portolan-sim",
+    "portolan-wire",
+];
 
 /// Crates that serve tests and measurements; nothing is built with them.
 const DEVELOPMENT: &[&str] = &["portolan-kit", "portolan-benches"];
