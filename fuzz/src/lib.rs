@@ -38,8 +38,14 @@ macro_rules! target {
 }
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[target!(records), target!(words), target!(plans), target!(engine), target!(world)];
+pub const TARGETS: &[Target] = &[
+    target!(records),
+    target!(words),
+    target!(plans),
+    target!(engine),
+    target!(model),
+    target!(world),
+];
 
 /// The program of a target: libFuzzer's, or one that runs the files it is given.
 #[macro_export]

@@ -1,6 +1,7 @@
 //! The targets, one file each.
 
 pub mod engine;
+pub mod model;
 pub mod plans;
 pub mod records;
 pub mod words;

@@ -1,0 +1,3 @@
+//! The target `model`, for libFuzzer or for the files it is given.
+#![cfg_attr(fuzzing, no_main)]
+portolan_fuzz::program!(model);
