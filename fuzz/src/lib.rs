@@ -32,9 +32,8 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[
-    Target { name: "records", run: targets::records::run, seeds: targets::records::seeds },
-];
+pub const TARGETS: &[Target] =
+    &[Target { name: "wire", run: targets::wire::run, seeds: targets::wire::seeds }];
 
 /// The program of a target: libFuzzer's, or one that runs the files it is given.
 #[macro_export]

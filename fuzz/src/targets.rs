@@ -1,3 +1,3 @@
 //! The targets, one file each.
 
-pub mod records;
+pub mod wire;
