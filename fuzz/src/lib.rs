@@ -44,6 +44,7 @@ pub const TARGETS: &[Target] = &[
     target!(plans),
     target!(engine),
     target!(model),
+    target!(wire),
     target!(world),
 ];
 

@@ -4,5 +4,6 @@ pub mod engine;
 pub mod model;
 pub mod plans;
 pub mod records;
+pub mod wire;
 pub mod words;
 pub mod world;

@@ -1,5 +1,7 @@
 //! A client's connection: how it is served, held, broken, and ended.
 
+mod begun;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
@@ -23,6 +25,10 @@ use tonic::codegen::{Service, http};
 use tonic::service::Routes;
 
 use crate::status;
+use begun::Begun;
+
+/// How long a client may take to begin with HTTP/2. Only then the transport asks after silent ones.
+const BEGIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long calls that are under way may take when a server ends. Streams of watches never end by
 /// themselves.
@@ -186,6 +192,8 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let breaks = to.going().breaks;
+    let begun = Begun::default();
+    let io = begun.watch(io);
     let (routes, limit) = (to.routes.clone(), to.limit);
     let answer = service_fn(move |request| {
         calls.fetch_add(1, Relaxed);
@@ -208,6 +216,7 @@ where
     );
     let mut ending = pin!(ending);
     let mut gone_by = None;
+    let mut late = pin!(begun.late(BEGIN_WITHIN));
     loop {
         let now = to.going();
         if now.shut || now.breaks != breaks {
@@ -227,6 +236,11 @@ where
                 Ok(()) => End::Left,
                 Err(error) => End::Failed(with_cause(&error)),
             },
+            // After the connection: what has come meanwhile was read.
+            () = late.as_mut(), if !now.held => {
+                let within = BEGIN_WITHIN.as_secs();
+                return End::Failed(format!("HTTP/2 was not begun within {within} s"));
+            }
         }
     }
 }

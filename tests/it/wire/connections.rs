@@ -199,3 +199,14 @@ async fn whoever_says_nothing_is_sent_away() {
     let [one] = &log[..] else { panic!("{log:?}") };
     assert_eq!(one.end, End::Failed("nothing was said for 10 s".into()));
 }
+
+/// Nor is who begins, and says no more: half a word is none.
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_begin_is_sent_away() {
+    let etcd = Etcd::new(Config::default());
+    let (mut slow, far) = tokio::io::duplex(1_024);
+    slow.write_all(b"PRI * HTTP/2.0\r\n").await.expect("it is sent");
+    let served = etcd.serve(far, None, std::future::pending());
+    let served = timeout(Duration::from_secs(600), served).await.expect("it is sent away");
+    assert_eq!(served.end, End::Failed("HTTP/2 was not begun within 10 s".into()));
+}
