@@ -7,7 +7,8 @@
 #   .ci/fuzz.sh minimise TARGET FILE    the least that does as FILE does, to fuzz/regressions/TARGET
 #   .ci/fuzz.sh gather [TARGET..]       the least that comes as far as all that was found, to fuzz/corpus
 #
-# With a nightly Rust there is AddressSanitizer, with any other there is none.
+# With a nightly Rust there is AddressSanitizer, with any other there is none. FUZZ_SEED says where chance
+# begins; without it, elsewhere each time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ ! -r .cache/env ] || . .cache/env
@@ -52,7 +53,7 @@ run_one() {
     [ ! -d "fuzz/corpus/$name" ] || corpus+=("fuzz/corpus/$name")
     # Freed memory that nobody reads is no find, and takes half of the time.
     ASAN_OPTIONS=detect_leaks=0 "$built/$name" "${corpus[@]}" "${bounds[@]}" \
-        -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work/found/$name/" \
+        -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work/found/$name/" \
         >"$log" 2>&1 && status=held || status=FELL
     printf '%-8s  %-4s  %6ss  %10s executions  %6s a second  %6s edges\n' "$name" "$status" \
         "$seconds" "$(stat "$log" number_of_executed_units)" "$(stat "$log" average_exec_per_sec)" \

@@ -5,8 +5,8 @@ use portolan_core::instance::GroupConfig;
 use portolan_core::layout::{Decoded, Layout, Written};
 use portolan_core::waist::{Key, Value};
 
-/// Long enough for any sentence about a record.
-const LONGEST_REASON: usize = 500;
+/// Long enough for any sentence about a record, with what it quotes written as escapes.
+const LONGEST_REASON: usize = 1_000;
 
 /// The first byte says of which layout, and at which key, the rest is the value.
 pub fn run(input: &[u8]) {
