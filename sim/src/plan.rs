@@ -220,6 +220,18 @@ impl Plan {
             number(field, least, 0, LONGEST_US)?;
             number(field, most, least, LONGEST_US)?;
         }
+        let store = &world.store;
+        for (field, span) in [
+            ("world.store.heartbeat, in ms,", store.heartbeat),
+            ("world.store.election_timeout, in ms,", store.election_timeout),
+            ("world.store.lease_scan_interval, in ms,", store.lease_scan_interval),
+            ("world.store.sync_interval, in ms,", store.sync_interval),
+            ("world.store.progress_interval, in ms,", store.progress_interval),
+            ("world.store.token_ttl, in ms,", store.token_ttl),
+        ] {
+            let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            number(field, millis, 1, LONGEST_US / 1000)?;
+        }
         number("world.wire.detect_ms", world.wire.detect_ms, 1, LONGEST_US / 1000)?;
         for &process in &self.left.processes {
             number("left.processes", process.into(), 0, u64::from(world.processes) - 1)?;

@@ -110,6 +110,17 @@ fn what_is_no_plan_is_refused() {
     assert_eq!(refused(nobody), "steps[0] names process 1 of 1, numbered from 0");
     let unknown = refused(r#"{"world": {"subjects": [{"naive": "consul"}]}, "steps": []}"#);
     assert!(unknown.contains("unknown variant `consul`, expected one of `go-kit`"), "{unknown}");
+    let store = |secs: u64| {
+        let span = format!(r#"{{"secs": {secs}, "nanos": 0}}"#);
+        refused(&format!(
+            r#"{{"world": {{"store": {{"election_timeout": {span}}}}}, "steps": []}}"#
+        ))
+    };
+    let takes = "it takes 1 to 3600000";
+    for (secs, millis) in [(0, "0"), (3_601, "3601000"), (u64::MAX, "18446744073709551615")] {
+        let said = format!("world.store.election_timeout, in ms, is {millis}; {takes}");
+        assert_eq!(store(secs), said);
+    }
     let unknown = refused(r#"{"held_to": ["LV99"], "steps": []}"#);
     assert!(unknown.contains("unknown variant `LV99`"), "{unknown}");
     assert!(refused("{}").starts_with("not a plan: missing field `steps`"));
