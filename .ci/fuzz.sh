@@ -7,8 +7,8 @@
 #   .ci/fuzz.sh minimise TARGET FILE    the least that does as FILE does, to fuzz/regressions/TARGET
 #   .ci/fuzz.sh gather [TARGET..]       the least that comes as far as all that was found, to fuzz/corpus
 #
-# With a nightly Rust there is AddressSanitizer, with any other there is none. FUZZ_SEED says where chance
-# begins; without it, elsewhere each time.
+# With a nightly Rust there is AddressSanitizer, with any other, or with FUZZ_SANITIZER=none, there is none.
+# FUZZ_SEED says where chance begins; without it, elsewhere each time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ ! -r .cache/env ] || . .cache/env
@@ -21,12 +21,10 @@ bounds=(-max_len=4096 -timeout=20 -rss_limit_mb=2048)
 # A corpus that is kept has small inputs, and few.
 least=(-max_len=2048)
 
-if [ -z "${FUZZ_TOOLCHAIN:-}" ]; then
-    FUZZ_TOOLCHAIN=stable
-    ! cargo +nightly --version >/dev/null 2>&1 || FUZZ_TOOLCHAIN=nightly
+toolchain=() sanitizer=none
+if [ "${FUZZ_SANITIZER:-}" != none ] && cargo +nightly --version >/dev/null 2>&1; then
+    toolchain=(+nightly) sanitizer=address
 fi
-sanitizer=none
-[ "$FUZZ_TOOLCHAIN" != nightly ] || sanitizer=address
 
 cargo_here() {
     local word=$1
@@ -39,7 +37,7 @@ targets() { sed -n 's|^path = "bins/\(.*\).rs"|\1|p' fuzz/Cargo.toml; }
 built=$work/$sanitizer/$triple/release
 
 build() {
-    CARGO_TARGET_DIR=$work/$sanitizer cargo "+$FUZZ_TOOLCHAIN" fuzz build --sanitizer "$sanitizer" "$@"
+    CARGO_TARGET_DIR=$work/$sanitizer cargo "${toolchain[@]}" fuzz build --sanitizer "$sanitizer"
     cargo_here run --example seeds -- "$work/corpus"
 }
 
@@ -51,15 +49,15 @@ run_one() {
     mkdir -p "$work/corpus/$name" "$work/found/$name"
     corpus=("$work/corpus/$name")
     [ ! -d "fuzz/corpus/$name" ] || corpus+=("fuzz/corpus/$name")
-    # Freed memory that nobody reads is no find, and takes half of the time.
+    # Memory that is not given back at the end is no find.
     ASAN_OPTIONS=detect_leaks=0 "$built/$name" "${corpus[@]}" "${bounds[@]}" \
-        -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$work/found/$name/" \
-        >"$log" 2>&1 && status=held || status=FELL
+        -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -print_final_stats=1 \
+        -artifact_prefix="$work/found/$name/" >"$log" 2>&1 && status=held || status=FELL
     printf '%-8s  %-4s  %6ss  %10s executions  %6s a second  %6s edges\n' "$name" "$status" \
         "$seconds" "$(stat "$log" number_of_executed_units)" "$(stat "$log" average_exec_per_sec)" \
         "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -1)"
     [ "$status" = held ] && return
-    grep -m1 -A3 -E 'panicked at|ERROR: ' "$log" || tail -20 "$log"
+    grep -a -m1 -A3 -E 'panicked at|ERROR: ' "$log" || tail -20 "$log"
     printf 'kept: %s\n' "$(sed -n 's/.*written to //p' "$log" | tail -1)"
     return 1
 }
@@ -68,7 +66,7 @@ run() {
     local seconds=$1 failed=0 name
     shift
     build
-    printf 'with %s, sanitizer: %s\n' "$(cargo "+$FUZZ_TOOLCHAIN" --version)" "$sanitizer"
+    printf 'with %s, sanitizer: %s\n' "$(cargo "${toolchain[@]}" --version)" "$sanitizer"
     [ $# -gt 0 ] || set -- $(targets)
     for name in "$@"; do
         run_one "$name" "$seconds" || failed=1
