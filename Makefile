@@ -1,7 +1,7 @@
 # `make` or `make help` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground test bench bench-page conformance-long madsim madsim-plan fuzz lint setup etcd
+.PHONY: help demo playground test bench bench-page conformance-long madsim madsim-plan fuzz mutants lint setup etcd
 
 # Operations of the long conformance run.
 OPS ?= 1000000
@@ -45,6 +45,9 @@ madsim-plan: ## One plan of that kind again: PLAN=FILE
 fuzz: ## Hostile input for SECONDS=60 each: all targets, or those in TARGETS
 	@.ci/setup.sh test
 	@.ci/fuzz.sh run $(or $(SECONDS),60) $(TARGETS)
+
+mutants: ## Breaks core and memory in thousands of ways, one at a time: ARGS='-f FILE' for some; takes hours
+	@.ci/mutants.sh run $(ARGS)
 
 lint: ## Formats and lints only
 	@.ci/test.sh fmt clippy

@@ -37,7 +37,8 @@ targets() { sed -n 's|^path = "bins/\(.*\).rs"|\1|p' fuzz/Cargo.toml; }
 built=$work/$sanitizer/$triple/release
 
 build() {
-    CARGO_TARGET_DIR=$work/$sanitizer cargo "${toolchain[@]}" fuzz build --sanitizer "$sanitizer"
+    RUSTC_WRAPPER=$PWD/.ci/ours-counted.sh CARGO_TARGET_DIR=$work/$sanitizer \
+        cargo "${toolchain[@]}" fuzz build --sanitizer "$sanitizer" --strip-dead-code
     cargo_here run --example seeds -- "$work/corpus"
 }
 

@@ -218,10 +218,23 @@ bring_browser() {
 # has_npm FOLDER PACKAGE VERSION
 has_npm() { grep -qs "\"version\": \"$3\"" "$1/node_modules/$2/package.json"; }
 
+# All that the tests build takes so many GiB; a linker that runs out of room says nothing of it.
+ROOM=9
+check_room() {
+    local target=${CARGO_TARGET_DIR:-$PWD/target} free taken
+    mkdir -p "$target"
+    free=$(df -Pk "$target" | awk 'END { print int($4 / 1048576) }')
+    taken=$(du -sk "$target" | awk '{ print int($1 / 1048576) }')
+    [ $((free + taken)) -ge $ROOM ] ||
+        fail "$target may grow by $free GiB; the tests need $((ROOM - taken)) more: make room, or set \
+CARGO_TARGET_DIR to where there is some"
+}
+
 case ${1:-} in
 build | playground | test) ;;
 *) fail "usage: .ci/setup.sh build|playground|test" ;;
 esac
+[ "$1" != test ] || check_room
 bring_rust
 [ "$1" = playground ] || bring_protoc
 bring_crates "$1"

@@ -131,6 +131,23 @@ fn a_forgotten_token_costs_one_login_and_nobody_notices() {
     ");
 }
 
+/// One that the store took once is asked for again at once, however young; one that it never took is not.
+#[test]
+fn a_token_that_served_is_replaced_at_once() {
+    for (served, at) in [(true, "1.000s"), (false, "1.100s")] {
+        let mut h = harness();
+        h.get(1).reply(2, Reply::Authenticated).wait(secs(1));
+        if served {
+            h.reply(1, range()).get(3);
+        }
+        let refused = h.last("range");
+        h.lines.clear();
+        h.fail(refused, StoreError::InvalidToken).wait(secs(1));
+        let login = h.lines.iter().find(|line| line.contains("authenticate"));
+        assert!(login.is_some_and(|line| line.starts_with(at)), "{served}: {}", h.trace());
+    }
+}
+
 #[test]
 fn a_refusal_of_the_token_before_costs_no_login() {
     let mut h = Harness::logged_in();

@@ -310,6 +310,51 @@ mod tests {
         }
     }
 
+    /// Of the revision from which on all is known nobody else may be.
+    #[test]
+    fn a_stranger_among_the_newest_is_noticed() {
+        let cases = [
+            (
+                "more than was read",
+                newest(3, &[kv("k1", 7), kv("k2", 6)]),
+                [kv("k9", 7), kv("k2", 6)],
+            ),
+            (
+                "no more than was read",
+                newest(2, &[kv("k1", 7), kv("k2", 6)]),
+                [kv("k1", 7), kv("k9", 6)],
+            ),
+        ];
+        for (what, read, other) in cases {
+            let mut known = Known::default();
+            known.learn(&read);
+            assert!(!known.is_as(&newest(read.count, &other)), "there is {what}");
+        }
+    }
+
+    #[test]
+    fn older_ones_are_forgotten_once_there_are_twice_as_many() {
+        let listed = |count: usize, at: fn(usize) -> i64| {
+            let mut known = Known::default();
+            (0..count).for_each(|n| known.listed(&kv(&format!("k{n:05}"), at(n))));
+            known
+        };
+        let one_each = |n| 1 + i64::try_from(n).expect("few");
+        for (count, kept) in
+            [(2 * KNOWN_NEWEST, 2 * KNOWN_NEWEST), (2 * KNOWN_NEWEST + 1, KNOWN_NEWEST)]
+        {
+            assert_eq!(listed(count, one_each).some.len(), kept, "{count}");
+        }
+        // All of one revision: no answer shows all of it, and any part of it will do.
+        let count = 2 * KNOWN_NEWEST + 1;
+        let known = listed(count, |_| 7);
+        assert_eq!(known.some.len(), KNOWN_NEWEST);
+        let of = |n: usize| kv(&format!("k{n:05}"), 7);
+        let last: Vec<_> = (count - KNOWN_NEWEST..count).map(of).collect();
+        let count = i64::try_from(count).expect("few");
+        assert!(known.is_as(&RangeReply { more: true, ..newest(count, &last) }));
+    }
+
     #[test]
     fn what_is_known_of_the_newest_is_not_forgotten_for_an_answer_that_shows_less() {
         let mut known = Known::default();
@@ -342,12 +387,15 @@ mod tests {
         assert_eq!(asks(&known), 1, "there is another newest one");
         known.apply(&[deleted(&kv("k2", 10), 12)]);
         assert_eq!(asks(&known), 1, "an older one went");
+        known.apply(&[put(kv("k4", 13)), put(kv("k5", 13)), deleted(&kv("k5", 13), 14)]);
+        assert_eq!(asks(&known), 1, "another one is as new as it was");
     }
 
     /// After the newest went, whatever is left is older, if all of the newest were known.
     #[test]
     fn a_record_as_new_as_what_was_deleted_was_not_there() {
-        for (more_of_it, at, fits) in [(false, 6, true), (false, 7, false), (true, 7, true)] {
+        let cases = [(false, 6, true), (false, 7, false), (true, 7, true), (true, 8, false)];
+        for (more_of_it, at, fits) in cases {
             let mut known = Known::default();
             let more = if more_of_it { 7 } else { 6 };
             known.learn(&newest(3, &[kv("k1", 7), kv("k2", more)]));

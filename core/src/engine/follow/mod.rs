@@ -170,27 +170,25 @@ impl Follow {
         };
     }
 
-    /// Does what is due by now.
+    /// Does what is due: it has one timer, and that one is over.
     pub fn on_timer(&mut self, cx: &mut Cx<'_>) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         self.state = match state {
-            State::Waiting { retry_at, next } if retry_at <= cx.now => match next {
+            State::Waiting { next, .. } => match next {
                 Next::Anchor => self.anchor(cx),
                 Next::List if self.window.is_empty() => self.list(cx),
                 Next::List => State::Draining,
                 Next::Watch => self.watch(cx),
             },
-            State::Watching(watching) if watching.is_due(cx.now) => {
+            State::Watching(watching) => {
                 let watching = watching.on_timer(cx, self);
                 self.watched(cx, watching)
             }
             State::Idle
-            | State::Waiting { .. }
             | State::Draining
             | State::Anchoring { .. }
             | State::Listing { .. }
-            | State::Telling { .. }
-            | State::Watching(_) => state,
+            | State::Telling { .. } => state,
         };
     }
 

@@ -6,6 +6,7 @@ mod world;
 use insta::assert_snapshot;
 
 use self::harness::*;
+use super::Follow;
 use crate::engine::harness::Harness;
 use crate::engine::{Command, FollowId, FollowSeq, Setup};
 use crate::time::Time;
@@ -258,6 +259,21 @@ fn another_store_behind_a_lost_connection_is_a_gap() {
         h.reply(5, created(12)).reply(6, check);
         let told = h.end().ends_with("gap after @9: NewEpoch");
         assert_eq!(told, other, "{what}: {}", h.trace());
+    }
+}
+
+/// What this process holds has shown it; meanwhile the store has come as far as it was, and looks the same.
+#[test]
+fn another_store_that_looks_the_same_is_a_gap() {
+    for other in [false, true] {
+        let mut h = followed(Tuning::default());
+        if other {
+            h.engine.follows.each(Follow::new_epoch);
+        }
+        h.reply(2, failed(lost())).wait(ms(100));
+        h.reply(5, created(9)).reply(6, counted(9, 1, put("b", 4, 7)));
+        let told = h.end().ends_with("gap after @7: NewEpoch");
+        assert_eq!(told, other, "{}", h.trace());
     }
 }
 

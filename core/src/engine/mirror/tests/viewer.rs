@@ -19,6 +19,8 @@ pub struct Viewer {
     freshness: Option<Freshness>,
     records: BTreeMap<Key, Arc<Record>>,
     unread: usize,
+    /// The content after the last step.
+    last: Option<Snapshot>,
     /// What the guard keeps, as the last event showed it.
     suspects: Map<Key, Arc<Suspect>>,
     guarded: BTreeMap<String, ()>,
@@ -69,6 +71,9 @@ impl Viewer {
     }
 
     fn step(&mut self, step: &Step) {
+        if let Some(before) = self.last.replace(step.snapshot.clone()) {
+            assert_eq!(before.changes_to(&step.snapshot), step.changes, "what a reader compares");
+        }
         let mut last: Option<&Key> = None;
         for change in &step.changes {
             let key = match change {
