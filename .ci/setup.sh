@@ -219,7 +219,7 @@ bring_browser() {
 has_npm() { grep -qs "\"version\": \"$3\"" "$1/node_modules/$2/package.json"; }
 
 # All that the tests build takes so many GiB; a linker that runs out of room says nothing of it.
-ROOM=9
+ROOM=11
 check_room() {
     local target=${CARGO_TARGET_DIR:-$PWD/target} free taken
     mkdir -p "$target"

@@ -68,4 +68,4 @@ pub use model::{LeaseView, MemberView, Model};
 pub use operation::{Access, Admin, Operated, Operation, Outcome, Permission};
 pub use pass::{Credentials, Identity, Pass, Password, Token};
 pub use quirks::Quirks;
-pub use size::{reply_size, watch_weight};
+pub use size::{operation_size, reply_size, request_size, watch_weight};

@@ -12,8 +12,9 @@ use portolan_core::waist::{
 use crate::state::Command;
 use crate::{Access, Admin, Credentials, Operation, Permission};
 
-/// The length of a request as a gRPC message.
-pub(crate) fn request(request: &Request) -> u64 {
+/// The length of a request as a gRPC message, in bytes: what etcd's limit for messages is held against
+/// (row E1).
+pub fn request_size(request: &Request) -> u64 {
     match request {
         Request::Range(request) => range(request),
         Request::Put(request) => put(request),
@@ -36,8 +37,8 @@ pub(crate) fn request(request: &Request) -> u64 {
     }
 }
 
-/// The length of what an operator asks.
-pub(crate) fn operation(operation: &Operation) -> u64 {
+/// The length of what an operator asks, likewise.
+pub fn operation_size(operation: &Operation) -> u64 {
     match operation {
         Operation::Admin(admin) => match admin {
             Admin::Enable | Admin::Disable => 0,
@@ -84,7 +85,7 @@ pub(crate) fn proposal(command: &Command, member_id: u64) -> u64 {
         Command::Compact(request) => revision(request.revision) + flag(request.physical),
         Command::Grant { lease, ttl_secs } => int(*ttl_secs) + int(lease.get()),
         Command::Revoke { lease } => int(lease.get()),
-        Command::Operate(asked) => operation(asked),
+        Command::Operate(asked) => operation_size(asked),
         // Too short to come near any limit.
         Command::Authenticate { .. } => 0,
     };

@@ -26,6 +26,8 @@
 mod connection;
 mod etcd;
 mod hash;
+#[cfg(test)]
+mod lengths;
 #[cfg(feature = "net")]
 mod local;
 mod replies;

@@ -30,7 +30,7 @@ impl Model {
         pass: Pass,
     ) -> Result<Option<Answer>, StoreError> {
         self.check_power(m)?;
-        self.check_message(size::operation(&operation))?;
+        self.check_message(size::operation_size(&operation))?;
         let ask = || Then::Operate(operation.clone(), pass.clone());
         if self.waits_for_token(m, from, attempt, &pass, ask) {
             return Ok(None);

@@ -57,7 +57,7 @@ impl Model {
         pass: Pass,
     ) -> Result<Option<Answer>, StoreError> {
         self.check_power(m)?;
-        self.check_message(size::request(&request))?;
+        self.check_message(size::request_size(&request))?;
         self.check_leader(m, &request)?;
         self.check_space(&request)?;
         self.check_quota(m, &request)?;

@@ -14,8 +14,12 @@ fn removed() -> (Harness, Store, KeyValue) {
 
 /// An engine that watches so many own records at most, and an empty store.
 fn watching(own_watches: u32) -> (Harness, Store) {
+    tuned(own_watches, 1)
+}
+
+fn tuned(own_watches: u32, sweeps_per_ttl: u32) -> (Harness, Store) {
     let h = Harness::tuned(|tuning| {
-        (tuning.own_watches, tuning.sweeps_per_ttl) = (own_watches, 1);
+        (tuning.own_watches, tuning.sweeps_per_ttl) = (own_watches, sweeps_per_ttl);
         tuning.probe_after = Duration::from_secs(3_600);
     });
     (h, Store { revision: 1, ..Store::default() })
@@ -155,6 +159,39 @@ fn what_was_brought_back_is_found_when_a_lease_is_watched_again() {
     store.keys.insert(key(2), left);
     h.play(TTL * 2, |request| watched(&mut store, request));
     assert_eq!(store.keys.keys().collect::<Vec<_>>(), [&key(1)], "{}", h.trace);
+}
+
+/// By the time that it is read somebody here wants it: it is that one's to judge.
+#[test]
+fn what_is_registered_meanwhile_is_no_stray() {
+    let (mut h, mut store, left) = removed();
+    store.keys.insert(key(2), left);
+    reconnect(&mut h);
+    let is_read =
+        |request: &Request| matches!(request, Request::Range(range) if range.keys.key == key(2));
+    h.play(1, |request| if is_read(request) { None } else { watched(&mut store, request) });
+    let read = h.asked.iter().rfind(|(_, asked)| is_read(asked)).expect("it is read");
+    let (read, answer) = (read.0.0, store.answer(&read.1).expect("a record"));
+    h.register(3, "i2", Conflict::Replace);
+    h.reply(read, answer);
+    let asked = h.play(TTL / 2, |request| watched(&mut store, request));
+    let revokes = asked.iter().filter(|(_, asked)| matches!(asked, Request::Revoke(_)));
+    assert_eq!(revokes.count(), 0, "{}", h.trace);
+    assert!(store.keys.contains_key(&key(2)), "{}", h.trace);
+}
+
+#[test]
+fn where_sweeps_are_off_no_lease_is_asked() {
+    let (mut h, mut store) = tuned(200, 0);
+    for id in 1..=2 {
+        h.register(id, &format!("i{id}"), Conflict::Replace);
+    }
+    h.play(1, |request| watched(&mut store, request));
+    h.deregister(2);
+    h.play(1, |request| watched(&mut store, request));
+    reconnect(&mut h);
+    let asked = h.play(2 * TTL, |request| watched(&mut store, request));
+    assert_eq!(sweeps(&asked), 0, "{}", h.trace);
 }
 
 /// Twenty keys, and each says by itself that it is watched again. A lease that no record ever left
