@@ -338,7 +338,7 @@ impl Holds {
     /// A slot's record is known not to hang on a lease any more, or does not matter.
     pub(super) fn left(&mut self, lease_id: LeaseId, slot: SlotId) {
         if let Some(lease) = self.leases.get_mut(&lease_id) {
-            lease.vacated |= lease.leaving.remove(&slot);
+            lease.leaving.remove(&slot);
             self.touched.insert(lease_id);
         }
     }

@@ -9,7 +9,6 @@
 //! watched are not swept: one that a record left is asked once on each stream of the own watch, since
 //! a restored store ends all streams.
 
-use super::lease::LeaseState;
 use super::slot::SlotId;
 use super::{Flight, Holds};
 use crate::engine::cx::Cx;
@@ -49,8 +48,7 @@ impl Holds {
     /// What seemed to stand on a lease of ours was read.
     pub(super) fn stray_read(&mut self, cx: &mut Cx<'_>, id: LeaseId, key: &Key, reply: &Reply) {
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        let held = matches!(lease.state, LeaseState::Held { .. });
-        if !held || self.closing.is_some() || self.keys.contains_key(key) {
+        if self.closing.is_some() || self.keys.contains_key(key) {
             return;
         }
         let Reply::Range(read) = reply else {

@@ -170,17 +170,51 @@ mod tests {
 
     const NOW: Time = Time::from_secs(9);
 
-    /// When it may be tried again, after many failures.
-    fn after_many_failures(next: fn(&mut Source, &mut Cx<'_>) -> Time) -> Duration {
+    fn with<T>(act: impl FnOnce(&mut Source, &mut Cx<'_>) -> T) -> T {
         let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
         let (layout, mut wire) = (Layout::default(), Wire::new(1, false, &tuning, &Rng::new(1)));
         let mut cx = Cx { now: NOW, tuning: &tuning, layout: &layout, wire: &mut wire };
         let keys = KeyRange::prefix("k");
-        let mut source = Source::new(Owner::Mirror(DirectoryId(1)), keys, 2, Rng::new(1));
-        for _ in 0..20 {
-            source.again_at(&mut cx);
-        }
-        next(&mut source, &mut cx).since(NOW)
+        act(&mut Source::new(Owner::Mirror(DirectoryId(1)), keys, 2, Rng::new(1)), &mut cx)
+    }
+
+    /// When it may be tried again, after many failures.
+    fn after_many_failures(next: fn(&mut Source, &mut Cx<'_>) -> Time) -> Duration {
+        with(|source, cx| {
+            for _ in 0..20 {
+                source.again_at(cx);
+            }
+            next(source, cx).since(NOW)
+        })
+    }
+
+    fn at(revision: i64) -> Header {
+        Header { raft_term: 2, revision: Revision(revision), ..Header::default() }
+    }
+
+    /// However often it is told meanwhile.
+    #[test]
+    fn a_stream_is_behind_some_time_after_a_revision_was_told_for_the_first_time() {
+        with(|source, cx| {
+            source.adopt(cx, &at(7));
+            cx.now = NOW + cx.tuning.probe_timeout / 2;
+            source.adopt(cx, &at(7));
+            assert!(!source.is_behind(cx, Revision(6)));
+            cx.now = NOW + cx.tuning.probe_timeout;
+            assert!(source.is_behind(cx, Revision(6)));
+            assert!(!source.is_behind(cx, Revision(7)));
+        });
+    }
+
+    #[test]
+    fn a_stream_is_not_behind_what_another_store_told() {
+        with(|source, cx| {
+            source.adopt(cx, &at(7));
+            source.adopt(cx, &at(3));
+            cx.now = NOW + cx.tuning.probe_timeout;
+            assert!(!source.is_behind(cx, Revision(3)));
+            assert!(source.is_behind(cx, Revision(2)));
+        });
     }
 
     /// At once would be a loop where a login succeeds and what follows is refused.

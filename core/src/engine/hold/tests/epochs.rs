@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use super::store::Store;
 use super::*;
 
 /// A store restored to before the publish, with the lease: the watch would wait for a revision to
@@ -36,6 +37,48 @@ fn a_restored_store_gets_all_anew_on_new_leases() {
     2.000s > #10 m0 revoke lease=L1
     2.000s < #10 revoked @3
     ");
+}
+
+/// A lease is being left for a second one, to which nothing was sent yet, when the store becomes
+/// another one: both go when the record stands on a third.
+#[test]
+fn all_leases_that_a_record_was_to_hang_on_go() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).register(2, "b", Conflict::Replace);
+    h.reply(2, gave_up()).reply(3, put(5)).wait(1).reply(4, put(6)).deregister(1).reply(5, put(7));
+    // While this is under way, b has a place on the second lease, and is not sent there.
+    let draining = instance("b").with_state(State::Draining);
+    h.command(Command::Publish { id: RegistrationId(2), instance: draining });
+    h.reply(6, deleted(8)).grant(8).register(3, "c", Conflict::Replace).reply(9, put(3));
+    h.played = h.asked.len() - 1;
+    let leases = h.leases.iter().copied().collect();
+    let mut store = Store { revision: 3, leases, ..Store::default() };
+    h.play(1, |request| store.answer(request));
+    assert_eq!(store.leases.into_iter().collect::<Vec<_>>(), h.leases[2..], "{}", h.trace);
+}
+
+/// What is on its way to a new lease when the store is restored may land there.
+#[test]
+fn a_lease_stays_as_long_as_what_was_sent_on_it_may_stand_there() {
+    let mut h = Harness::new();
+    h.register(1, "a", Conflict::Replace).grant(1).register(2, "b", Conflict::Replace);
+    h.reply(2, gave_up()).reply(3, put(5)).wait(2).reply(4, put(6));
+    h.deregister(1).reply(5, put(7)).reply(6, deleted(20)).grant(7);
+    let (_, moves) = h.asked.last().cloned().expect("it moves");
+    let mut store = Store { revision: 9, ..Store::default() };
+    store.leases.extend(&h.leases);
+    let b = Key::from("/p/instances/web/b");
+    let stands = KeyValue { key: b.clone(), ..own(&h, 5, 5, h.leases[0]) };
+    store.keys.insert(b.clone(), stands);
+    store.answer(&moves).expect("an answer that is lost");
+    assert_eq!(store.keys[&b].lease, Some(h.leases[1]));
+    h.played = h.asked.len();
+    h.play(2, |request| {
+        let answer = store.answer(request);
+        assert!(store.keys.contains_key(&b), "it is gone, by {request}");
+        answer
+    });
+    assert_eq!(store.leases.into_iter().collect::<Vec<_>>(), h.leases[2..], "{}", h.trace);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::harness::*;
 use crate::engine::Freshness;
 use crate::time::Time;
+use crate::waist::Reply;
 
 #[test]
 fn a_lagging_member_that_catches_up_is_followed() {
@@ -55,6 +56,20 @@ fn an_unanswered_probe_is_settled_by_a_read_and_not_asked_again() {
     13.000s < #7 m1 range shop limit=1 sort=Mod/Descending keys-only
     13.000s > #7 range @30 b@4/5 of 2
     ");
+}
+
+/// A store that falls behind what was read then is another one.
+#[test]
+fn what_settles_a_silence_tells_how_far_the_store_is() {
+    let newest = |term| {
+        let Reply::Range(mut reply) = counted(30, 2, kv("b", 4, 5)) else { unreachable!("a read") };
+        reply.header.raft_term = term;
+        Reply::Range(reply)
+    };
+    let mut h = Harness::followed();
+    h.wait(ms(8_000)).reply(6, newest(3)).wait(ms(5_000)).reply(7, newest(2)).wait(ms(200));
+    h.reply(8, range(30, [kv("a", 3, 3), kv("b", 4, 5)]));
+    assert_eq!(h.snapshot().epoch, 1);
 }
 
 #[test]
