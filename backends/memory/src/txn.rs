@@ -7,8 +7,8 @@
 //! ```
 
 use portolan_core::waist::{
-    Compare, Header, KeyValue, LeaseId, Op, OpReply, Ordering, Put, Range, Revision, StoreError,
-    Target, Txn, TxnReply,
+    Compare, KeyValue, LeaseId, Op, OpReply, Ordering, Put, Range, Revision, StoreError, Target,
+    Txn, TxnReply,
 };
 
 use crate::Quirks;
@@ -40,11 +40,7 @@ pub(crate) fn read(state: &State, txn: &Txn, quirks: &Quirks) -> Result<TxnReply
     let path = Path::of(&state.store, txn);
     check(state, txn, &path, quirks)?;
     let revision = state.store.revision();
-    let mut reply = TxnReply {
-        header: Header { revision, ..Header::default() },
-        succeeded: path.then,
-        responses: Vec::new(),
-    };
+    let mut reply = TxnReply { succeeded: path.then, ..TxnReply::default() };
     for op in path.ops(txn) {
         match op {
             Op::Range(request) => {

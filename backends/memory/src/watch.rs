@@ -101,7 +101,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) now: Time,
     pub(crate) config: &'a Config,
     pub(crate) store: &'a Store,
-    /// Whose revision is replaced in each answer.
+    /// As of what the member has applied.
     pub(crate) header: Header,
 }
 
@@ -225,7 +225,7 @@ impl Watches {
             if watcher.prev_kv {
                 events.iter_mut().for_each(|event| batch::add_prev(scene.store, event));
             }
-            watcher.send(flow, scene, id, revision, events, said);
+            watcher.send(flow, scene, id, events, said);
         }
         self.pay_progress(scene, said);
     }
@@ -265,11 +265,7 @@ impl Watches {
     ) {
         let current = scene.store.revision();
         let stream = self.streams.get_mut(&id).expect("only called for open streams");
-        let mut reply = WatchReply {
-            header: Header { revision: current, ..scene.header },
-            created: true,
-            ..WatchReply::default()
-        };
+        let mut reply = WatchReply { header: scene.header, created: true, ..WatchReply::default() };
         let mut keys = watch.keys;
         if keys.key.is_empty() {
             keys.key = Key::from(&[0][..]);
@@ -334,7 +330,7 @@ impl Watches {
             self.next_sync = None;
         }
         let reply = WatchReply {
-            header: Header { revision: scene.store.revision(), ..scene.header },
+            header: scene.header,
             watch_id: number,
             canceled: true,
             ..WatchReply::default()
@@ -453,7 +449,7 @@ impl Watches {
         if batch.more_from.is_none() {
             self.in_step.insert(&watcher.keys, id);
         }
-        watcher.send(flow, scene, id, current, batch.events, said);
+        watcher.send(flow, scene, id, batch.events, said);
         batch.more_from.is_some()
     }
 }
@@ -509,7 +505,6 @@ impl Watcher {
         flow: &mut Flow,
         scene: Scene<'_>,
         (stream, number): WatcherId,
-        revision: Revision,
         events: Vec<KeyEvent>,
         said: &mut Said,
     ) {
@@ -519,12 +514,8 @@ impl Watcher {
         if self.progress == Progress::Due {
             self.progress = Progress::Skipped;
         }
-        let reply = WatchReply {
-            header: Header { revision, ..scene.header },
-            watch_id: number,
-            events,
-            ..WatchReply::default()
-        };
+        let reply =
+            WatchReply { header: scene.header, watch_id: number, events, ..WatchReply::default() };
         if self.fragment {
             for part in batch::fragments(reply, scene.config.fragment_size()) {
                 flow.say(scene, stream, part, said);
@@ -546,6 +537,5 @@ fn watcher_mut(
 }
 
 fn progress_reply(scene: Scene<'_>, watch_id: i64) -> WatchReply {
-    let header = Header { revision: scene.store.revision(), ..scene.header };
-    WatchReply { header, watch_id, ..WatchReply::default() }
+    WatchReply { header: scene.header, watch_id, ..WatchReply::default() }
 }

@@ -137,9 +137,7 @@ impl Model {
                 self.members[m].power = Power::Held;
             }
         }
-        if self.members.len() > 1 {
-            self.review();
-        }
+        self.review();
     }
 
     /// Their connections break. Of calls under way nobody learns what became of them.
@@ -179,9 +177,7 @@ impl Model {
                 self.step_down();
             }
         }
-        if self.members.len() > 1 {
-            self.review();
-        }
+        self.review();
     }
 
     /// Stopped processes start with the data they have. One alone leads again at once (row R9).

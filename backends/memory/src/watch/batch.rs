@@ -82,7 +82,7 @@ pub(super) fn fragments(mut reply: WatchReply, limit: u64) -> Vec<WatchReply> {
     reply.fragment = true;
     let head = size::watch_reply_head(&reply);
     let mut parts = Vec::new();
-    let mut part = WatchReply { events: Vec::new(), ..reply.clone() };
+    let mut part = reply.clone();
     let mut length = head;
     for event in events {
         let more = size::watch_event(&event);

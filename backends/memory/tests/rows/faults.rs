@@ -257,6 +257,7 @@ fn w17_who_asks_for_a_leader_is_refused_at_once() {
     bench.put("k", "v");
     let stream = bench.watch(all());
     bench.heard(stream);
+    bench.wait_ms(1000);
     bench.fault(Fault::LeaderLost);
     let error = Some(StoreError::NoLeader);
     for request in [

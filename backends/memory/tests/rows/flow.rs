@@ -1,7 +1,8 @@
 //! Streams of watches whose carrier takes no more, or not yet.
 
 use portolan_core::waist::{
-    AttemptId, KeyEvent, KeyRange, Put, Revision, Value, Watch, WatchFilter, WatchReply, WatchSay,
+    AttemptId, KeyEvent, KeyRange, Put, Reply, Revision, Value, Watch, WatchFilter, WatchReply,
+    WatchSay,
 };
 use portolan_memory::{Config, Input, Limits, watch_weight};
 
@@ -211,4 +212,37 @@ fn without_a_limit_nobody_waits() {
     assert!(bench.model == before);
     let events: Vec<KeyEvent> = bench.heard_events(stream);
     assert_eq!(events.len(), 1_000);
+}
+
+/// A record lies in memory beside what it says on the wire.
+#[test]
+fn what_an_answer_counts_for() {
+    let mut bench = Bench::new();
+    let stream = bench.watch(Watch { prev_kv: true, ..all(0) });
+    let more = |reply: &WatchReply| {
+        watch_weight(reply) - portolan_memory::reply_size(&Reply::Watch(reply.clone()))
+    };
+    for _ in 0..2 {
+        bench.put("k", "");
+    }
+    let heard = bench.heard(stream);
+    assert_eq!(heard.iter().map(more).collect::<Vec<_>>(), [256, 256 + 128, 256 + 2 * 128]);
+}
+
+/// From history as many come at once as there is room for, with what was there before.
+#[test]
+fn what_was_there_before_takes_room_too() {
+    let count = |prev_kv| {
+        let mut bench = bench();
+        for _ in 0..20 {
+            bench.put("k", "");
+        }
+        let stream = bench.watch(Watch { prev_kv, ..all(3) });
+        bench.wait_ms(100);
+        let heard = bench.heard(stream);
+        let events: usize = heard.iter().map(|reply| reply.events.len()).sum();
+        assert!((ROOM..ROOM + 500).contains(&weight(&heard)), "{}", weight(&heard));
+        events
+    };
+    assert_eq!([count(false), count(true)], [16, 8]);
 }

@@ -8,7 +8,9 @@ use portolan_core::waist::{
     MemberId, Op, Put, Range, RangeReply, Reply, Request, Revision, StoreError, Txn, TxnReply,
     Watch, WatchReply, WatchSay,
 };
-use portolan_memory::{ClientId, Config, Fault, Input, MemberFault, Model, Output, Pass};
+use portolan_memory::{
+    ClientId, Config, Fault, Input, MemberFault, Model, Operated, Operation, Output, Pass,
+};
 
 pub(crate) const ME: ClientId = ClientId(1);
 
@@ -43,8 +45,7 @@ impl Bench {
     }
 
     pub(crate) fn send_as(&mut self, from: ClientId, request: Request) -> AttemptId {
-        self.attempts += 1;
-        let attempt = AttemptId(self.attempts);
+        let attempt = self.next_attempt();
         self.input(Input::Request {
             from,
             attempt,
@@ -57,8 +58,7 @@ impl Bench {
 
     /// Asks one of several members, without looking for the answer.
     pub(crate) fn send_to(&mut self, member: u16, request: Request) -> AttemptId {
-        self.attempts += 1;
-        let attempt = AttemptId(self.attempts);
+        let attempt = self.next_attempt();
         self.input(Input::Request {
             from: ME,
             attempt,
@@ -82,6 +82,25 @@ impl Bench {
             None => None,
             Some(other) => panic!("{other:?}"),
         }
+    }
+
+    /// Asks as an operator, and expects to be told at once.
+    pub(crate) fn operate(&mut self, operation: Operation) -> Result<Operated, StoreError> {
+        let attempt = self.next_attempt();
+        let (from, member, pass) = (ME, MemberId(0), self.pass.clone());
+        self.input(Input::Operate { from, attempt, member, operation, pass });
+        match self.model.poll_operated() {
+            Some(told) => {
+                assert_eq!((told.to, told.attempt), (ME, attempt));
+                Ok(told)
+            }
+            None => Err(self.failed(attempt).expect("an answer at once")),
+        }
+    }
+
+    fn next_attempt(&mut self) -> AttemptId {
+        self.attempts += 1;
+        AttemptId(self.attempts)
     }
 
     pub(crate) fn member_fault(&mut self, member: u16, fault: MemberFault) {

@@ -273,6 +273,8 @@ fn g3_g4_g5_g6_limit_filters_order_stripping() {
         (sort(SortTarget::Mod, Sort::Ascending), "bcad", false),
         (sort(SortTarget::Create, Sort::Descending), "dcba", false),
         (Range { limit: 1, ..sort(SortTarget::Version, Sort::Descending) }, "a", true),
+        (Range { limit: 3, ..sort(SortTarget::Value, Sort::Ascending) }, "dbc", true),
+        (Range { limit: 4, ..sort(SortTarget::Value, Sort::Ascending) }, "dbca", false),
     ];
     for (range, expected, more) in cases {
         let reply = bench.range(range.clone());

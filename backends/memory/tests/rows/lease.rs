@@ -27,12 +27,16 @@ fn revoke(bench: &mut Bench, id: i64) -> Option<StoreError> {
 fn l1_ids() {
     let mut bench = Bench::new();
     let grant = |lease: Option<LeaseId>| Request::Grant(Grant { lease, ttl_secs: 10 });
+    let mut chosen = Vec::new();
     for expected in 1..=2 {
         let reply = bench.ask(grant(None));
         let Reply::Grant(reply) = reply else { panic!("{reply:?}") };
-        assert!(reply.lease.get() > 0);
+        chosen.push(reply.lease.get());
         assert_eq!(bench.model.leases().count(), expected);
     }
+    // The member that was asked is in it, and later ones are higher (`pkg/idutil`).
+    assert!(chosen.iter().all(|id| id >> 48 == 0x694d), "{chosen:x?}");
+    assert_eq!(chosen[0] + 1, chosen[1]);
     assert_eq!(bench.grant(-7, 10), 10);
     assert_eq!(bench.error(grant(Some(lease(-7)))), Some(StoreError::LeaseExists));
     assert_eq!(revoke(&mut bench, -7), None);

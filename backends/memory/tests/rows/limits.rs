@@ -264,3 +264,32 @@ fn w14_one_revision_can_be_split() {
         .collect();
     assert_eq!(shape, [(4, 1, true), (4, 1, false)]);
 }
+
+/// What is proposed is a message in an envelope: a header with a request id, and one field more.
+#[test]
+fn e1_short_proposals_have_their_length() {
+    // The envelope's id ends in 48 bits that are all set, below 16 of the member's.
+    let least = |member_id: u64, request: &Request| {
+        (0..).find(|&max_request_bytes| {
+            let config = Config { max_request_bytes, member_id, ..Config::default() };
+            Bench::with(config).error(request.clone()) != Some(StoreError::RequestTooLarge)
+        })
+    };
+    let grant = |id: i64, ttl_secs| Request::Grant(Grant { lease: LeaseId::new(id), ttl_secs });
+    let compact = |physical| Request::Compact(Compact { revision: Revision(1), physical });
+    let member_id = 0x694d;
+    // Two bytes of tag, one of length, and of the id one of tag and nine.
+    let (header, body) = (2 + 1 + 1 + 9, 1 + 1);
+    let lengths = [
+        (grant(1, 2), header + body + 2 + 2),
+        (grant(1, 300), header + body + 3 + 2),
+        (grant(300, 300), header + body + 3 + 3),
+        (compact(false), header + body + 2),
+        (compact(true), header + body + 2 + 2),
+    ];
+    for (request, length) in lengths {
+        assert_eq!(least(member_id, &request), Some(length), "{request:?}");
+    }
+    // Seven bytes where the member's 16 bits are none.
+    assert_eq!(least(0, &grant(1, 2)), Some(header - 2 + body + 2 + 2));
+}

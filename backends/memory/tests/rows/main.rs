@@ -14,6 +14,8 @@
 //! | `members` | G7, T9, L8, L10, W2, W17, W18 where several members see different things |
 //! | `quirks` | released servers |
 //! | `users` | A1 to A8 |
+//! | `operations` | what operators ask |
+//! | `view` | what can be looked at |
 //! | `laws` | any sequence |
 
 mod faults;
@@ -24,8 +26,10 @@ mod laws;
 mod lease;
 mod limits;
 mod members;
+mod operations;
 mod quirks;
 mod space;
 mod txn;
 mod users;
+mod view;
 mod watch;

@@ -44,6 +44,8 @@ fn which_release_has_which() {
     let watch = "negative_start_accepted progress_before_start";
     let drops = "compaction_drops_delete";
     let cases = [
+        ("2.9.9", format!("{drops} {watch} progress_out_of_step {always}")),
+        ("3.3.27", format!("{drops} {watch} progress_out_of_step {always}")),
         ("3.4.23", format!("{drops} {watch} progress_out_of_step {always}")),
         ("3.4.25", format!("{drops} {watch} progress_owed {always}")),
         ("3.4.31", format!("{drops} {watch} {always}")),
@@ -55,12 +57,18 @@ fn which_release_has_which() {
         ("3.6.1", format!("{watch} overload_stops_expiry")),
         ("3.6.6", "overload_stops_expiry".to_owned()),
         ("3.7.0", String::new()),
+        ("3.10.0", String::new()),
         ("4.0.0", String::new()),
+        ("4.3.0", String::new()),
     ];
     for (version, expected) in cases {
         assert_eq!(named(version), expected, "{version}");
     }
     assert_eq!(Quirks::of_version("3.5"), None);
+    let config = Config::of_version("3.4.23").expect("a version");
+    assert_eq!(config.quirks, Quirks::of_version("3.4.23").expect("a version"));
+    assert_eq!(config.version, "3.4.23");
+    assert_eq!(Config::of_version("3.5"), None);
 }
 
 #[test]

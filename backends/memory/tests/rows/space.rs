@@ -121,3 +121,24 @@ fn c3_what_can_be_read_is_no_history_and_deletes_are() {
     assert_eq!((bench.model.history(), bench.model.stored()), (0, 257));
     assert_eq!(bench.model.compacted(), Some(Revision(103)));
 }
+
+/// A delete goes with the compaction of a later revision, not with that of its own.
+#[test]
+fn c3_no_more_is_compacted_than_it_takes() {
+    let [mut limited, mut other, mut earlier] = [with_history(3_000), Bench::new(), Bench::new()];
+    for at in 0.. {
+        for bench in [&mut limited, &mut other, &mut earlier] {
+            bench.ask(put_of("k", at * 10));
+            bench.delete(KeyRange::one("k"));
+        }
+        if limited.model.compacted().is_some() {
+            break;
+        }
+        assert!(limited.model.history() <= 3_000);
+    }
+    let at = limited.model.compacted().expect("it was too much");
+    other.compact(at.0);
+    earlier.compact(at.0 - 1);
+    assert_eq!(other.model.history(), limited.model.history());
+    assert!(other.model.history() <= 1_500 && earlier.model.history() > 1_500);
+}

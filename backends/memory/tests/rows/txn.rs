@@ -294,3 +294,24 @@ fn an_ignore_flag_that_finds_its_key_gone_harms_nobody() {
     let reply = bench.ask(Request::Txn(Txn { then, ..Txn::default() }));
     assert!(matches!(reply, Reply::Txn(_)));
 }
+
+/// Rows G3 and C1, where a transaction asks.
+#[test]
+fn a_transaction_reads_from_the_compaction_to_the_present() {
+    let mut bench = Bench::new();
+    for value in ["1", "2", "3"] {
+        bench.put("k", value);
+    }
+    bench.compact(3);
+    let mut read = |revision| {
+        let range = Range { revision: Revision(revision), ..Range::of(KeyRange::one("k")) };
+        let then = vec![Op::Range(range), put_op("other", "")];
+        bench.error(Request::Txn(Txn { then, ..Txn::default() }))
+    };
+    assert_eq!(read(2), Some(StoreError::Compacted));
+    assert_eq!(read(3), None);
+    // The present one is that before the transaction's own.
+    assert_eq!(read(5), None);
+    assert_eq!(read(7), Some(StoreError::FutureRevision));
+    assert_eq!(read(6), None);
+}

@@ -6,8 +6,8 @@ use portolan_core::waist::{
     AttemptId, KeyRange, MemberId, Range, Reply, Request, Revision, StoreError, Watch, WatchSay,
 };
 use portolan_memory::{
-    Access, Admin, Config, Credentials, Fault, Identity, Input, MemberFault, Pass, Permission,
-    Token,
+    Access, Admin, Config, Credentials, Fault, Identity, Input, MemberFault, Operation, Pass,
+    Permission, Quirks, Token,
 };
 
 use crate::kit::{Bench, ME, put};
@@ -238,4 +238,144 @@ fn what_is_secret_is_not_shown() {
     for text in texts {
         assert!(!text.contains("secret") && !text.contains(hidden), "{text}");
     }
+}
+
+/// Two users, and their tokens: root, and ann, who has the role `part`.
+fn both(config: Config) -> (Bench, [Pass; 2]) {
+    let mut bench = guarded(config);
+    let passes = [("root", "r00t"), ("ann", "secret")].map(|(user, password)| {
+        let token = token(&mut bench, 0, &Credentials::new(user, password));
+        Pass::Token(token.expect("the password is right"))
+    });
+    (bench, passes)
+}
+
+/// Who may ask for what, as `nobody ann root`: `+` if it is done.
+fn who_may(config: &Config, operation: &Operation) -> String {
+    let (mut bench, [root, ann]) = both(config.clone());
+    let told = [Pass::Nobody, ann, root].map(|pass| {
+        bench.pass = pass;
+        match bench.operate(operation.clone()) {
+            Ok(_) => "+".to_owned(),
+            Err(StoreError::NoToken) => "who".to_owned(),
+            Err(StoreError::PermissionDenied) => "no".to_owned(),
+            Err(StoreError::Other { message, .. }) => format!("<{message}>"),
+            Err(error) => panic!("{error:?}"),
+        }
+    });
+    told.join(" ")
+}
+
+/// `server/etcdserver/apply_auth.go` and `server/etcdserver/api/v3rpc/maintenance.go`.
+#[test]
+fn a3_who_may_ask_what_operators_ask() {
+    let user = |user: &str| Operation::User { user: user.to_owned() };
+    let role = |role: &str| Operation::Role { role: role.to_owned() };
+    let alarm = Operation::SetAlarm { member: 1, on: true };
+    let kept = Operation::Kept { revision: Revision::ZERO };
+    let everyone_asks = |config: &Config, lines: &[(Operation, &str)]| {
+        for (operation, told) in lines {
+            assert_eq!(who_may(config, operation), *told, "{operation:?}");
+        }
+    };
+    everyone_asks(
+        &Config::default(),
+        &[
+            (Operation::AuthStatus, "who no +"),
+            (Operation::Users, "who no +"),
+            (user("ann"), "who + +"),
+            (user("root"), "who no +"),
+            (Operation::Roles, "who no +"),
+            (role("part"), "who + +"),
+            (role("root"), "who no <etcdserver: role name not found>"),
+            (Operation::Admin(Admin::AddRole { role: "new".to_owned() }), "who no +"),
+            (Operation::Alarms, "who + +"),
+            (alarm.clone(), "who no +"),
+            (kept.clone(), "who no +"),
+        ],
+    );
+    let gaps = Quirks { auth_gaps: true, ..Quirks::default() };
+    let config = Config { quirks: gaps, ..Config::default() };
+    everyone_asks(&config, &[(Operation::Alarms, "+ + +"), (alarm, "+ + +")]);
+    let raw = Quirks { hash_refused_raw: true, ..Quirks::default() };
+    let config = Config { quirks: raw, ..Config::default() };
+    let words = "<auth: user name is empty> <auth: permission denied> +";
+    everyone_asks(&config, &[(kept, words), (Operation::Users, "who no +")]);
+}
+
+/// What comes of changes of users and roles, in order (`server/auth/store.go`).
+#[test]
+fn a1_changes_of_users_and_roles_that_are_refused() {
+    let (user, role) = (|name: &str| name.to_owned(), |name: &str| name.to_owned());
+    let on = |key: &str, end: &str| KeyRange { key: key.into(), end: end.into() };
+    let grant = |keys: KeyRange| {
+        let permission = Permission { keys, access: Access::Read };
+        Admin::GrantPermission { role: role("part"), permission }
+    };
+    let revoke = |keys: KeyRange| Admin::RevokePermission { role: role("part"), keys };
+    let (mut bench, [root, _]) = both(Config::default());
+    bench.pass = root;
+    let mut told = |admin: &Admin| match bench.operate(Operation::Admin(admin.clone())) {
+        Ok(_) => "done".to_owned(),
+        Err(StoreError::Other { message, .. }) => message.clone(),
+        Err(error) => error.to_string(),
+    };
+    let steps = [
+        (grant(on("", "")), "etcdserver: invalid auth management"),
+        (grant(on("", "b")), "etcdserver: invalid auth management"),
+        (grant(on("b", "a")), "etcdserver: invalid auth management"),
+        (grant(on("b", "")), "done"),
+        (grant(on("b", "\0")), "done"),
+        (revoke(on("b", "c")), "etcdserver: permission is not granted to the role"),
+        (revoke(on("b", "")), "done"),
+        (revoke(on("b", "")), "etcdserver: permission is not granted to the role"),
+        (
+            Admin::RevokeRole { user: user("ann"), role: role("root") },
+            "etcdserver: role is not granted to the user",
+        ),
+        (
+            Admin::RevokeRole { user: user("root"), role: role("root") },
+            "etcdserver: invalid auth management",
+        ),
+        (Admin::GrantRole { user: user("root"), role: role("part") }, "done"),
+        (Admin::RevokeRole { user: user("root"), role: role("part") }, "done"),
+        (Admin::GrantRole { user: user("ann"), role: role("root") }, "done"),
+        (Admin::RevokeRole { user: user("ann"), role: role("root") }, "done"),
+    ];
+    for (admin, expected) in &steps {
+        assert_eq!(told(admin), *expected, "{admin:?}");
+    }
+}
+
+/// Whatever the seed, no two are alike.
+#[test]
+fn a2_each_token_has_letters_of_its_own() {
+    for seed in [0, u64::MAX] {
+        let mut bench = guarded(Config { seed, ..Config::default() });
+        let mut known = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            let token = token(&mut bench, 0, &Credentials::new("ann", "secret")).expect("let in");
+            let (letters, _) = token.reveal().split_once('.').expect("letters and an index");
+            assert!(letters.len() == 16 && letters.bytes().all(|byte| byte.is_ascii_lowercase()));
+            assert!(known.insert(letters.to_owned()), "{letters} again, with seed {seed}");
+        }
+    }
+}
+
+/// Made up, one waits only where it names a place of the log that is still to come, and only while
+/// anybody asks for tokens.
+#[test]
+fn a8_a_token_that_nobody_issued() {
+    let mut bench = guarded(Config::default());
+    log_in(&mut bench);
+    let Pass::Token(known) = &bench.pass else { unreachable!("it has logged in") };
+    let (_, index) = known.reveal().split_once('.').expect("letters and an index");
+    bench.pass = Pass::Token(Token::from(format!("madeup.{index}").as_str()));
+    assert_eq!(bench.error(read("a")), Some(StoreError::InvalidToken), "its place is known");
+    bench.pass = Pass::Token(Token::from("madeup.1000000"));
+    let waits = bench.send(read("a"));
+    bench.wait_ms(100);
+    assert_eq!(bench.failed(waits), None);
+    bench.input(Input::Admin(Admin::Disable));
+    assert_eq!(bench.error(read("a")), None, "nobody is asked");
 }

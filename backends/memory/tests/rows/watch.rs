@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use portolan_core::waist::{
@@ -314,8 +315,10 @@ fn w12_progress_notifications() {
     bench.heard(stream);
     bench.wait_ms(11_000);
     assert!(bench.is_quiet(), "left out after an event");
-    bench.wait_ms(11_000);
-    assert_eq!(bench.lines(stream), ["#0 r3"]);
+    for _ in 0..3 {
+        bench.wait_ms(11_000);
+        assert_eq!(bench.lines(stream), ["#0 r3"]);
+    }
     // Nothing is told of a watch that waits for its start, or is not there any more.
     bench.say(stream, WatchSay::Cancel { id: 0 });
     bench.say(stream, WatchSay::Create(Watch { progress: true, ..of("k", 99) }));
@@ -325,20 +328,32 @@ fn w12_progress_notifications() {
 }
 
 #[test]
-fn w12_streams_tell_progress_at_different_times() {
+fn w12_progress_is_told_again_and_again() {
     let config = Config { progress_interval: Duration::from_secs(10), ..Config::default() };
     let mut bench = Bench::with(config);
-    let times: Vec<_> = (0..2)
-        .map(|_| {
-            let stream = bench.watch(Watch { progress: true, ..of("k", 0) });
-            let due = bench.model.poll_timeout().expect("a stream that tells its progress");
-            bench.model.handle(bench.now, Input::Cancel { from: ME, attempt: stream });
-            assert_eq!(bench.model.poll_timeout(), None);
-            due
-        })
-        .collect();
-    assert_ne!(times[0], times[1]);
-    assert!(times.iter().all(|time| (10..=11).contains(&(time.as_nanos() / 1_000_000_000))));
+    let stream = bench.watch(Watch { progress: true, ..of("k", 0) });
+    bench.wait_ms(45_000);
+    assert_eq!(bench.lines(stream), ["#0 r1 created", "#0 r1", "#0 r1", "#0 r1", "#0 r1"]);
+}
+
+#[test]
+fn w12_streams_tell_progress_at_different_times() {
+    for seed in [0, u64::MAX] {
+        let config =
+            Config { progress_interval: Duration::from_secs(10), seed, ..Config::default() };
+        let mut bench = Bench::with(config);
+        let times: BTreeSet<_> = (0..4)
+            .map(|_| {
+                let stream = bench.watch(Watch { progress: true, ..of("k", 0) });
+                let due = bench.model.poll_timeout().expect("a stream that tells its progress");
+                bench.model.handle(bench.now, Input::Cancel { from: ME, attempt: stream });
+                assert_eq!(bench.model.poll_timeout(), None);
+                due
+            })
+            .collect();
+        assert_eq!(times.len(), 4, "with seed {seed}");
+        assert!(times.iter().all(|time| (10..=11).contains(&(time.as_nanos() / 1_000_000_000))));
+    }
 }
 
 #[test]
