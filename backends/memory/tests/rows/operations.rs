@@ -86,9 +86,10 @@ fn what_a_hash_is_made_of_where_deletes_are_dropped() {
 fn e2_an_alarm_is_raised_told_and_ended() {
     let mut bench = Bench::new();
     let member = bench.model.config().member_id;
-    let mut told = |operation| match bench.operate(operation).expect("an answer").outcome {
-        Outcome::Alarms(members) => members,
-        other => panic!("{other:?}"),
+    let mut told = |operation| {
+        let outcome = bench.operate(operation).expect("an answer").outcome;
+        let Outcome::Alarms(members) = outcome else { panic!("{outcome:?}") };
+        members
     };
     let (raise, end) =
         (Operation::SetAlarm { member, on: true }, Operation::SetAlarm { member, on: false });

@@ -327,6 +327,22 @@ fn w12_progress_notifications() {
     assert!(bench.is_quiet());
 }
 
+/// Which says nothing of the store (`syncWatchers` in `server/storage/mvcc/watchable_store.go`).
+#[test]
+fn w3_a_start_that_is_compacted_is_told_to_the_watch_that_asked() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.put("k", "");
+    }
+    bench.compact(4);
+    let stream = bench.watch(Watch { id: 7, ..of("k", 2) });
+    bench.wait_ms(100);
+    let told = bench.heard(stream).pop().expect("an end");
+    assert_eq!((told.watch_id, told.canceled, told.compact_revision), (7, true, Revision(4)));
+    assert_eq!(told.header.revision, Revision::ZERO);
+    assert_eq!(told.header.raft_term, 2);
+}
+
 #[test]
 fn w12_progress_is_told_again_and_again() {
     let config = Config { progress_interval: Duration::from_secs(10), ..Config::default() };

@@ -238,7 +238,7 @@ impl Bench {
     fn hear(&mut self, attempt: AttemptId, reply: Reply, is_true: bool) {
         let request = self.sent.get(&attempt).map(|(_, request, _)| request.clone());
         if let Some(request) = &request {
-            self.rules.heard(attempt, request, is_true);
+            self.rules.heard(request, is_true);
             let goes_on = matches!((request, &reply), (Request::Watch(_), Reply::Watch(_)));
             if !goes_on {
                 self.sent.remove(&attempt);

@@ -98,7 +98,7 @@ impl Rules {
     }
 
     /// An attempt that is under way was answered.
-    pub fn heard(&mut self, _attempt: AttemptId, request: &Request, is_true: bool) {
+    pub fn heard(&mut self, request: &Request, is_true: bool) {
         if !is_true {
             self.failed.entry(request.clone()).or_default();
         }
