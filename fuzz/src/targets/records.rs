@@ -4,18 +4,73 @@
 use portolan_core::instance::GroupConfig;
 use portolan_core::layout::{Decoded, Layout, Written};
 use portolan_core::waist::{Key, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::tape::{self, Tape};
 
 /// Long enough for any sentence about a record, with what it quotes written as escapes.
 const LONGEST_REASON: usize = 1_000;
 
-/// The first byte says of which layout, and at which key, the rest is the value.
+const INSTANCE: &str = "/portolan/instances/web/w1";
+const CONFIG: &str = "/portolan/groups/web";
+const NAMING: &str = "shop/cart/1";
+
+/// What a tape says of a record: its fields, in any order.
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    of: Of,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Of {
+    Instance,
+    Config,
+    Naming,
+}
+
+/// A name, and what is told under it.
+#[derive(Debug, Serialize, Deserialize)]
+enum Field {
+    /// One of those that a layout knows, as it may be.
+    Good(u8),
+    Known(u8, Told),
+    Any(String, Told),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Told {
+    Text(String),
+    Number(i64),
+    Float(f32),
+    Nothing,
+    Truth(bool),
+    Texts(Vec<(String, String)>),
+    List(Vec<String>),
+    Within(Vec<(String, Told)>),
+}
+
+/// The first byte says of which layout, and at which key, the rest is the value, or that the rest is a
+/// tape.
 pub fn run(input: &[u8]) {
     let Some((&at, value)) = input.split_first() else { return };
+    if at % 8 == 7 {
+        if let Some(made) = Tape::new(value).read::<Made>() {
+            let value = Value::from(made.text().into_bytes());
+            match made.of {
+                Of::Instance => hold(&native(), INSTANCE, &value),
+                Of::Config => hold(&native(), CONFIG, &value),
+                Of::Naming => hold(&naming(), NAMING, &value),
+            }
+        }
+        return;
+    }
     let value = Value::from(value);
     match at % 4 {
-        0 => hold(&native(), "/portolan/instances/web/w1", &value),
-        1 => hold(&native(), "/portolan/groups/web", &value),
-        2 => hold(&naming(), "shop/cart/1", &value),
+        0 => hold(&native(), INSTANCE, &value),
+        1 => hold(&native(), CONFIG, &value),
+        2 => hold(&naming(), NAMING, &value),
         _ => {
             // A key that is hostile as well.
             let (key, value) = value.split_at(value.len().min(usize::from(at) / 4));
@@ -46,7 +101,85 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         2 "naming-string",
         2 "naming-weight",
     ];
-    golden.map(|(at, name, text)| (name.to_owned(), [&[at], text.as_bytes()].concat())).into()
+    // At the key that they are held at here.
+    let here = |text: &str| {
+        text.replace("checkout-2", "w1").replace(r#""group":"checkout""#, r#""group":"web""#)
+    };
+    let text =
+        golden.map(|(at, name, text)| (name.to_owned(), [&[at], here(text).as_bytes()].concat()));
+    let made = [Of::Instance, Of::Config, Of::Naming].map(|of| {
+        let fields = (0..of.good().len() as u8).map(Field::Good).collect();
+        (format!("made-{of:?}"), [&[7], &tape::write(&[Made { of, fields }])[..]].concat())
+    });
+    text.into_iter().chain(made).collect()
+}
+
+impl Of {
+    /// All fields, in order, as they may be.
+    fn good(self) -> Vec<(&'static str, serde_json::Value)> {
+        match self {
+            Self::Instance => vec![
+                ("v", json!(1)),
+                ("group", json!("web")),
+                ("id", json!("w1")),
+                ("state", json!("ready")),
+                ("endpoints", json!({ "http": "10.1.2.3:8080", "metrics": "[2001:db8::1]:9100" })),
+                ("labels", json!({ "zone": "eu \"1\"", "rack": "r7" })),
+                ("version", json!("1.4.0-rc.1")),
+                ("weight", json!(100)),
+                ("created", json!(1_700_000_000_123_u64)),
+                ("stamp", json!({ "run": "00c0ffee00000001", "registration": 3, "sequence": 12 })),
+                ("evicted", json!({ "by": "ops" })),
+            ],
+            Self::Config => vec![
+                ("v", json!(1)),
+                ("group", json!("web")),
+                ("data", json!({ "limits": { "rate": 2 }, "tags": ["a", null, true] })),
+                ("operation", json!("0000000000000a0b")),
+            ],
+            Self::Naming => vec![
+                ("Op", json!(0)),
+                ("Addr", json!("10.0.0.7:8080")),
+                ("Metadata", json!({ "zone": "a", "weight": 3 })),
+            ],
+        }
+    }
+}
+
+impl Made {
+    /// As JSON; a name may come twice.
+    fn text(&self) -> String {
+        let good = self.of.good();
+        let known = |at: u8| &good[usize::from(at) % good.len()];
+        let field = |field: &Field| {
+            let (name, told) = match field {
+                Field::Good(at) => known(*at).clone(),
+                Field::Known(at, told) => (known(*at).0, told.json()),
+                Field::Any(name, told) => (name.as_str(), told.json()),
+            };
+            format!("{}:{told}", json!(name))
+        };
+        format!("{{{}}}", self.fields.iter().map(field).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl Told {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) => json!(text),
+            Self::Number(number) => json!(number),
+            Self::Float(number) => json!(number),
+            Self::Nothing => json!(null),
+            Self::Truth(truth) => json!(truth),
+            Self::Texts(pairs) => {
+                pairs.iter().map(|(name, text)| (name.clone(), json!(text))).collect()
+            }
+            Self::List(texts) => json!(texts),
+            Self::Within(fields) => {
+                fields.iter().map(|(name, told)| (name.clone(), told.json())).collect()
+            }
+        }
+    }
 }
 
 fn native() -> Layout {
