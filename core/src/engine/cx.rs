@@ -55,17 +55,15 @@ impl Cx<'_> {
         self.wire.cancel(attempt)
     }
 
-    /// Why the application may begin nothing more for now, if so. `waiting` counts what it has
-    /// begun of the same kind that has no request in flight, and `bytes` what that and the new one
-    /// hold: it is memory too.
-    pub fn busy(&self, waiting: usize, bytes: usize) -> Option<CallError> {
-        let in_flight = self.wire.calls_in_flight().saturating_add(waiting);
+    /// Why the application may begin nothing more for now, if so; `bytes` is what the new one holds.
+    pub fn busy(&self, idle: Idle, bytes: usize) -> Option<CallError> {
+        let in_flight = self.wire.calls_in_flight().saturating_add(idle.count);
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
         let limit = self.tuning.max_in_flight;
         if in_flight >= limit {
             return Some(CallError::Busy { in_flight, limit });
         }
-        let bytes = self.wire.bytes_in_flight().saturating_add(bytes);
+        let bytes = self.wire.bytes_in_flight().saturating_add(idle.bytes).saturating_add(bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let limit = self.tuning.max_in_flight_bytes;
         (bytes > limit).then_some(CallError::BusyBytes { bytes, limit })
@@ -74,5 +72,19 @@ impl Cx<'_> {
     /// Tells the application.
     pub fn event(&mut self, event: Event) {
         self.wire.push(Output::Event(event));
+    }
+}
+
+/// Calls and updates that have begun and have no request in flight: they are memory, and will have one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Idle {
+    pub count: usize,
+    /// Of keys and values.
+    pub bytes: usize,
+}
+
+impl Idle {
+    pub fn and(self, more: Self) -> Self {
+        Self { count: self.count + more.count, bytes: self.bytes + more.bytes }
     }
 }

@@ -50,7 +50,8 @@ pub enum Command {
     Deregister {
         /// Which.
         id: RegistrationId,
-        /// How long to try; after that the record's fate is left to its lease.
+        /// How long to try; after that the record's fate is left to its lease. Asked again, the
+        /// earlier end counts.
         within: Duration,
     },
     /// Keep a local copy of what `scope` covers.

@@ -347,11 +347,13 @@ impl Engine {
                 }
             }
             Command::Update { id, group, within } => {
-                self.updates.start(&mut cx, id, group, within);
+                let idle = self.calls.idle().and(self.updates.idle());
+                self.updates.start(&mut cx, idle, id, group, within);
             }
             Command::Proposed { id, proposal } => self.updates.proposed(&mut cx, id, proposal),
             Command::Call { id, request, within } => {
-                self.calls.start(&mut cx, id, request, within);
+                let idle = self.calls.idle().and(self.updates.idle());
+                self.calls.start(&mut cx, idle, id, request, within);
             }
             Command::Abandon { id } => {
                 self.updates.abandon(&mut cx, id);

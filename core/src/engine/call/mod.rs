@@ -17,7 +17,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
 use super::OpId;
-use super::cx::Cx;
+use super::cx::{Cx, Idle};
 use super::output::{CallError, Event};
 use super::retry::Backoff;
 use super::wire::Owner;
@@ -59,11 +59,19 @@ impl Calls {
         Self { calls: BTreeMap::new() }
     }
 
-    pub fn start(&mut self, cx: &mut Cx<'_>, id: OpId, request: Request, within: Duration) {
+    /// `idle`: of calls and updates.
+    pub fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        idle: Idle,
+        id: OpId,
+        request: Request,
+        within: Duration,
+    ) {
         if self.calls.contains_key(&id) {
             return;
         }
-        match self.begin(cx, id, request, within) {
+        match begin(cx, idle, id, request, within) {
             Ok(begun) => drop(self.calls.insert(id, begun)),
             Err(error) => cx.event(Event::Called { id, result: Err(error) }),
         }
@@ -101,33 +109,14 @@ impl Calls {
         }
     }
 
-    pub fn next_timeout(&self) -> Option<Time> {
-        self.calls.values().filter_map(|(call, state)| call.wakes_at(state)).min()
+    pub fn idle(&self) -> Idle {
+        let pausing = self.calls.values().filter(|(_, state)| state.is_pausing());
+        pausing
+            .fold(Idle::default(), |idle, (call, _)| idle.and(Idle { count: 1, bytes: call.bytes }))
     }
 
-    fn begin(
-        &self,
-        cx: &mut Cx<'_>,
-        id: OpId,
-        request: Request,
-        within: Duration,
-    ) -> Result<(Call, State), CallError> {
-        let bytes = check::check(&request).map_err(|reason| CallError::Invalid { reason })?;
-        // Those that wait for no request count as well: each holds memory.
-        let pausing = self.calls.values().filter(|(_, state)| state.is_pausing());
-        let (waiting, held) =
-            pausing.fold((0, 0), |(count, sum), (call, _)| (count + 1, sum + call.bytes));
-        if let Some(busy) = cx.busy(waiting, held + bytes) {
-            return Err(busy);
-        }
-        if within.is_zero() {
-            return Err(CallError::NotDone(StoreError::GaveUp));
-        }
-        let writes = writes(&request);
-        let deadline = cx.now + within;
-        let call = Call { id, request, bytes, writes, deadline, backoff: Backoff::default() };
-        let state = call.send(cx);
-        Ok((call, state))
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.calls.values().filter_map(|(call, state)| call.wakes_at(state)).min()
     }
 
     /// Takes one input to one call, if it has not ended.
@@ -145,6 +134,27 @@ impl Calls {
             Break(result) => cx.event(Event::Called { id, result }),
         }
     }
+}
+
+fn begin(
+    cx: &mut Cx<'_>,
+    idle: Idle,
+    id: OpId,
+    request: Request,
+    within: Duration,
+) -> Result<(Call, State), CallError> {
+    let bytes = check::check(&request).map_err(|reason| CallError::Invalid { reason })?;
+    if let Some(busy) = cx.busy(idle, bytes) {
+        return Err(busy);
+    }
+    if within.is_zero() {
+        return Err(CallError::NotDone(StoreError::GaveUp));
+    }
+    let writes = writes(&request);
+    let deadline = cx.now + within;
+    let call = Call { id, request, bytes, writes, deadline, backoff: Backoff::default() };
+    let state = call.send(cx);
+    Ok((call, state))
 }
 
 impl Call {

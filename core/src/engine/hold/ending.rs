@@ -16,7 +16,10 @@ impl Holds {
     /// Drains and removes a registration.
     pub fn deregister(&mut self, cx: &mut Cx<'_>, id: RegistrationId, within: Duration) {
         let Some(registration) = self.registrations.get_mut(&id) else { return };
-        if registration.removal.is_some() {
+        if let Some(removal) = registration.removal {
+            if removal.ends_at > cx.now + within {
+                self.removed_within(cx, id, within);
+            }
             return;
         }
         registration.removal = Some(Removal { next: cx.now, ends_at: cx.now });
@@ -47,16 +50,7 @@ impl Holds {
         let within = within.saturating_sub(cx.tuning.attempt_timeout).max(within / 2);
         let ids: Vec<_> = self.registrations.keys().copied().collect();
         for id in ids {
-            self.hasten(cx, id, within);
             self.deregister(cx, id, within);
-        }
-    }
-
-    /// A removal that was to take longer ends with the shutdown, so that its end is told.
-    fn hasten(&mut self, cx: &Cx<'_>, id: RegistrationId, within: Duration) {
-        let removal = self.registrations.get(&id).and_then(|registration| registration.removal);
-        if removal.is_some_and(|removal| removal.ends_at > cx.now + within) {
-            self.removed_within(cx, id, within);
         }
     }
 

@@ -37,9 +37,9 @@ use std::time::Duration;
 
 use self::task::{Flow, State, Task};
 use super::OpId;
-use super::cx::Cx;
+use super::cx::{Cx, Idle};
 use super::input::Proposal;
-use super::output::{CallError, Event, UpdateOutcome};
+use super::output::{Event, UpdateOutcome};
 use crate::name::GroupName;
 use crate::rng::Rng;
 use crate::time::Time;
@@ -58,11 +58,19 @@ impl Updates {
         Self { rng, tasks: BTreeMap::new() }
     }
 
-    pub fn start(&mut self, cx: &mut Cx<'_>, id: OpId, group: GroupName, within: Duration) {
+    /// `idle`: of calls and updates.
+    pub fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        idle: Idle,
+        id: OpId,
+        group: GroupName,
+        within: Duration,
+    ) {
         if self.tasks.contains_key(&id) {
             return;
         }
-        let begun = self.busy(cx).map_or_else(
+        let begun = cx.busy(idle, 0).map_or_else(
             || Task::begin(cx, id, group, within),
             |error| Err(UpdateOutcome::Failed { error }),
         );
@@ -115,12 +123,11 @@ impl Updates {
         self.tasks.values().map(|(task, state)| task.wakes_at(state)).min()
     }
 
-    /// Why no update can begin now, if so. Those that wait for no request count as well: each
-    /// holds memory.
-    fn busy(&self, cx: &Cx<'_>) -> Option<CallError> {
-        let waiting = self.tasks.values().filter(|(_, state)| !state.in_flight()).count();
-        // What it will write is not known yet, and at most one record.
-        cx.busy(waiting, 0)
+    /// Those that have no request in flight. What they will write is not known yet, and at most one
+    /// record.
+    pub fn idle(&self) -> Idle {
+        let count = self.tasks.values().filter(|(_, state)| !state.in_flight()).count();
+        Idle { count, bytes: 0 }
     }
 }
 

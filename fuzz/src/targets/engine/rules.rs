@@ -56,9 +56,12 @@ impl Rules {
     pub fn asked(&mut self, now: Time, command: &Command) {
         match command {
             Command::Register { id, .. } => drop(self.registrations.insert(*id)),
+            // Of two the earlier end counts; after a shutdown it is refused, as all is.
             Command::Deregister { id, within } => {
-                if self.registrations.contains(id) && !self.gone.contains(id) {
-                    self.leaving.entry(*id).or_insert(now + *within);
+                let is_there = self.registrations.contains(id) && !self.gone.contains(id);
+                if is_there && self.closing.is_none() {
+                    let end = self.leaving.entry(*id).or_insert(now + *within);
+                    *end = (*end).min(now + *within);
                 }
             }
             Command::Open { id, .. } => drop(self.directories.insert(*id, BTreeMap::new())),

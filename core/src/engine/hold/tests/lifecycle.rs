@@ -345,3 +345,15 @@ fn compares_that_fail_again_and_again_do_not_make_it_spin() {
     let times: Vec<_> = publishes.map(|(at, _)| at.to_string()).collect();
     assert_snapshot!(times.join(" "), @"0.000s 0.000s 0.100s 0.300s 0.700s 1.500s 3.100s 6.300s 11.300s 16.300s 21.300s 26.300s");
 }
+
+/// Whoever has less time than they said at first may say so.
+#[test]
+fn of_two_wishes_for_a_removal_the_earlier_end_counts() {
+    let within =
+        |secs| Command::Deregister { id: RegistrationId(1), within: Duration::from_secs(secs) };
+    let mut h = Harness::registered();
+    h.command(within(20)).command(within(2)).command(within(30)).wait(1);
+    assert!(!h.trace.contains("gone"), "{}", h.trace);
+    h.wait(1);
+    assert!(h.trace.contains("2.000s > registration 1 gone: removal not confirmed"), "{}", h.trace);
+}

@@ -6,7 +6,7 @@ use super::harness::*;
 use crate::engine::{Command, OpId};
 use crate::instance::DATA_LIMIT;
 use crate::layout::Layout;
-use crate::waist::{StoreError, Value};
+use crate::waist::{Reply, Request, StoreError, Value};
 
 #[test]
 fn others_keep_winning_until_the_deadline() {
@@ -261,5 +261,32 @@ fn busy() {
     0.000s > update 1 propose on nothing
     0.000s < update 3 cart within 10s
     0.000s > update 3 failed: busy: 1 requests in flight, the limit is 1
+    ");
+}
+
+/// Calls that have nothing in flight count for updates, and updates for calls.
+#[test]
+fn busy_with_the_other_kind() {
+    let mut h = Harness::idle(Layout::default());
+    h.engine.tuning.max_in_flight = 1;
+    let update = |id| Command::Update { id: OpId(id), group: group(), within: WITHIN };
+    let call = |id| Command::Call { id: OpId(id), request: Request::Leases, within: WITHIN };
+    h.command(update(1)).reply(1, range(9, None));
+    h.command(call(2)).command(Command::Abandon { id: OP }).command(call(3));
+    h.reply(2, Reply::Failed(StoreError::NoLeader)).command(update(4));
+    assert_snapshot!(h.trace(), @"
+    0.000s < update 1 cart within 10s
+    0.000s > #1 m1 range K
+    0.000s < #1 range @9
+    0.000s > update 1 propose on nothing
+    0.000s < call 2 leases within 10s
+    0.000s > call 2 busy: 1 requests in flight, the limit is 1
+    0.000s < abandon 1
+    0.000s < call 3 leases within 10s
+    0.000s > #2 m1 leases
+    0.000s < #2 failed: etcdserver: no leader
+    0.000s > m1 redial
+    0.000s < update 4 cart within 10s
+    0.000s > update 4 failed: busy: 1 requests in flight, the limit is 1
     ");
 }
