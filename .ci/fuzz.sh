@@ -18,8 +18,8 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 
 # An input is small, takes no time, and needs no memory: more is a find.
 bounds=(-max_len=4096 -timeout=20 -rss_limit_mb=2048)
-# A corpus that is kept has small inputs, and few.
-least=(-max_len=2048)
+# A corpus that is kept has small inputs, and as few as come everywhere.
+least=(-max_len=2048 -set_cover_merge=1 -use_counters=0)
 
 toolchain=() sanitizer=none
 if [ "${FUZZ_SANITIZER:-}" != none ] && cargo +nightly --version >/dev/null 2>&1; then
@@ -94,8 +94,8 @@ gather() {
     for name in "$@"; do
         rm -rf "$work/least"
         mkdir -p "$work/least" "fuzz/corpus/$name"
-        "$built/$name" -merge=1 "${least[@]}" "$work/least" "$work/corpus/$name" "fuzz/corpus/$name" \
-            >"$work/$name.log" 2>&1
+        ASAN_OPTIONS=detect_leaks=0 "$built/$name" "${least[@]}" "$work/least" "$work/corpus/$name" \
+            "fuzz/corpus/$name" >"$work/$name.log" 2>&1
         rm -rf "fuzz/corpus/$name"
         cp -r "$work/least" "fuzz/corpus/$name"
         printf '%-8s  %s inputs, %s\n' "$name" "$(ls "fuzz/corpus/$name" | wc -l)" \
