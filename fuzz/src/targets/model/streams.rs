@@ -273,7 +273,7 @@ impl Stream {
         }
         let is_unlimited = known.config().limits.stream_bytes.is_none();
         // With filters what is left of the history may be what nobody is told.
-        let is_whole = told.watch.filters.is_empty() && told.untold(known, header).is_none();
+        let is_whole = told.watch.filters.is_empty() && told.has_all(known, header);
         told.is_in_step |= is_unlimited && is_whole;
     }
 }

@@ -69,12 +69,23 @@ impl Told {
 
     /// The first change up to there that it was not told of, and should have been.
     pub(super) fn untold<'a>(&mut self, known: Known<'a>, up_to: Revision) -> Option<&'a Past> {
+        self.rest(known, up_to).find(|past| !known.may_be_gone(past))
+    }
+
+    /// Whether it was told of each change up to there. What is heard was said before what is known now:
+    /// a change that may be gone may not have been yet.
+    pub(super) fn has_all(&mut self, known: Known<'_>, up_to: Revision) -> bool {
+        self.rest(known, up_to).next().is_none()
+    }
+
+    /// The changes up to there that it was not told of.
+    fn rest<'a>(&mut self, known: Known<'a>, up_to: Revision) -> impl Iterator<Item = &'a Past> {
         while known.past.get(self.next).is_some_and(|past| !self.concerns(past)) {
             self.next += 1;
         }
-        let rest = known.past.get(self.next..)?.iter();
-        let mut rest = rest.take_while(|past| past.revision <= up_to);
-        rest.find(|past| self.concerns(past) && !known.may_be_gone(past))
+        let rest = known.past.get(self.next..).unwrap_or_default().iter();
+        let rest = rest.take_while(move |past| past.revision <= up_to);
+        rest.filter(|past| self.concerns(past))
     }
 
     pub(super) fn hear(&mut self, event: &KeyEvent, known: Known<'_>, reply: &WatchReply) {
