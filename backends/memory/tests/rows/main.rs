@@ -12,6 +12,7 @@
 //! | `space` | C3, E2 where there are limits of our own |
 //! | `faults` | R8, R9, G7, L8, L10, L11, W17; what the log says |
 //! | `members` | G7, T9, L8, L10, W2, W17, W18 where several members see different things |
+//! | `leaders` | who leads, and what is sent to whom that does not answer |
 //! | `quirks` | released servers |
 //! | `users` | A1 to A8 |
 //! | `operations` | what operators ask |
@@ -23,6 +24,7 @@ mod flow;
 mod kit;
 mod kv;
 mod laws;
+mod leaders;
 mod lease;
 mod limits;
 mod members;
