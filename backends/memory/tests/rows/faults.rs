@@ -1,26 +1,13 @@
 use portolan_core::Time;
 use portolan_core::waist::{
-    AttemptId, KeepAlive, KeyRange, MemberId, Range, Reply, Request, Revision, StoreError, Txn,
-    Watch,
+    AttemptId, KeyRange, MemberId, Range, Reply, Request, Revision, StoreError, Txn, Watch,
 };
 use portolan_memory::{Cause, ClientId, Config, Fault, Input, Pass};
 
-use crate::kit::{Bench, ME, lease, put, put_op};
+use crate::kit::{Bench, ME, lease, put, put_op, renewal};
 
 fn all() -> Watch {
     Watch::of(KeyRange::all(), Revision::ZERO)
-}
-
-fn patient() -> Bench {
-    Bench::with(Config { require_leader: false, ..Config::default() })
-}
-
-fn failed(bench: &mut Bench, attempt: AttemptId) -> Option<StoreError> {
-    match bench.answer(attempt) {
-        Some(Reply::Failed(error)) => Some(error),
-        None => None,
-        Some(other) => panic!("{other:?}"),
-    }
 }
 
 #[test]
@@ -50,7 +37,7 @@ fn r9_a_restart_keeps_the_data_and_raises_the_term() {
     let stream = bench.watch(all());
     bench.heard(stream);
     bench.fault(Fault::Restart);
-    assert!(matches!(failed(&mut bench, stream), Some(StoreError::ConnectionLost { .. })));
+    assert!(matches!(bench.failed(stream), Some(StoreError::ConnectionLost { .. })));
     let header = bench.range(Range::of(KeyRange::all())).header;
     assert_eq!((header.revision.0, header.raft_term), (2, 3));
     assert_eq!(bench.model.epoch(), 0);
@@ -132,12 +119,12 @@ fn l11_a_store_held_for_longer_than_the_time_to_live_loses_the_lease() {
     bench.put_on("k", "", 1);
     bench.wait_ms(1000);
     bench.fault(Fault::Pause);
-    let renewal = bench.send(Request::KeepAlive(KeepAlive { lease: lease(1) }));
+    let renewing = bench.send(renewal(1));
     let read = bench.send(Request::Range(Range::of(KeyRange::one("k"))));
     bench.wait_ms(9000);
     assert!(bench.is_quiet() && bench.model.poll_timeout().is_none());
     bench.fault(Fault::Resume);
-    let Some(Reply::KeepAlive(reply)) = bench.answer(renewal) else { panic!("no answer") };
+    let Some(Reply::KeepAlive(reply)) = bench.answer(renewing) else { panic!("no answer") };
     assert_eq!(reply.ttl_secs, 0);
     assert!(matches!(bench.answer(read), Some(Reply::Range(reply)) if reply.kvs.is_empty()));
     let change = bench.model.log().changes().last().expect("the expiry").clone();
@@ -151,7 +138,7 @@ fn a_store_killed_while_held_answers_nothing_it_was_asked() {
     bench.fault(Fault::Pause);
     let attempt = bench.send(Request::Put(put("k", "")));
     bench.fault(Fault::Restart);
-    assert!(matches!(failed(&mut bench, attempt), Some(StoreError::ConnectionLost { .. })));
+    assert!(matches!(bench.failed(attempt), Some(StoreError::ConnectionLost { .. })));
     assert_eq!(bench.revision(), 1);
     bench.put("k", "");
 }
@@ -168,7 +155,7 @@ fn restore_cuts_the_log_back_and_revives_leases() {
     let stream = bench.watch(all());
     bench.heard(stream);
     bench.fault(Fault::Restore);
-    assert!(matches!(failed(&mut bench, stream), Some(StoreError::ConnectionLost { .. })));
+    assert!(matches!(bench.failed(stream), Some(StoreError::ConnectionLost { .. })));
     assert_eq!((bench.revision(), bench.model.epoch(), bench.model.term()), (2, 1, 2));
     assert_eq!(bench.model.log().changes().len(), 1);
     assert!(bench.get("kept").is_some() && bench.get("lost").is_none());
@@ -186,7 +173,7 @@ fn restore_cuts_the_log_back_and_revives_leases() {
 
 #[test]
 fn g7_l8_without_a_leader_calls_wait_and_then_fail() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(1);
     bench.grant(1, 60);
     bench.put("k", "v");
     bench.fault(Fault::LeaderLost);
@@ -201,7 +188,7 @@ fn g7_l8_without_a_leader_calls_wait_and_then_fail() {
             Request::Txn(Txn { then: vec![put_op("k", "")], ..Txn::default() }),
             StoreError::ServerDeadline,
         ),
-        (Request::KeepAlive(KeepAlive { lease: lease(1) }), StoreError::NoLeader),
+        (renewal(1), StoreError::NoLeader),
     ];
     let attempts: Vec<_> =
         cases.into_iter().map(|(request, error)| (bench.send(request), error)).collect();
@@ -209,7 +196,7 @@ fn g7_l8_without_a_leader_calls_wait_and_then_fail() {
     assert!(bench.is_quiet());
     bench.wait_ms(1);
     for (attempt, error) in attempts {
-        assert_eq!(failed(&mut bench, attempt), Some(error));
+        assert_eq!(bench.failed(attempt), Some(error));
     }
     bench.fault(Fault::LeaderBack);
     assert_eq!(bench.revision(), 2, "what was given up is not applied");
@@ -217,13 +204,13 @@ fn g7_l8_without_a_leader_calls_wait_and_then_fail() {
 
 #[test]
 fn a_put_that_waits_is_applied_when_the_leader_is_back() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(1);
     bench.grant(1, 2);
     bench.fault(Fault::LeaderLost);
     let first = bench.send(Request::Put(put("k", "1")));
     let second = bench.send(Request::Put(put("k", "2")));
     let cancelled = bench.send(Request::Put(put("k", "3")));
-    let renewal = bench.send(Request::KeepAlive(KeepAlive { lease: lease(1) }));
+    let renewing = bench.send(renewal(1));
     bench.input(Input::Cancel { from: ME, attempt: cancelled });
     bench.wait_ms(5000);
     bench.fault(Fault::LeaderBack);
@@ -233,22 +220,22 @@ fn a_put_that_waits_is_applied_when_the_leader_is_back() {
         .filter_map(|reply| reply.header().map(|header| header.revision.0))
         .collect();
     assert_eq!(revisions, [2, 3]);
-    assert!(matches!(bench.answer(renewal), Some(Reply::KeepAlive(reply)) if reply.ttl_secs == 2));
+    assert!(matches!(bench.answer(renewing), Some(Reply::KeepAlive(reply)) if reply.ttl_secs == 2));
     assert!(bench.is_quiet());
     assert_eq!(bench.get("k").map(|kv| kv.value), Some("2".into()));
 }
 
 #[test]
 fn a_renewal_that_waits_for_a_revoke_goes_to_the_next_leader() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(1);
     bench.wait_ms(100);
     bench.grant(1, 2);
     bench.wait_ms(2100);
-    let renewal = bench.send(Request::KeepAlive(KeepAlive { lease: lease(1) }));
+    let renewing = bench.send(renewal(1));
     bench.fault(Fault::LeaderLost);
     bench.wait_ms(1000);
     bench.fault(Fault::LeaderBack);
-    assert!(matches!(bench.answer(renewal), Some(Reply::KeepAlive(reply)) if reply.ttl_secs == 2));
+    assert!(matches!(bench.answer(renewing), Some(Reply::KeepAlive(reply)) if reply.ttl_secs == 2));
 }
 
 #[test]
@@ -264,7 +251,7 @@ fn w17_who_asks_for_a_leader_is_refused_at_once() {
         Request::Range(Range::of(KeyRange::one("k"))),
         Request::Put(put("k", "")),
         Request::Watch(all()),
-        Request::KeepAlive(KeepAlive { lease: lease(1) }),
+        renewal(1),
         Request::Leases,
     ] {
         assert_eq!(bench.error(request.clone()), error, "{request:?}");
@@ -276,7 +263,7 @@ fn w17_who_asks_for_a_leader_is_refused_at_once() {
     bench.wait_ms(2999);
     assert!(bench.is_quiet());
     bench.wait_ms(1);
-    assert_eq!(failed(&mut bench, stream), error);
+    assert_eq!(bench.failed(stream), error);
     assert!(bench.model.poll_timeout().is_none());
 }
 

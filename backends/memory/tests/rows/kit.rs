@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use portolan_core::Time;
 use portolan_core::waist::{
-    AttemptId, Compact, Compare, DeleteRange, Grant, Key, KeyEvent, KeyRange, KeyValue, LeaseId,
-    MemberId, Op, Put, Range, RangeReply, Reply, Request, Revision, StoreError, Txn, TxnReply,
-    Watch, WatchReply, WatchSay,
+    AttemptId, Compact, Compare, DeleteRange, Grant, KeepAlive, Key, KeyEvent, KeyRange, KeyValue,
+    LeaseId, MemberId, Op, Put, Range, RangeReply, Reply, Request, Revision, StoreError, Txn,
+    TxnReply, Watch, WatchReply, WatchSay,
 };
 use portolan_memory::{
     ClientId, Config, Fault, Input, MemberFault, Model, Operated, Operation, Output, Pass,
@@ -37,6 +37,21 @@ impl Bench {
             attempts: 0,
             said: Vec::new(),
         }
+    }
+
+    /// A cluster of three.
+    pub(crate) fn three() -> Self {
+        Self::with(Config::default().members(3))
+    }
+
+    /// Its clients do not ask for a leader.
+    pub(crate) fn patient(members: u16) -> Self {
+        Self::with(Config { require_leader: false, ..Config::default().members(members) })
+    }
+
+    /// The place of the member that leads, if there is one.
+    pub(crate) fn leader(&self) -> Option<u16> {
+        self.model.leader().map(|MemberId(place)| place)
     }
 
     /// Sends a request, without looking for its answer.
@@ -240,6 +255,10 @@ impl Bench {
 
 pub(crate) fn put(key: &str, value: &str) -> Put {
     Put { key: key.into(), value: value.into(), ..Put::default() }
+}
+
+pub(crate) fn renewal(id: i64) -> Request {
+    Request::KeepAlive(KeepAlive { lease: lease(id) })
 }
 
 pub(crate) fn put_op(key: &str, value: &str) -> Op {

@@ -9,8 +9,7 @@ use portolan_core::waist::{
 };
 use portolan_memory::{ClientId, Config, Fault, Input, MemberFault, Operation, Pass};
 
-use crate::kit::{Bench, ME, lease, put, put_op};
-use crate::members::{leader, patient, renewal, three};
+use crate::kit::{Bench, ME, lease, put, put_op, renewal};
 
 /// Chance belongs to the term, whatever the seed: who leads and how long that takes changes.
 #[test]
@@ -21,11 +20,11 @@ fn who_is_elected_is_drawn_anew_in_each_term() {
         for _ in 0..12 {
             bench.fault(Fault::LeaderLost);
             bench.fault(Fault::LeaderBack);
-            let old = leader(&bench).expect("one is elected");
+            let old = bench.leader().expect("one is elected");
             leaders.insert(old);
             bench.member_fault(old, MemberFault::Pause);
             let since = bench.now;
-            while leader(&bench).is_none_or(|leader| leader == old) {
+            while bench.leader().is_none_or(|leader| leader == old) {
                 bench.wait(bench.model.poll_timeout().expect("an election").since(bench.now));
             }
             times.insert(bench.now.since(since));
@@ -39,14 +38,14 @@ fn who_is_elected_is_drawn_anew_in_each_term() {
 /// Whatever else happens meanwhile.
 #[test]
 fn while_there_is_to_be_no_leader_none_is_elected() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(3);
     bench.fault(Fault::LeaderLost);
     bench.member_fault(2, MemberFault::Pause);
     bench.member_fault(2, MemberFault::Resume);
     bench.wait_ms(10_000);
-    assert_eq!(leader(&bench), None);
+    assert_eq!(bench.leader(), None);
     bench.fault(Fault::LeaderBack);
-    assert!(leader(&bench).is_some());
+    assert!(bench.leader().is_some());
 }
 
 /// What is said where a proposal found no way to the leader, and nobody else was elected meanwhile.
@@ -79,7 +78,7 @@ fn what_a_proposal_without_an_answer_is_told() {
 /// What is sent to a leader that nobody reaches is lost, though it may come back.
 #[test]
 fn a_proposal_to_a_leader_that_is_cut_off_is_lost() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.member_fault(0, MemberFault::CutOff);
     let writing = bench.send_to(1, Request::Put(put("lost", "")));
     bench.wait_ms(500);
@@ -92,7 +91,7 @@ fn a_proposal_to_a_leader_that_is_cut_off_is_lost() {
 /// Nobody waits for the first any more; it is agreed on all the same, and so is the second.
 #[test]
 fn a_call_that_was_given_up_takes_no_answer_of_another() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.member_fault(0, MemberFault::Pause);
     let [given_up, waits] = ["a", "b"].map(|key| bench.send_to(1, Request::Put(put(key, ""))));
     let cancel = Input::Cancel { from: ME, attempt: given_up };
@@ -105,7 +104,7 @@ fn a_call_that_was_given_up_takes_no_answer_of_another() {
 
 #[test]
 fn a_client_that_is_gone_takes_nobody_with_it() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.member_fault(0, MemberFault::Pause);
     let other = ClientId(2);
     let attempt = AttemptId(1_000);
@@ -139,7 +138,7 @@ fn a_client_that_is_gone_takes_nobody_with_it() {
 /// The leader lists leases by the time when they are over, the others by id.
 #[test]
 fn leases_are_listed_by_whom_is_asked() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.grant(1, 90);
     bench.grant(2, 10);
     for (member, expected) in [(0, [lease(2), lease(1)]), (1, [lease(1), lease(2)])] {
@@ -151,7 +150,7 @@ fn leases_are_listed_by_whom_is_asked() {
 /// As of then, however much its member has applied since.
 #[test]
 fn what_was_done_is_told_with_its_revision() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.grant(1, 60);
     for key in ["a", "b"] {
         bench.put(key, "");
@@ -178,7 +177,7 @@ fn what_was_done_is_told_with_its_revision() {
 #[test]
 fn what_a_proposal_is_told_whose_leader_has_changed() {
     let told = |after_ms| {
-        let mut bench = patient();
+        let mut bench = Bench::patient(3);
         bench.member_fault(1, MemberFault::Lag);
         let writing = bench.send_to(1, Request::Put(put("k", "")));
         bench.wait_ms(after_ms);
@@ -206,7 +205,7 @@ fn what_a_proposal_is_told_by_one_that_is_alone() {
 
 #[test]
 fn a_renewal_that_waits_for_a_leader_that_is_held_goes_on_with_it() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.grant(1, 60);
     bench.member_fault(0, MemberFault::Pause);
     let renewing = bench.send_to(1, renewal(1));

@@ -1,13 +1,13 @@
 use portolan_core::waist::{
-    Grant, KeepAlive, Key, KeyRange, LeaseId, Reply, Request, Revision, Revoke, StoreError,
-    TimeToLive, TimeToLiveReply,
+    Grant, Key, KeyRange, LeaseId, Reply, Request, Revision, Revoke, StoreError, TimeToLive,
+    TimeToLiveReply,
 };
 use portolan_memory::{Cause, Config, Fault, LeaseStep, Quirks};
 
-use crate::kit::{Bench, delete_op, lease};
+use crate::kit::{Bench, delete_op, lease, renewal};
 
 fn keep_alive(bench: &mut Bench, id: i64) -> i64 {
-    let reply = bench.ask(Request::KeepAlive(KeepAlive { lease: lease(id) }));
+    let reply = bench.ask(renewal(id));
     let Reply::KeepAlive(reply) = reply else { panic!("{reply:?}") };
     assert_eq!(reply.lease, lease(id));
     reply.ttl_secs
@@ -187,7 +187,7 @@ fn l7_a_renewal_that_comes_too_late_waits_for_the_revoke() {
     bench.grant(1, 2);
     bench.put_on("k", "", 1);
     bench.wait_ms(2100);
-    let attempt = bench.send(Request::KeepAlive(KeepAlive { lease: lease(1) }));
+    let attempt = bench.send(renewal(1));
     assert_eq!(bench.answer(attempt), None);
     assert_eq!(time_to_live(&mut bench, 1).ttl_secs, 0, "over, but not revoked");
     bench.wait_ms(300);
@@ -202,7 +202,7 @@ fn l7_a_renewal_that_waits_ends_with_a_revoke_by_hand_too() {
     bench.wait_ms(100);
     bench.grant(1, 2);
     bench.wait_ms(2100);
-    let attempt = bench.send(Request::KeepAlive(KeepAlive { lease: lease(1) }));
+    let attempt = bench.send(renewal(1));
     assert_eq!(revoke(&mut bench, 1), None);
     assert!(matches!(bench.answer(attempt), Some(Reply::KeepAlive(reply)) if reply.ttl_secs == 0));
 }

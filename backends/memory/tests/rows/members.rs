@@ -3,22 +3,13 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "it names the few answers that may come")]
 
 use portolan_core::waist::{
-    Compare, Grant, KeepAlive, KeyRange, MemberId, Put, Range, Reply, Request, Revision,
-    StoreError, TimeToLive, Txn, Watch,
+    Compare, Grant, KeyRange, MemberId, Put, Range, Reply, Request, Revision, StoreError,
+    TimeToLive, Txn, Watch,
 };
 use portolan_memory::{Config, Fault, MemberFault};
 use proptest::prelude::*;
 
-use crate::kit::{Bench, lease, put, put_op};
-
-pub(crate) fn three() -> Bench {
-    Bench::with(Config::default().members(3))
-}
-
-/// Clients that do not ask for a leader.
-pub(crate) fn patient() -> Bench {
-    Bench::with(Config { require_leader: false, ..Config::default().members(3) })
-}
+use crate::kit::{Bench, lease, put, put_op, renewal};
 
 fn read(key: &str) -> Request {
     Request::Range(Range::of(KeyRange::one(key)))
@@ -26,14 +17,6 @@ fn read(key: &str) -> Request {
 
 fn stale(key: &str) -> Request {
     Request::Range(Range { serializable: true, ..Range::of(KeyRange::one(key)) })
-}
-
-pub(crate) fn renewal(id: i64) -> Request {
-    Request::KeepAlive(KeepAlive { lease: lease(id) })
-}
-
-pub(crate) fn leader(bench: &Bench) -> Option<u16> {
-    bench.model.leader().map(|MemberId(place)| place)
 }
 
 /// How many records a range found, and the revision that its member was at.
@@ -44,7 +27,7 @@ fn found(reply: &Reply) -> (usize, i64) {
 
 #[test]
 fn members_say_who_they_are_and_who_leads() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     let ids: Vec<u64> = bench.model.config().member_ids().collect();
     assert_eq!(ids.len(), 3);
     for (place, id) in (0..).zip(&ids) {
@@ -66,7 +49,7 @@ fn members_say_who_they_are_and_who_leads() {
 
 #[test]
 fn w18_g7_a_member_that_lags_serves_what_it_has() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.put("k", "1");
     bench.member_fault(1, MemberFault::Lag);
     bench.put("k", "2");
@@ -100,7 +83,7 @@ fn w18_g7_a_member_that_lags_serves_what_it_has() {
 
 #[test]
 fn what_waits_for_a_member_that_lags_times_out() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.member_fault(1, MemberFault::Lag);
     bench.put("k", "");
     let reading = bench.send_to(1, read("k"));
@@ -115,7 +98,7 @@ fn what_waits_for_a_member_that_lags_times_out() {
 
 #[test]
 fn another_member_leads_when_the_leader_is_gone() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(3);
     bench.grant(1, 6);
     bench.put_on("k", "", 1);
     bench.wait_ms(4000);
@@ -125,9 +108,9 @@ fn another_member_leads_when_the_leader_is_gone() {
     let writing = bench.send_to(1, Request::Put(put("lost", "")));
     let renewing = bench.send_to(2, renewal(1));
     bench.wait_ms(999);
-    assert!(bench.is_quiet() && leader(&bench).is_none());
+    assert!(bench.is_quiet() && bench.leader().is_none());
     bench.wait_ms(1001);
-    let elected = leader(&bench).expect("a majority is left");
+    let elected = bench.leader().expect("a majority is left");
     assert!(elected != 0 && bench.model.term() == 3);
     assert_eq!(bench.failed(reading), Some(StoreError::LeaderChanged));
     let Some(Reply::KeepAlive(reply)) = bench.answer(renewing) else { panic!() };
@@ -138,7 +121,7 @@ fn another_member_leads_when_the_leader_is_gone() {
     // It comes back as a follower, and knows what it has missed.
     bench.ask_at(1, Request::Put(put("m", "")));
     bench.member_fault(0, MemberFault::Start);
-    assert_eq!(leader(&bench), Some(elected));
+    assert_eq!(bench.leader(), Some(elected));
     assert_eq!(found(&bench.ask_at(0, stale("m"))), (1, 3));
 }
 
@@ -151,19 +134,19 @@ fn nobody_leads_who_has_missed_something() {
         bench.member_fault(0, MemberFault::Stop);
         bench.member_fault(1, MemberFault::Heal);
         bench.wait_ms(2000);
-        assert_eq!(leader(&bench), Some(2), "seed {seed}");
+        assert_eq!(bench.leader(), Some(2), "seed {seed}");
         assert_eq!(found(&bench.ask_at(1, read("k"))), (1, 2));
     }
 }
 
 #[test]
 fn l10_whoever_leads_starts_every_countdown_over() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.grant(1, 6);
     bench.put_on("k", "", 1);
     bench.wait_ms(4000);
     bench.fault(Fault::LeaderTo(MemberId(2)));
-    assert_eq!((leader(&bench), bench.model.term()), (Some(2), 3));
+    assert_eq!((bench.leader(), bench.model.term()), (Some(2), 3));
     bench.wait_ms(6999);
     assert!(bench.get("k").is_some());
     bench.wait_ms(1);
@@ -172,13 +155,13 @@ fn l10_whoever_leads_starts_every_countdown_over() {
     bench.member_fault(1, MemberFault::CutOff);
     bench.fault(Fault::LeaderTo(MemberId(1)));
     bench.fault(Fault::LeaderTo(MemberId(2)));
-    assert_eq!((leader(&bench), bench.model.term()), (Some(2), 3));
+    assert_eq!((bench.leader(), bench.model.term()), (Some(2), 3));
 }
 
 #[test]
 fn a_proposal_before_a_leader_that_is_held_is_applied_when_it_goes_on() {
     for (held_ms, in_time) in [(500, true), (9000, false)] {
-        let mut bench = three();
+        let mut bench = Bench::three();
         bench.member_fault(0, MemberFault::Pause);
         let writing = bench.send_to(1, Request::Put(put("k", "")));
         let reading = bench.send_to(1, read("k"));
@@ -204,19 +187,19 @@ fn a_proposal_before_a_leader_that_is_held_is_applied_when_it_goes_on() {
 #[test]
 fn a_leader_that_is_cut_off_appends_nothing() {
     // Healed before another one is elected: its proposals are agreed on after all.
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.member_fault(0, MemberFault::CutOff);
     let writing = bench.send_to(0, Request::Put(put("k", "")));
     bench.wait_ms(900);
     assert_eq!((bench.revision(), bench.is_quiet()), (1, true));
     bench.member_fault(0, MemberFault::Heal);
     assert!(matches!(bench.answer(writing), Some(Reply::Put(_))));
-    assert_eq!((bench.model.term(), leader(&bench)), (2, Some(0)));
+    assert_eq!((bench.model.term(), bench.leader()), (2, Some(0)));
 
     // Healed later: they are lost, and nobody learns it.
     bench.member_fault(0, MemberFault::CutOff);
     let writing = bench.send_to(0, Request::Put(put("lost", "")));
-    while leader(&bench).is_none_or(|leader| leader == 0) {
+    while bench.leader().is_none_or(|leader| leader == 0) {
         bench.wait_ms(10);
     }
     bench.ask_at(1, Request::Put(put("won", "")));
@@ -229,7 +212,7 @@ fn a_leader_that_is_cut_off_appends_nothing() {
 
 #[test]
 fn g7_t9_l8_w17_a_member_that_is_cut_off() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(3);
     bench.grant(1, 60);
     bench.put("k", "");
     bench.member_fault(2, MemberFault::CutOff);
@@ -267,14 +250,14 @@ fn g7_t9_l8_w17_a_member_that_is_cut_off() {
     for (attempt, error) in attempts {
         assert_eq!(bench.failed(attempt), Some(error));
     }
-    assert_eq!((bench.revision(), bench.model.term(), leader(&bench)), (3, 2, Some(0)));
+    assert_eq!((bench.revision(), bench.model.term(), bench.leader()), (3, 2, Some(0)));
     bench.member_fault(2, MemberFault::Heal);
     assert_eq!(bench.heard_events(stream).len(), 1, "it has caught up");
 }
 
 #[test]
 fn w17_streams_that_ask_for_a_leader_end_on_the_member_without_one() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     let watch = Request::Watch(Watch::of(KeyRange::all(), Revision::ZERO));
     let [there, here] = [2, 1].map(|member| bench.send_to(member, watch.clone()));
     for stream in [there, here] {
@@ -293,7 +276,7 @@ fn w17_streams_that_ask_for_a_leader_end_on_the_member_without_one() {
 
 #[test]
 fn without_a_majority_nothing_is_agreed_on() {
-    let mut bench = patient();
+    let mut bench = Bench::patient(3);
     bench.grant(1, 2);
     bench.put_on("k", "", 1);
     bench.member_fault(0, MemberFault::Stop);
@@ -318,12 +301,12 @@ fn without_a_majority_nothing_is_agreed_on() {
 
 #[test]
 fn the_whole_cluster_restarts_is_held_and_is_restored() {
-    let mut bench = three();
+    let mut bench = Bench::three();
     bench.put("kept", "");
     bench.fault(Fault::Snapshot);
     bench.put("lost", "");
     bench.fault(Fault::Restart);
-    assert!(leader(&bench).is_none());
+    assert!(bench.leader().is_none());
     bench.wait_ms(2000);
     assert_eq!(bench.model.term(), 3);
     assert_eq!(found(&bench.ask_at(1, read("lost"))), (1, 3));
@@ -345,9 +328,9 @@ fn the_whole_cluster_restarts_is_held_and_is_restored() {
     assert_eq!(Some(header.member_id), bench.model.config().member_ids().nth(1));
     bench.fault(Fault::LeaderLost);
     bench.wait_ms(60_000);
-    assert!(leader(&bench).is_none());
+    assert!(bench.leader().is_none());
     bench.fault(Fault::LeaderBack);
-    assert!(leader(&bench).is_some() && bench.model.term() == 3);
+    assert!(bench.leader().is_some() && bench.model.term() == 3);
 }
 
 #[derive(Clone, Debug)]
@@ -410,7 +393,7 @@ proptest! {
             }
         }
         bench.wait_ms(10_000);
-        prop_assert!(leader(&bench).is_some());
+        prop_assert!(bench.leader().is_some());
         let revision = bench.model.revision();
         for member in 0..count {
             let all = Request::Range(Range { serializable: true, ..Range::of(KeyRange::all()) });

@@ -16,11 +16,13 @@ use crate::name::{EndpointName, GroupName, InstanceId};
 use crate::time::Time;
 use crate::tuning::Tuning;
 use crate::waist::{
-    AttemptId, GrantReply, Header, KeyRange, LeaseId, OpReply, Put, PutReply, Range, RangeReply,
-    Reply, Request, Revision, StoreError, TxnReply, WatchReply,
+    AttemptId, Header, KeyRange, Put, PutReply, Range, RangeReply, Reply, Request, Revision,
+    StoreError, WatchReply,
 };
 
 mod doubt;
+mod let_in;
+mod shutdown;
 
 fn setup() -> Setup {
     let tuning = Tuning { jitter_percent: 0, ..Tuning::default() };
@@ -230,106 +232,12 @@ fn other_credentials_are_tried_at_once() {
     ");
 }
 
-/// A directory that was refused waits up to a minute, but not once the password is right.
-#[test]
-fn whoever_was_refused_is_let_in_soon() {
-    let mut h = harness();
-    h.command(Command::Open { id: DirectoryId(1), scope: all() });
-    let mut attempt = 2;
-    for _ in 0..12 {
-        h.fail(attempt, StoreError::AuthFailed).wait(secs(60));
-        attempt = h.last("authenticate");
-    }
-    h.lines.clear();
-    h.reply(attempt, Reply::Authenticated).wait(secs(1));
-    assert!(h.end().contains("range"), "{}", h.trace());
-}
-
 fn register() -> Command {
     let (group, id) = (GroupName::parse("web"), InstanceId::parse("a"));
     let builder = Instance::builder(group.expect("a name"), id.expect("a name"));
     let http = EndpointName::parse("http").expect("a name");
     let instance = builder.endpoint(http, "10.0.0.1:80").build().expect("an instance");
     Command::Register { id: RegistrationId(1), instance, conflict: Conflict::Replace }
-}
-
-/// The lease that was asked for last, for an hour.
-fn granted(h: &Harness) -> Reply {
-    let line = h.lines.iter().rev().find(|line| line.contains(" grant lease="));
-    let id = line.and_then(|line| line.split("lease=").nth(1)?.split(' ').next());
-    let id = id.and_then(|id| i64::from_str_radix(id, 16).ok()).and_then(LeaseId::new);
-    let lease = id.expect("a lease was asked for");
-    Reply::Grant(GrantReply { header: header(), lease, ttl_secs: 3600 })
-}
-
-/// Its lease was refused, its record, or its record's removal: no slow pause is sat out.
-#[test]
-fn a_registration_that_was_refused_is_let_in_soon() {
-    // Ten minutes of refusals, each at once; then the next login succeeds.
-    let refuse = |h: &mut Harness| {
-        let (mut answered, end) = (0, h.now + secs(600));
-        loop {
-            let login = h.asked(" m0 authenticate").unwrap_or(0);
-            if login > answered && h.now < end {
-                h.fail(login, StoreError::AuthFailed);
-            } else if login > answered {
-                h.lines.clear();
-                h.reply(login, Reply::Authenticated).wait(secs(1));
-                return;
-            }
-            answered = login;
-            h.wait(secs(1));
-        }
-    };
-    let mut h = harness();
-    h.command(register());
-    refuse(&mut h);
-    assert!(h.trace().contains("grant"), "{}", h.trace());
-
-    let reply = granted(&h);
-    h.reply(h.last(" grant "), reply);
-    h.fail(h.last(" txn "), StoreError::InvalidToken);
-    refuse(&mut h);
-    assert!(h.trace().contains("then put"), "{}", h.trace());
-
-    h.command(Command::Deregister { id: RegistrationId(1), within: secs(3600) });
-    h.fail(h.last(" revoke "), StoreError::InvalidToken);
-    refuse(&mut h);
-    assert!(h.trace().contains("revoke"), "{}", h.trace());
-}
-
-/// An outage has made the pauses of writes and of the own watch long. When a login succeeds that was
-/// refused after it, neither is sat out.
-#[test]
-fn pauses_from_an_outage_end_with_the_login() {
-    let setup = setup();
-    let tuning = Tuning { backoff_cap: secs(1_000), ..setup.tuning };
-    let mut h = Harness::with(Setup { tuning, ..setup });
-    h.command(register()).reply(2, Reply::Authenticated);
-    let reply = granted(&h);
-    h.reply(h.last(" grant "), reply);
-    let put = vec![OpReply::Put(PutReply::default())];
-    let put = TxnReply { header: header(), succeeded: true, responses: put };
-    h.reply(h.last(" txn "), Reply::Txn(put));
-    let (own_watch, read) =
-        ("m0 watch /portolan/instances/web/a ", "m0 range /portolan/instances/web/a");
-    let (mut watches, mut reads) = (0, 0);
-    while h.now < Time::from_secs(300) {
-        for (kind, last) in [(own_watch, &mut watches), (read, &mut reads)] {
-            let asked = h.asked(kind).unwrap_or(0);
-            if asked > std::mem::replace(last, asked) {
-                h.fail(asked, StoreError::ConnectionLost { detail: "reset".to_owned() });
-            }
-        }
-        h.wait(Duration::from_millis(100));
-    }
-    h.get(1);
-    h.fail(h.last("m0 range k"), StoreError::InvalidToken);
-    h.fail(h.last(" authenticate"), StoreError::AuthFailed).lines.clear();
-    h.wait(secs(1));
-    h.reply(h.last(" authenticate"), Reply::Authenticated).wait(secs(1));
-    let trace = h.trace();
-    assert!(trace.contains(own_watch) && trace.contains(read), "{trace}");
 }
 
 #[test]
@@ -538,50 +446,6 @@ proptest! {
     }
 }
 
-/// What waits for a token is not sent any more once the engine shuts down.
-#[test]
-fn a_shutdown_before_the_login_asks_for_nothing() {
-    let mut h = harness();
-    h.command(register());
-    h.command(Command::Shutdown { within: secs(5) });
-    h.reply(2, Reply::Authenticated).wait(secs(6));
-    assert_eq!(h.asked("grant"), None, "{}", h.trace());
-    assert_eq!(h.asked("txn"), None, "{}", h.trace());
-    assert!(h.trace().contains("closed confirmed=true"), "{}", h.trace());
-}
-
-/// What waits for a token has not left: a shutdown says of it that it is not done.
-#[test]
-fn what_waits_for_a_login_is_not_done_at_a_shutdown() {
-    let mut h = harness();
-    h.put(1).update(2).command(Command::Shutdown { within: secs(5) });
-    assert_snapshot!(h.trace(), @"
-    0.000s < call 1 put k=1B:8416192e within 20s
-    0.000s > #2 m0 authenticate
-    0.000s < update 2 g within 20s
-    0.000s < shutdown within 5s
-    0.000s > update 2 failed: shut down
-    0.000s > call 1 shut down
-    0.000s > #2 cancel
-    0.000s > closed confirmed=true
-    ");
-    let mut h = Harness::logged_in();
-    h.wait(secs(300)).put(3).command(Command::Shutdown { within: secs(5) });
-    assert!(h.trace().contains("call 3 unknown whether done"), "it had left: {}", h.trace());
-    for (token_is_old, end) in [(true, "update 4 failed: shut down"), (false, "update 4 unknown")] {
-        let mut h = Harness::logged_in();
-        let proposal = Proposal::Write(Data::parse("1").expect("JSON"));
-        h.wait(secs(300)).update(4).reply(3, range());
-        h.command(Command::Proposed { id: OpId(4), proposal });
-        let swap = h.last("txn");
-        if token_is_old {
-            h.fail(swap, StoreError::InvalidToken);
-        }
-        h.command(Command::Shutdown { within: secs(5) });
-        assert!(h.trace().contains(end), "{end}: {}", h.trace());
-    }
-}
-
 /// Only a refusal of the token says that nothing was done.
 #[test]
 fn a_write_in_doubt_is_not_sent_anew_after_a_login() {
@@ -592,28 +456,6 @@ fn a_write_in_doubt_is_not_sent_anew_after_a_login() {
         assert_eq!(h.asked("authenticate"), None, "{}", h.trace());
         assert!(h.trace().contains(&error.to_string()), "{}", h.trace());
     }
-}
-
-/// A login after one that was refused is news for those that it was refused to. A token that is only
-/// renewed changes nothing for whoever lacks a right: it waits its time.
-#[test]
-fn a_token_that_is_renewed_calls_nobody_back() {
-    let mut h = Harness::logged_in();
-    h.command(Command::Open { id: DirectoryId(1), scope: all() });
-    let listing = "m0 range [/portolan";
-    let mut asked = 0;
-    while h.now < Time::from_secs(600) {
-        let last = h.last(listing);
-        if last > std::mem::replace(&mut asked, last) {
-            h.fail(last, StoreError::PermissionDenied);
-        }
-        h.wait(secs(1));
-    }
-    h.get(3);
-    h.fail(h.last("m0 range k"), StoreError::InvalidToken);
-    h.reply(h.last("authenticate"), Reply::Authenticated).wait(secs(1));
-    assert!(h.end().contains("m0 range k"), "{}", h.end());
-    assert_eq!(h.last(listing), asked);
 }
 
 /// What the store says of other credentials says nothing of the token that there is: it is used until
@@ -631,16 +473,4 @@ fn a_refused_login_beside_a_token_stops_nobody() {
     let asked = h.last("authenticate");
     h.reply(0, Reply::CredentialsChanged);
     assert!(h.last("authenticate") > asked, "{}", h.trace());
-}
-
-/// Of all that waits, each is told by itself.
-#[test]
-fn a_shutdown_before_the_login_keeps_nobody_waiting() {
-    let mut h = harness();
-    h.command(register()).get(1).put(2);
-    h.command(Command::Shutdown { within: secs(5) });
-    let trace = h.trace();
-    for told in ["call 1 shut down", "call 2 ", "closed confirmed=true"] {
-        assert!(trace.contains(&format!("0.000s > {told}")), "{trace}");
-    }
 }
