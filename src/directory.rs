@@ -14,12 +14,14 @@ use portolan_core::instance::{Data, Instance, State};
 use portolan_core::layout::BadRecord;
 use portolan_core::map::Map;
 use portolan_core::picker::{Either, round_robin, round_robin_both};
+use portolan_core::selector::Selector;
 use portolan_core::time::Time;
 use portolan_core::waist::{Key, Revision};
 use tokio::sync::watch;
 
 use crate::error::Unavailable;
 use crate::registry::Registry;
+use crate::selection::Selection;
 
 /// A live copy of a group, as this process sees it. Cheap to clone.
 ///
@@ -99,24 +101,38 @@ impl Directory {
     /// The next instance to call: all that are ready in turn, suspects among them, shared by every
     /// handle of this directory. `None` if none is ready. Takes no lock, never waits, allocates nothing.
     pub fn pick(&self) -> Option<Arc<Record>> {
+        self.pick_next(&self.state.cursor, |_| true)
+    }
+
+    /// Those of its instances that fit a selector, to be picked from in a turn of their own.
+    pub fn select(&self, selector: Selector) -> Selection {
+        Selection::new(self.clone(), selector)
+    }
+
+    /// The next instance that is ready and fits, of a turn that begins at the cursor.
+    pub(crate) fn pick_next(
+        &self,
+        cursor: &AtomicU64,
+        fits: impl Fn(&Instance) -> bool,
+    ) -> Option<Arc<Record>> {
         let content = self.state.view.now.load();
-        let cursor = self.state.cursor.load(Relaxed);
+        let start = cursor.load(Relaxed);
         let ready = |record: &Arc<Record>| match &record.content {
-            Content::Instance(instance) => instance.state() == State::Ready,
+            Content::Instance(instance) => instance.state() == State::Ready && fits(instance),
             Content::Config(_) => false,
         };
         let (record, next) = if content.suspects.is_empty() {
-            let pick = round_robin(&content.records, cursor, ready)?;
+            let pick = round_robin(&content.records, start, ready)?;
             (pick.value, pick.next)
         } else {
             let suspect = |suspect: &Arc<Suspect>| ready(&suspect.record);
             let (records, suspects) = (&content.records, &content.suspects);
-            match round_robin_both(records, suspects, cursor, ready, suspect)? {
+            match round_robin_both(records, suspects, start, ready, suspect)? {
                 Either::First(pick) => (pick.value, pick.next),
                 Either::Second(pick) => (&pick.value.record, pick.next),
             }
         };
-        self.state.cursor.store(next, Relaxed);
+        cursor.store(next, Relaxed);
         Some(record.clone())
     }
 
@@ -284,6 +300,11 @@ impl Snapshot {
             Content::Instance(instance) => Some(instance),
             Content::Config(_) => None,
         })
+    }
+
+    /// The instances that fit a selector, in the order of their keys.
+    pub fn select<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = &'s Instance> {
+        self.instances().filter(|instance| selector.matches(instance))
     }
 
     /// An instance by its id. Looks through all of them.

@@ -36,6 +36,7 @@
 //! | [`Group`] | a service's name: its instances and their shared configuration |
 //! | [`Registration`] | the promise to keep an instance in the store |
 //! | [`Directory`], [`Snapshot`] | a live copy of a group, and the whole of it at one revision |
+//! | [`Selector`], [`Selection`] | a condition on labels, state and version, and what of a directory fits it |
 //! | [`Follower`] | every change of keys, once, in order |
 //! | [`Embedded`] | a store within this process, for tests and trials (feature `memory`) |
 //! | `testing` | an etcd within the process, to be stopped, cut off and robbed of leases (feature `testing`) |
@@ -59,6 +60,7 @@ mod handles;
 mod memory;
 mod registration;
 mod registry;
+mod selection;
 mod status;
 mod task;
 mod telemetry;
@@ -78,6 +80,7 @@ pub use group::{Configuration, Group, Updated};
 pub use memory::Embedded;
 pub use registration::{Registration, RegistrationState};
 pub use registry::Registry;
+pub use selection::Selection;
 pub use status::{Status, StatusChanges};
 
 pub use portolan_core::engine::{
@@ -92,6 +95,7 @@ pub use portolan_core::layout::{
 };
 pub use portolan_core::map::Map;
 pub use portolan_core::name::{EndpointName, GroupName, InstanceId, LabelKey, NameError};
+pub use portolan_core::selector::{Selector, SelectorError};
 pub use portolan_core::time::Time;
 pub use portolan_core::tuning::{Guard, Tuning, TuningError};
 pub use portolan_core::waist::{EventKind, Key, KeyEvent, KeyValue, LeaseId, Revision, Value};
@@ -99,7 +103,7 @@ pub use portolan_core::waist::{EventKind, Key, KeyEvent, KeyValue, LeaseId, Revi
 pub use portolan_etcd::{BuildError as EtcdError, RawChannel, Tls, TlsError, TlsPart};
 #[cfg(feature = "etcd")]
 pub use secrecy::SecretString;
-pub use semver::Version;
+pub use semver::{Version, VersionReq};
 
 #[cfg(all(doctest, feature = "etcd"))]
 #[doc = include_str!("../README.md")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use portolan::{Conflict, GroupName};
+use portolan::{Conflict, GroupName, Selector};
 use secrecy::SecretString;
 use semver::Version;
 
@@ -122,6 +122,16 @@ pub enum Command {
         /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
         group: GroupName,
+        /// Only those that fit: requirements between commas, such as 'zone in (eu, us), rack!=r7,
+        /// !canary, @state=ready, @version>=1.2'
+        ///
+        /// Labels are compared as by kubectl: KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (VALUE, ..),
+        /// KEY notin (VALUE, ..); without the label, != and notin hold. Values with white space or
+        /// any of ,()=!<>"'\ stand in double quotes. @state is starting, ready, draining or
+        /// out-of-service, and is compared alike; @version by =, >, >=, <, <=, ~ and ^, as by Cargo.
+        #[arg(long, value_name = "EXPR", value_parser = Selector::parse, default_value_t)]
+        #[arg(hide_default_value = true, allow_hyphen_values = true)]
+        selector: Selector,
     },
     /// Instances and configuration now, and each change from then on, until a signal
     ///

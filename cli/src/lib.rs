@@ -90,7 +90,9 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Register(args) => register::run(&store()?, args).await,
         Command::Deregister(args) => deregister::run(&store()?, out, args).await.map(|()| 0),
         Command::Groups => list::groups(&store()?, out).await.map(|()| 0),
-        Command::Instances { group } => list::instances(&store()?, out, &group).await.map(|()| 0),
+        Command::Instances { group, selector } => {
+            list::instances(&store()?, out, &group, &selector).await.map(|()| 0)
+        }
         Command::Watch { group } => watch::run(&store()?, out, group).await.map(|()| 0),
         Command::Config(command) => config::run(&store()?, out, command).await.map(|()| 0),
         Command::Sim(command) => sim::run(out, command).map(|()| 0),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan::{Content, GroupName, Scope, State};
+use portolan::{Content, GroupName, Scope, Selector, State};
 use serde::Serialize;
 
 use crate::fail::Failure;
@@ -45,20 +45,29 @@ pub async fn groups(store: &Store, out: Out) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lists the instances of one group.
-pub async fn instances(store: &Store, out: Out, group: &GroupName) -> Result<(), Failure> {
+/// Lists the instances of one group that fit.
+pub async fn instances(
+    store: &Store,
+    out: Out,
+    group: &GroupName,
+    selector: &Selector,
+) -> Result<(), Failure> {
     let registry = store.connect()?;
     let directory = registry.directory(Scope::Instances(group.clone()));
     let snapshot = store.listed(&registry, &directory).await?;
-    let found = Found::all(&snapshot);
+    let found = Found::all(&snapshot, selector);
     if !found.is_empty() {
         out.rows(&found)?;
     }
     show::unreadable(&snapshot);
-    if found.is_empty() {
-        return Err(Failure::NotFound(format!("group {group} has no instance")));
+    if !found.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let all = snapshot.instances().count() + snapshot.suspects().len();
+    Err(Failure::NotFound(match all {
+        0 => format!("group {group} has no instance"),
+        _ => format!("group {group} has no instance that fits {selector} (of {all})"),
+    }))
 }
 
 impl Row for Summary {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portolan::{Data, Instance, Record, Snapshot, State, Suspect};
+use portolan::{Data, Instance, Record, Selector, Snapshot, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -60,16 +60,18 @@ impl Found {
         }
     }
 
-    pub fn suspect(suspect: &Suspect) -> Option<Self> {
-        let record = &suspect.record;
-        Some(Self { suspect: true, ..Self::new(record, record.instance()?) })
-    }
-
-    /// All instances of a snapshot, in the order of their keys; suspects behind the others.
-    pub fn all(snapshot: &Snapshot) -> Vec<Self> {
-        let records = snapshot.records().values();
-        let there = records.filter_map(|record| Some(Self::new(record, record.instance()?)));
-        there.chain(snapshot.suspects().values().filter_map(|kept| Self::suspect(kept))).collect()
+    /// All instances of a snapshot that fit, in the order of their keys; suspects behind the others.
+    pub fn all(snapshot: &Snapshot, selector: &Selector) -> Vec<Self> {
+        let fits = |instance: &&Instance| selector.matches(instance);
+        let there = snapshot.records().values().filter_map(|record| {
+            record.instance().filter(fits).map(|instance| Self::new(record, instance))
+        });
+        let kept = snapshot.suspects().values().filter_map(|suspect| {
+            let record = &suspect.record;
+            let instance = record.instance().filter(fits)?;
+            Some(Self { suspect: true, ..Self::new(record, instance) })
+        });
+        there.chain(kept).collect()
     }
 
     /// Group and id.

@@ -11,6 +11,7 @@
 //! | [`layout`] | which keys and values stand for what |
 //! | [`engine`] | the machines, and the one door to them |
 //! | [`map`] | the persistent ordered map that snapshots share |
+//! | [`selector`] | which instances are meant |
 //! | [`picker`] | which instance to call next |
 //! | [`time`], [`rng`], [`tuning`] | time, chance and constants, all handed in |
 
@@ -24,6 +25,7 @@ pub mod map;
 pub mod name;
 pub mod picker;
 pub mod rng;
+pub mod selector;
 pub mod time;
 pub mod tuning;
 pub mod waist;

@@ -1,12 +1,14 @@
 //! The library over the embedded store, under a paused clock: what users see.
 
+mod picks;
+
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_core::Stream;
 use portolan::{
     Change, Conflict, Data, Directory, Embedded, ErrorKind, Freshness, Gone, Group, Instance,
-    Layout, Registration, RegistrationState, Registry, State, UpdateError,
+    RegistrationState, Registry, State, UpdateError,
 };
 use tokio::time::timeout;
 
@@ -448,79 +450,6 @@ async fn conflicts_follow_the_policy() {
     assert!(matches!(gone, Some(Gone::Superseded { .. })), "{gone:?}");
     first.shutdown().await;
     second.shutdown().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn picks_go_round_the_ready_instances() {
-    let store = Embedded::new();
-    let registry = registry(&store);
-    let web = group(&registry);
-    let directory = web.directory();
-    assert!(directory.pick().is_none());
-    let mut kept = Vec::new();
-    for (id, state) in [("a", State::Ready), ("b", State::OutOfService), ("c", State::Ready)] {
-        let instance = instance(&web, id).with_state(state);
-        kept.push(web.register(instance).expect("it can be registered"));
-    }
-    directory.wait_for(|snapshot| snapshot.len() == 3).await.expect("all are seen");
-    let picks: Vec<_> = (0..4)
-        .filter_map(|_| directory.pick())
-        .filter_map(|record| record.instance().map(|instance| instance.id().to_owned()))
-        .collect();
-    assert_eq!(picks, ["a", "c", "a", "c"]);
-    registry.shutdown().await;
-}
-
-/// Directories show what is out of service, or drains; picks pass it over until it is back.
-#[tokio::test(start_paused = true)]
-async fn what_is_out_of_service_is_shown_and_not_picked() {
-    let store = Embedded::new();
-    let (ours, theirs) = (registry(&store), registry(&store));
-    let (web, seen) = (group(&ours), group(&theirs).directory());
-    let labelled = web.instance("a").expect("a name").label("zone", "eu");
-    let labelled = labelled.endpoint("http", "10.0.0.7:8080").build().expect("an instance");
-    let mut a = web.register(labelled).expect("it can be registered");
-    let b = web.register(instance(&web, "b")).expect("it can be registered");
-    let picked = || {
-        let mut ids: Vec<_> = (0..4)
-            .filter_map(|_| seen.pick())
-            .filter_map(|record| record.instance().map(|instance| instance.id().to_owned()))
-            .collect();
-        ids.sort();
-        ids.dedup();
-        ids
-    };
-    type Say = fn(&mut Registration) -> Result<(), portolan::RegisterError>;
-    let steps: [(Say, State, &[&str]); 4] = [
-        (Registration::out_of_service, State::OutOfService, &["b"]),
-        (Registration::back_in_service, State::Ready, &["a", "b"]),
-        (Registration::drain, State::Draining, &["b"]),
-        (Registration::back_in_service, State::Ready, &["a", "b"]),
-    ];
-    b.ready().await.expect("it stands");
-    for (say, state, picks) in steps {
-        say(&mut a).expect("it can be written");
-        let revision = a.ready().await.expect("it stands");
-        let snapshot = seen.wait_for(|s| s.revision() >= revision).await.expect("it is seen");
-        let shown = snapshot.instance("a").expect("it is shown");
-        assert_eq!((shown.state(), shown.labels().count()), (state, 1), "all else stays");
-        assert_eq!(picked(), picks, "{state:?}");
-    }
-    a.drain().expect("it can be written");
-    a.deregister().await.expect("it is confirmed");
-    seen.wait_for(|s| s.len() == 1).await.expect("it is seen");
-    assert_eq!(picked(), ["b"]);
-    assert!(ours.shutdown().await && theirs.shutdown().await);
-
-    let stateless = Layout::etcd_naming("web").expect("a base");
-    let registry = Registry::builder().embedded(&store).layout(stateless).build();
-    let registry = registry.expect("it makes sense");
-    let web = group(&registry);
-    let one = web.instance("a").expect("a name").endpoint("grpc", "10.0.0.7:80");
-    let mut one = web.register(one.build().expect("an instance")).expect("it can be registered");
-    let error = one.out_of_service().expect_err("others would go on calling it");
-    assert_eq!(error.to_string(), "the layout has no place for an instance's state");
-    registry.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,53 @@ fn an_empty_group_is_not_found() {
     }
 }
 
+#[test]
+fn those_that_fit_are_listed() {
+    let etcd = etcd();
+    let instance = |id: &str, more: &[&str]| {
+        let args = ["register", "web", "--id", id, "--endpoint", "http=10.0.0.7:8080"];
+        let running = Running::start(on(&etcd, args).args(more));
+        running.hears("is registered");
+        running
+    };
+    let _one = instance("web-1", &["--label", "zone=eu 1", "--version", "1.4.0"]);
+    let _two =
+        instance("web-2", &["--label", "zone=us", "--label", "canary=", "--version", "2.0.0"]);
+    let _three = instance("web-3", &[]);
+    let cases: [(&str, &[&str]); 9] = [
+        ("", &["web-1", "web-2", "web-3"]),
+        ("zone", &["web-1", "web-2"]),
+        ("!zone", &["web-3"]),
+        ("zone=\"eu 1\"", &["web-1"]),
+        ("zone!=us", &["web-1", "web-3"]),
+        ("zone in (us, \"eu 1\"), !canary", &["web-1"]),
+        ("@version>=1.4, @version<2", &["web-1"]),
+        ("@state=ready,zone notin (us)", &["web-1", "web-3"]),
+        ("!zone, @state notin (draining, starting)", &["web-3"]),
+    ];
+    for (selector, expected) in cases {
+        let listed =
+            run(&mut on(&etcd, ["-o", "json", "instances", "web", "--selector", selector]));
+        let ids = listed
+            .done()
+            .lines()
+            .map(|line| {
+                let object: serde_json::Value = serde_json::from_str(line).expect("an object");
+                object["id"].as_str().expect("an id").to_owned()
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(ids, expected, "{selector}");
+    }
+    for (group, refusal) in [
+        ("web", "group web has no instance that fits zone=\"eu 2\" (of 3)"),
+        ("shop", "group shop has no instance"),
+    ] {
+        let none = run(&mut on(&etcd, ["instances", group, "--selector", "zone = \"eu 2\""]));
+        assert_eq!((none.status, none.out.as_str()), (3, ""));
+        assert_eq!(none.err, format!("portolan: {refusal}\n"));
+    }
+}
+
 /// Others may choose ids that would turn the line around.
 #[test]
 fn what_does_not_show_is_escaped() {

@@ -1,5 +1,7 @@
-//! Texts that users give: names, endpoints, labels, times, sizes, flags. Each is taken or refused in a
+//! Texts that users give: names, endpoints, labels, selectors, times, sizes, flags. Each is taken or refused in a
 //! sentence; what is taken says what it was given; a password is never said.
+
+mod selectors;
 
 use portolan_core::instance::{Endpoint, Instance};
 use portolan_core::layout::Layout;
@@ -25,6 +27,10 @@ enum Given {
     Line(Vec<Word>),
     /// The password is one that nothing else says.
     User(String, Vec<Word>),
+    /// The text of one, of what they are made of.
+    Selector(Vec<selectors::Piece>),
+    /// One put together, and whom it is asked for.
+    Selects(Vec<selectors::Requirement>, selectors::Described),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,6 +106,9 @@ const KNOWN: &[&str] = &[
     "-1",
     "65536",
     "18446744073709551616",
+    "--selector",
+    "zone in (a, b)",
+    "!a,@version>=1.2",
 ];
 
 /// A list of what is given.
@@ -136,6 +145,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ),
         ("user", Given::User("root".to_owned(), vec![word("groups")])),
         ("user-like-a-flag", Given::User("--ttl".to_owned(), vec![word("groups")])),
+        ("selector", Given::Selector(selectors::text())),
+        ("selects", Given::Selects(selectors::requirements(), selectors::described())),
     ];
     given.map(|(name, given)| (name.to_owned(), tape::write(&[given]))).into()
 }
@@ -177,6 +188,8 @@ fn hold(given: Given) {
             }
         }
         Given::Line(words) => drop(told(portolan_cli::read(line(words)))),
+        Given::Selector(pieces) => selectors::read(&pieces),
+        Given::Selects(requirements, described) => selectors::selects(&requirements, &described),
         Given::User(name, words) => {
             const PASSWORD: &str = "Xyzzy7Plugh";
             let user = ["portolan".to_owned(), "--user".to_owned(), format!("{name}:{PASSWORD}")];
