@@ -42,6 +42,8 @@ pub(crate) struct DirectoryState {
     pub view: Arc<View>,
     /// Where the next pick begins.
     cursor: AtomicU64,
+    /// Counts the selections, so that they begin at different places.
+    selections: AtomicU64,
 }
 
 /// Where the driver puts snapshots, and readers find them.
@@ -104,9 +106,28 @@ impl Directory {
         self.pick_next(&self.state.cursor, |_| true)
     }
 
-    /// Those of its instances that fit a selector, to be picked from in a turn of their own.
+    /// Those of its instances that fit a selector, to be picked from in a turn of their own. Keep it:
+    /// each call begins another turn, at another place.
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let registry = portolan::Registry::embedded()?;
+    /// # let web = registry.group("web")?;
+    /// let nearby = web.directory().select("zone=eu, @version>=1.2".parse()?);
+    /// // For each call:
+    /// if let Some(record) = nearby.pick() {
+    ///     println!("{:?}", record.instance().and_then(|instance| instance.endpoint("http")));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
     pub fn select(&self, selector: Selector) -> Selection {
-        Selection::new(self.clone(), selector)
+        let start = self.state.selections.fetch_add(1, Relaxed);
+        Selection::new(self.clone(), selector, start)
     }
 
     /// The next instance that is ready and fits, of a turn that begins at the cursor.
@@ -208,7 +229,8 @@ impl fmt::Debug for Directory {
 
 impl DirectoryState {
     pub fn new(registry: Registry, id: DirectoryId) -> Self {
-        Self { registry, id, view: Arc::new(View::new()), cursor: AtomicU64::new(0) }
+        let [cursor, selections] = [const { AtomicU64::new(0) }; 2];
+        Self { registry, id, view: Arc::new(View::new()), cursor, selections }
     }
 }
 
@@ -302,8 +324,9 @@ impl Snapshot {
         })
     }
 
-    /// The instances that fit a selector, in the order of their keys.
-    pub fn select<'s>(&'s self, selector: &'s Selector) -> impl Iterator<Item = &'s Instance> {
+    /// The [`instances`](Self::instances) that fit a selector, in whatever state, in the order of
+    /// their keys. Suspects are not among them, though [`Selection::pick`] picks those too.
+    pub fn select<'s>(&'s self, selector: &Selector) -> impl Iterator<Item = &'s Instance> {
         self.instances().filter(|instance| selector.matches(instance))
     }
 

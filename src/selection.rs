@@ -7,8 +7,8 @@ use portolan_core::selector::Selector;
 
 use crate::directory::Directory;
 
-/// Those instances of a [`Directory`] that fit a [`Selector`], whichever they are at the time. Cheap
-/// to clone; clones share one turn.
+/// Those instances of a [`Directory`] that fit a [`Selector`], whichever they are at the time: what
+/// [`Directory::select`] gives. Cheap to clone; clones share one turn.
 #[derive(Clone)]
 pub struct Selection {
     directory: Directory,
@@ -23,13 +23,13 @@ struct Shared {
 }
 
 impl Selection {
-    pub(crate) fn new(directory: Directory, selector: Selector) -> Self {
-        Self { directory, shared: Arc::new(Shared { selector, cursor: AtomicU64::new(0) }) }
+    pub(crate) fn new(directory: Directory, selector: Selector, start: u64) -> Self {
+        Self { directory, shared: Arc::new(Shared { selector, cursor: AtomicU64::new(start) }) }
     }
 
     /// The next instance to call: all that are ready and fit, in turn, as by [`Directory::pick`].
-    /// `None` if there is none. Takes no lock and never waits; each instance that does not fit costs
-    /// a look at its labels.
+    /// `None` if there is none. Takes no lock and never waits. Each instance that is ready and does not
+    /// fit costs what [`Selector::matches`] does.
     pub fn pick(&self) -> Option<Arc<Record>> {
         let Shared { selector, cursor } = &*self.shared;
         self.directory.pick_next(cursor, |instance| selector.matches(instance))

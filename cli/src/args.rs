@@ -117,7 +117,7 @@ pub enum Command {
     Deregister(Deregister),
     /// All groups, with how many instances they have
     Groups,
-    /// A group's instances; status 3 if there are none
+    /// A group's instances; status 3 if there are none, or none that fits
     Instances {
         /// The group: 1 to 63 letters, digits, '.', '_', '-'
         #[arg(value_parser = GroupName::parse)]
@@ -127,10 +127,14 @@ pub enum Command {
         ///
         /// Labels are compared as by kubectl: KEY, !KEY, KEY=VALUE, KEY!=VALUE, KEY in (VALUE, ..),
         /// KEY notin (VALUE, ..); without the label, != and notin hold. Values with white space or
-        /// any of ,()=!<>"'\ stand in double quotes. @state is starting, ready, draining or
-        /// out-of-service, and is compared alike; @version by =, >, >=, <, <=, ~ and ^, as by Cargo.
-        #[arg(long, value_name = "EXPR", value_parser = Selector::parse, default_value_t)]
-        #[arg(hide_default_value = true, allow_hyphen_values = true)]
+        /// any of ,()=!<>"'\ stand in double quotes, as in 'zone="eu 1"'. @state is starting, ready,
+        /// draining or out-of-service, and is compared alike.
+        ///
+        /// @version is there, as !@version is not, or is compared by =, >, >=, <, <=, ~ or ^, as by
+        /// Cargo, each comparison with its own @version. A pre-release fits only beside one with a
+        /// pre-release of the same three numbers; what follows a + is not compared.
+        #[arg(short = 'l', long, value_name = "EXPR", value_parser = Selector::parse)]
+        #[arg(default_value_t, hide_default_value = true)]
         selector: Selector,
     },
     /// Instances and configuration now, and each change from then on, until a signal

@@ -50,14 +50,17 @@ pub fn wrong_usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
-    Failure::Usage(first_paragraph(&error.render().to_string())).tell()
+    Failure::Usage(message(&error.render().to_string())).tell()
 }
 
 /// clap's message without usage and tips, in one line.
-fn first_paragraph(text: &str) -> String {
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    let paragraph = text.split("\n\n").next().unwrap_or(text);
-    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+fn message(text: &str) -> String {
+    let mut text = text.strip_prefix("error: ").unwrap_or(text);
+    // From behind, since the value that is refused may have any lines.
+    for tail in ["\n\nFor more information", "\n\nUsage:", "\n\n  tip:"] {
+        text = text.rfind(tail).map_or(text, |end| &text[..end]);
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -69,8 +72,11 @@ mod tests {
         let text = "error: the following required arguments were not provided:\n  --id <ID>\n  \
             <GROUP>\n\nUsage: portolan register --id <ID> <GROUP>\n\nFor more information\n";
         assert_eq!(
-            first_paragraph(text),
+            message(text),
             "the following required arguments were not provided: --id <ID> <GROUP>"
         );
+        let text = "error: invalid value 'zone,\n\n!' for '--selector <EXPR>': no key\n\n  \
+            tip: no tip\n\nFor more information, try '--help'.\n";
+        assert_eq!(message(text), "invalid value 'zone, !' for '--selector <EXPR>': no key");
     }
 }

@@ -31,22 +31,24 @@ pub const VALUES_LIMIT: usize = 64;
 /// |---|---|
 /// | `zone` | with that label, whatever its value |
 /// | `!zone` | without it |
-/// | `zone=eu` (or `==`) | with that label and value |
+/// | `zone=eu` (or `==`), `zone=` | with that label and value, or with that label and no value |
 /// | `zone!=eu` | without the label, or with another value |
 /// | `zone in (eu, us)` | with that label and one of the values |
 /// | `zone notin (eu, us)` | without the label, or with a value that is none of them |
 /// | `@state=ready`, and `!=`, `in`, `notin` | in that state: `starting`, `ready`, `draining`, `out-of-service` |
+/// | `@version`, `!@version` | with a version, or without |
 /// | `@version>=1.2`, and `=`, `>`, `<`, `<=`, `~`, `^` | with a version that Cargo would take for that |
 ///
-/// No text at all is fitted by every instance. A value that is empty, or has white space or one of
-/// `, ( ) = ! < > " ' \` in it, stands in double quotes, in which `\"` and `\\` stand for those two.
+/// No text at all is fitted by every instance. A value with white space or one of
+/// `, ( ) = ! < > " ' \` stands in double quotes, in which `\"` and `\\` stand for those two; so
+/// does one in a list that is empty.
 ///
-/// A version that is a pre-release fits only where one of the comparisons is with a pre-release of
-/// the same three numbers. Equal selectors have equal texts, and fit the same.
+/// Where versions are compared, one that is a pre-release fits only if one of the comparisons is with a
+/// pre-release of the same three numbers; what follows a `+` is not compared. Equal selectors have equal
+/// texts, and fit the same.
 ///
 /// ```
-/// use portolan_core::selector::Selector;
-///
+/// # use portolan_core::selector::Selector;
 /// let selector: Selector = "zone in (eu, us), !canary, @version>=1.2".parse()?;
 /// assert_eq!(selector.to_string(), "zone in (eu, us), !canary, @version>=1.2");
 /// # Ok::<_, portolan_core::selector::SelectorError>(())
@@ -67,6 +69,8 @@ enum Requirement {
     Value { key: LabelKey, among: bool, values: BTreeSet<Box<str>> },
     /// The state is among these, or is not.
     State { among: bool, states: BTreeSet<State> },
+    /// There is a version, or there is none.
+    Version { there: bool },
 }
 
 impl Selector {
@@ -78,7 +82,7 @@ impl Selector {
     /// Reads the text that [`Selector`] describes.
     ///
     /// # Errors
-    /// [`SelectorError`] says what is wrong, and where.
+    /// [`SelectorError`] says what is wrong; where the text has another form, also at which byte.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         read::selector(text)
     }
@@ -88,8 +92,7 @@ impl Selector {
     /// # Errors
     /// The key is none, or there are 64 requirements already.
     pub fn with_label(self, key: &str) -> Result<Self, SelectorError> {
-        let key = LabelKey::parse(key)?;
-        self.and(Requirement::Label { key, there: true })
+        self.with(Requirement::Label { key: label_key(key)?, there: true })
     }
 
     /// Requires that there is no such label.
@@ -97,8 +100,15 @@ impl Selector {
     /// # Errors
     /// As [`with_label`](Self::with_label).
     pub fn without_label(self, key: &str) -> Result<Self, SelectorError> {
-        let key = LabelKey::parse(key)?;
-        self.and(Requirement::Label { key, there: false })
+        self.with(Requirement::Label { key: label_key(key)?, there: false })
+    }
+
+    /// Requires a label with this value.
+    ///
+    /// # Errors
+    /// As [`label_in`](Self::label_in).
+    pub fn label_is(self, key: &str, value: &str) -> Result<Self, SelectorError> {
+        self.label_in(key, [value])
     }
 
     /// Requires a label with one of these values.
@@ -145,15 +155,43 @@ impl Selector {
         self.state(false, states)
     }
 
-    /// Requires a version that all these comparisons hold for, and those given before.
+    /// Requires any version.
     ///
     /// # Errors
-    /// There are more than 64 requirements then, or one of the comparisons is longer than 128 bytes.
-    pub fn version(self, wanted: &VersionReq) -> Result<Self, SelectorError> {
-        wanted.comparators.iter().try_fold(self, |it, one| it.compared(&one.to_string()))
+    /// There are 64 requirements already.
+    pub fn with_version(self) -> Result<Self, SelectorError> {
+        self.with(Requirement::Version { there: true })
     }
 
-    /// Whether an instance fits. Looks through its labels once for each requirement on one.
+    /// Requires that there is no version.
+    ///
+    /// # Errors
+    /// As [`with_version`](Self::with_version).
+    pub fn without_version(self) -> Result<Self, SelectorError> {
+        self.with(Requirement::Version { there: false })
+    }
+
+    /// Requires a version that all these comparisons hold for, and those given before. Where there
+    /// are none (`*`), nothing is required.
+    ///
+    /// # Errors
+    /// There are more than 64 requirements then, or a comparison has no text that reads as it, or one
+    /// of more than 128 bytes behind its operator.
+    pub fn version(self, wanted: &VersionReq) -> Result<Self, SelectorError> {
+        wanted.comparators.iter().try_fold(self, |it, one| it.compared(one.clone()))
+    }
+
+    /// Requires what another one requires, too.
+    ///
+    /// # Errors
+    /// There are more than 64 requirements then.
+    pub fn and(self, other: Self) -> Result<Self, SelectorError> {
+        let it = other.requirements.into_iter().try_fold(self, Self::with)?;
+        it.version(&other.versions)
+    }
+
+    /// Whether an instance fits. Looks through its labels for each requirement on one, and reads its
+    /// version if that is compared.
     pub fn matches(&self, instance: &Instance) -> bool {
         let versions = || instance.version().is_some_and(|version| self.versions.matches(&version));
         self.requirements.iter().all(|requirement| requirement.holds(instance))
@@ -171,14 +209,14 @@ impl Selector {
         among: bool,
         values: impl IntoIterator<Item = V>,
     ) -> Result<Self, SelectorError> {
-        let key = LabelKey::parse(key)?;
+        let key = label_key(key)?;
         let checked = values.into_iter().map(|value| {
             let value = value.as_ref();
             let wrong = |error| SelectorError::Value { key: key.to_string(), error };
             check_label(value).map_err(wrong).map(|()| Box::from(value))
         });
         let values = few(checked)?;
-        self.and(Requirement::Value { key, among, values })
+        self.with(Requirement::Value { key, among, values })
     }
 
     fn state(
@@ -187,28 +225,31 @@ impl Selector {
         states: impl IntoIterator<Item = State>,
     ) -> Result<Self, SelectorError> {
         let states = few(states.into_iter().map(Ok))?;
-        self.and(Requirement::State { among, states })
+        self.with(Requirement::State { among, states })
     }
 
-    /// With one comparison more, as text.
-    fn compared(self, text: &str) -> Result<Self, SelectorError> {
-        let mut it = self.with_room()?;
-        let short = Some(text).filter(|text| text.len() <= VERSION_LIMIT);
-        match short.and_then(|text| Comparator::parse(text).ok()) {
-            // `1.*` says what `=1` says, which has an operator.
-            Some(comparator) if comparator.op == Op::Wildcard => {
-                it.versions.comparators.push(Comparator { op: Op::Exact, ..comparator });
-            }
-            Some(comparator) => it.versions.comparators.push(comparator),
-            None => {
-                let found = shortened(text, 40);
-                return Err(SelectorError::Version { found, limit: VERSION_LIMIT });
-            }
+    /// With one comparison more, whose text must read as it.
+    fn compared(self, comparator: Comparator) -> Result<Self, SelectorError> {
+        // `1.*` says what `=1` says, which has an operator.
+        let wildcard = comparator.op == Op::Wildcard && comparator.patch.is_none();
+        let op = if wildcard { Op::Exact } else { comparator.op };
+        let comparator = Comparator { op, ..comparator };
+        let text = comparator.to_string();
+        let version = text.trim_start_matches(['=', '>', '<', '~', '^']);
+        if version.len() > VERSION_LIMIT {
+            let (length, limit) = (version.len(), VERSION_LIMIT);
+            return Err(SelectorError::VersionTooLong { length, limit });
         }
+        if Comparator::parse(&text).as_ref().ok() != Some(&comparator) {
+            let reason = "it has no text of its own".to_owned();
+            return Err(SelectorError::Version { found: version.to_owned(), reason });
+        }
+        let mut it = self.with_room()?;
+        it.versions.comparators.push(comparator);
         Ok(it)
     }
 
-    fn and(self, requirement: Requirement) -> Result<Self, SelectorError> {
+    fn with(self, requirement: Requirement) -> Result<Self, SelectorError> {
         let mut it = self.with_room()?;
         it.requirements.push(requirement);
         Ok(it)
@@ -225,6 +266,10 @@ impl Selector {
     fn count(&self) -> usize {
         self.requirements.len() + self.versions.comparators.len()
     }
+}
+
+fn label_key(key: &str) -> Result<LabelKey, SelectorError> {
+    LabelKey::parse(key).map_err(|error| SelectorError::Key { key: shortened(key, 80), error })
 }
 
 /// At least one, and not too many.
@@ -255,6 +300,7 @@ impl Requirement {
                 value.is_some_and(|value| values.contains(value)) == *among
             }
             Self::State { among, states } => states.contains(&instance.state()) == *among,
+            Self::Version { there } => instance.version_text().is_some() == *there,
         }
     }
 }
@@ -277,7 +323,8 @@ impl fmt::Display for Selector {
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label { key, there } => write!(f, "{}{key}", if *there { "" } else { "!" }),
+            Self::Label { key, there } => write!(f, "{}{key}", not(*there)),
+            Self::Version { there } => write!(f, "{}@version", not(*there)),
             Self::Value { key, among, values } => {
                 f.write_str(key.as_str())?;
                 list(f, *among, values.iter().map(|value| &**value))
@@ -288,6 +335,10 @@ impl fmt::Display for Requirement {
             }
         }
     }
+}
+
+fn not(there: bool) -> &'static str {
+    if there { "" } else { "!" }
 }
 
 /// `=eu` or `!=eu` for one, ` in (eu, us)` or ` notin (eu, us)` for several.

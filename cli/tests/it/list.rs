@@ -81,10 +81,11 @@ fn those_that_fit_are_listed() {
     let _two =
         instance("web-2", &["--label", "zone=us", "--label", "canary=", "--version", "2.0.0"]);
     let _three = instance("web-3", &[]);
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 10] = [
         ("", &["web-1", "web-2", "web-3"]),
         ("zone", &["web-1", "web-2"]),
         ("!zone", &["web-3"]),
+        ("canary=", &["web-2"]),
         ("zone=\"eu 1\"", &["web-1"]),
         ("zone!=us", &["web-1", "web-3"]),
         ("zone in (us, \"eu 1\"), !canary", &["web-1"]),

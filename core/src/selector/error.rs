@@ -20,8 +20,13 @@ pub enum SelectorError {
         found: Option<char>,
     },
     /// A label's key.
-    #[error(transparent)]
-    Key(#[from] NameError),
+    #[error("{key:?}: {error}")]
+    Key {
+        /// The key, shortened.
+        key: String,
+        /// What is wrong with it.
+        error: NameError,
+    },
     /// A value that no label can have.
     #[error("label {key:?}: {error}")]
     Value {
@@ -44,11 +49,19 @@ pub enum SelectorError {
     },
     /// A comparison with something that is no version.
     #[error(
-        "there is no version {found:?}; it takes one like 1.2.3, or its beginning like 1.2, at most {limit} bytes"
+        "there is no version {found:?}: {reason}; it takes one like 1.2.3, or its beginning like 1.2"
     )]
     Version {
-        /// The comparison, shortened.
+        /// What it is compared with, shortened.
         found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A comparison with a version of too many bytes.
+    #[error("a version has {length} bytes; the limit is {limit}")]
+    VersionTooLong {
+        /// Bytes given.
+        length: usize,
         /// Bytes allowed.
         limit: usize,
     },
@@ -83,13 +96,13 @@ pub enum Several {
 pub enum Wanted {
     /// A requirement.
     Requirement,
-    /// A label's key.
-    Key,
+    /// A label's key, or `@version`, after a `!`.
+    Negated,
     /// How a label is compared, or the end of the requirement.
     Comparison,
     /// How a state is compared.
     StateComparison,
-    /// How a version is compared.
+    /// How a version is compared, or the end of the requirement.
     VersionComparison,
     /// The beginning of a list.
     List,
@@ -118,16 +131,20 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Requirement => "a label's key, @state or @version",
-            Self::Key => "a label's key",
+            Self::Negated => "a label's key or @version after the '!'",
             Self::Comparison => "'=', '!=', in, notin, or ',' before another requirement",
             Self::StateComparison => "'=', '!=', in or notin",
-            Self::VersionComparison => "'=', '>', '>=', '<', '<=', '~' or '^'",
+            Self::VersionComparison => {
+                "'=', '>', '>=', '<', '<=', '~', '^', or ',' before another requirement"
+            }
             Self::List => "'(' before the values",
-            Self::Value => "a value (in double quotes if it is empty or not plain)",
+            Self::Value => "a value (in double quotes if it is empty or has signs)",
             Self::Escaped => "'\"' or '\\' after the '\\'",
             Self::Quote => "'\"' after the value",
-            Self::ListEnd => "',' or ')'",
-            Self::End => "',' before another requirement",
+            Self::ListEnd => "',' or ')' (values with white space or signs stand in double quotes)",
+            Self::End => {
+                "',' before another requirement (values with white space or signs stand in double quotes)"
+            }
         })
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use semver::Comparator;
+
 use super::{Selector, SelectorError, Wanted, few};
-use crate::instance::State;
+use crate::instance::{State, VERSION_LIMIT};
 use crate::json::shortened;
 
 pub(super) fn selector(text: &str) -> Result<Selector, SelectorError> {
@@ -40,6 +42,18 @@ const COMPARISONS: [(&str, &str); 8] = [
     ("^", "^"),
 ];
 
+fn comparator(operator: &str, version: &str) -> Result<Comparator, SelectorError> {
+    // Before it is read: the text may be of any length.
+    if version.len() > VERSION_LIMIT {
+        let (length, limit) = (version.len(), VERSION_LIMIT);
+        return Err(SelectorError::VersionTooLong { length, limit });
+    }
+    Comparator::parse(&format!("{operator}{version}")).map_err(|error| SelectorError::Version {
+        found: shortened(version, 40),
+        reason: error.to_string(),
+    })
+}
+
 /// A text and how far it was read; what is read next is no white space.
 struct Reader<'a> {
     text: &'a str,
@@ -49,24 +63,37 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn requirement(&mut self, selector: Selector) -> Result<Selector, SelectorError> {
         if self.takes("!") {
-            let key = self.word(Wanted::Key)?;
+            let before = self.at;
+            if self.rest().starts_with('@') {
+                if self.field() == "version" {
+                    return selector.without_version();
+                }
+                self.at = before;
+                return Err(self.expected(Wanted::Negated));
+            }
+            let key = self.word(Wanted::Negated)?;
             return selector.without_label(key);
         }
         if self.rest().starts_with('@') {
-            return self.field(selector);
+            return self.compared(selector);
         }
         let key = self.word(Wanted::Requirement)?;
-        if self.rest().is_empty() || self.rest().starts_with(',') {
+        if self.is_over() {
             return selector.with_label(key);
         }
         let (among, values) = self.values(Wanted::Comparison)?;
         if among { selector.label_in(key, values) } else { selector.label_not_in(key, values) }
     }
 
-    fn field(&mut self, selector: Selector) -> Result<Selector, SelectorError> {
+    /// What stands behind an `@`.
+    fn field(&mut self) -> &'a str {
         // Without what takes white space with it.
         self.at += 1;
-        match self.run(|c| is_bare(c) && !matches!(c, '~' | '^')) {
+        self.run(|c| is_bare(c) && !matches!(c, '~' | '^'))
+    }
+
+    fn compared(&mut self, selector: Selector) -> Result<Selector, SelectorError> {
+        match self.field() {
             "state" => {
                 let (among, names) = self.values(Wanted::StateComparison)?;
                 let states = names.iter().map(|name| {
@@ -76,12 +103,13 @@ impl<'a> Reader<'a> {
                 let states = states.collect::<Result<Vec<_>, _>>()?;
                 if among { selector.state_in(states) } else { selector.state_not_in(states) }
             }
+            "version" if self.is_over() => selector.with_version(),
             "version" => {
                 let found = COMPARISONS.into_iter().find(|(text, _)| self.takes(text));
                 let (_, operator) =
                     found.ok_or_else(|| self.expected(Wanted::VersionComparison))?;
                 let version = self.word(Wanted::Value)?;
-                selector.compared(&format!("{operator}{version}"))
+                selector.compared(comparator(operator, version)?)
             }
             other => Err(SelectorError::Field { found: shortened(other, 40) }),
         }
@@ -90,10 +118,10 @@ impl<'a> Reader<'a> {
     /// Whether the value is to be among those that follow, and those.
     fn values(&mut self, wanted: Wanted) -> Result<(bool, BTreeSet<String>), SelectorError> {
         if self.takes("!=") {
-            return Ok((false, BTreeSet::from([self.value()?])));
+            return Ok((false, BTreeSet::from([self.value_or_none()?])));
         }
         if self.takes("==") || self.takes("=") {
-            return Ok((true, BTreeSet::from([self.value()?])));
+            return Ok((true, BTreeSet::from([self.value_or_none()?])));
         }
         let before = self.at;
         let among = match self.run(is_bare) {
@@ -114,6 +142,11 @@ impl<'a> Reader<'a> {
         });
         let values = few(more)?;
         if self.takes(")") { Ok((among, values)) } else { Err(self.expected(Wanted::ListEnd)) }
+    }
+
+    /// Outside a list nothing stands for the empty one.
+    fn value_or_none(&mut self) -> Result<String, SelectorError> {
+        if self.is_over() { Ok(String::new()) } else { self.value() }
     }
 
     fn value(&mut self) -> Result<String, SelectorError> {
@@ -170,6 +203,11 @@ impl<'a> Reader<'a> {
     fn space(&mut self) {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_whitespace()).len();
+    }
+
+    /// Whether the requirement ends here.
+    fn is_over(&self) -> bool {
+        self.rest().is_empty() || self.rest().starts_with(',')
     }
 
     fn rest(&self) -> &'a str {

@@ -54,6 +54,11 @@ fn labels_are_told_apart() {
         ("zone=eu,rack", false),
         ("rack,zone=eu", false),
         ("zone=eu,zone=us", false),
+        ("tier=", true),
+        ("tier==,zone", true),
+        ("tier!=,zone", false),
+        ("zone!=", true),
+        ("rack=", false),
     ];
     for (text, expected) in cases {
         assert_eq!(selector(text).matches(&instance), expected, "{text}");
@@ -116,6 +121,14 @@ fn versions_are_compared_as_cargo_does() {
     }
     let without = builder().build().expect("an instance");
     assert!(!selector("@version>=0").matches(&without), "there is none to compare");
+    let with = builder().version("0.1.0-rc.1".parse().expect("a version"));
+    for (text, instance, expected) in [
+        ("@version", with.build().expect("an instance"), [true, false]),
+        ("@version", without, [false, true]),
+    ] {
+        let not = format!("!{text}");
+        assert_eq!([text, &not].map(|text| selector(text).matches(&instance)), expected);
+    }
 }
 
 #[test]
@@ -132,6 +145,8 @@ fn equal_selectors_have_equal_texts() {
         (r#"a="", b=" ", c="\"\\", d=é/:@~^;"#, r#"a="", b=" ", c="\"\\", d=é/:@~^;"#),
         ("@state in (ready, starting)", "@state in (starting, ready)"),
         ("@version ^1.2, zone", "zone, @version^1.2"),
+        ("! @version,@version", "!@version, @version"),
+        (r#"zone=,rack!="""#, r#"zone="", rack!="""#),
         ("@version==1.2.x,@version<3.0.0+b", "@version=1.2, @version<3.0.0"),
     ];
     for (text, canonical) in cases {
@@ -146,61 +161,90 @@ fn equal_selectors_have_equal_texts() {
 fn what_is_no_selector_is_refused() {
     let requirement = "expected a label's key, @state or @version, found";
     let comparison = "expected '=', '!=', in, notin, or ',' before another requirement, found";
-    let value = "expected a value (in double quotes if it is empty or not plain), found";
-    let version = "it takes one like 1.2.3, or its beginning like 1.2, at most 128 bytes";
+    let value = "expected a value (in double quotes if it is empty or has signs), found";
+    let quotes = "(values with white space or signs stand in double quotes)";
+    let version =
+        "expected '=', '>', '>=', '<', '<=', '~', '^', or ',' before another requirement, found";
+    let like = "it takes one like 1.2.3, or its beginning like 1.2";
     let cases = [
         (",", format!("byte 0: {requirement} ','")),
         ("zone,", format!("byte 5: {requirement} the end")),
         ("zone,,rack", format!("byte 5: {requirement} ','")),
         ("=eu", format!("byte 0: {requirement} '='")),
         ("\u{a0}zone", format!("byte 0: {requirement} '\\u{{a0}}'")),
-        ("!", "byte 1: expected a label's key, found the end".to_owned()),
-        ("!!zone", "byte 1: expected a label's key, found '!'".to_owned()),
-        ("!zone=eu", "byte 5: expected ',' before another requirement, found '='".to_owned()),
+        ("!", "byte 1: expected a label's key or @version after the '!', found the end".into()),
+        ("!!zone", "byte 1: expected a label's key or @version after the '!', found '!'".into()),
+        ("!@state", "byte 1: expected a label's key or @version after the '!', found '@'".into()),
+        (
+            "!@versions",
+            "byte 1: expected a label's key or @version after the '!', found '@'".into(),
+        ),
+        (
+            "!zone=eu",
+            format!("byte 5: expected ',' before another requirement {quotes}, found '='"),
+        ),
+        (
+            "!@version=1",
+            format!("byte 9: expected ',' before another requirement {quotes}, found '='"),
+        ),
         ("zone eu", format!("byte 5: {comparison} 'e'")),
         ("zone IN (eu)", format!("byte 5: {comparison} 'I'")),
         ("zone>1", format!("byte 4: {comparison} '>'")),
         ("zone!eu", format!("byte 4: {comparison} '!'")),
-        ("zone=", format!("byte 5: {value} the end")),
-        ("zone=,rack", format!("byte 5: {value} ','")),
         ("zone===eu", format!("byte 6: {value} '='")),
         ("zone='eu'", format!("byte 5: {value} '\\''")),
-        ("zone=eu us", "byte 8: expected ',' before another requirement, found 'u'".to_owned()),
-        ("zone=a=b", "byte 6: expected ',' before another requirement, found '='".to_owned()),
-        ("zone=\"eu", "byte 8: expected '\"' after the value, found the end".to_owned()),
-        (r#"zone="a\n""#, r#"byte 8: expected '"' or '\' after the '\', found 'n'"#.to_owned()),
-        (r#"zone="a\"#, r#"byte 8: expected '"' or '\' after the '\', found the end"#.to_owned()),
-        ("zone in eu", "byte 8: expected '(' before the values, found 'e'".to_owned()),
+        (
+            "zone=eu 1",
+            format!("byte 8: expected ',' before another requirement {quotes}, found '1'"),
+        ),
+        (
+            "zone=a=b",
+            format!("byte 6: expected ',' before another requirement {quotes}, found '='"),
+        ),
+        ("zone=\"eu", "byte 8: expected '\"' after the value, found the end".into()),
+        (r#"zone="a\n""#, r#"byte 8: expected '"' or '\' after the '\', found 'n'"#.into()),
+        (r#"zone="a\"#, r#"byte 8: expected '"' or '\' after the '\', found the end"#.into()),
+        ("zone in eu", "byte 8: expected '(' before the values, found 'e'".into()),
         ("zone in ()", format!("byte 9: {value} ')'")),
-        ("zone in (eu", "byte 11: expected ',' or ')', found the end".to_owned()),
-        ("zone in (eu us)", "byte 12: expected ',' or ')', found 'u'".to_owned()),
-        ("zo/ne=eu", NameErrorText("zo/ne").to_string()),
-        ("@", "there is no @; beside labels a selector knows @state and @version".to_owned()),
-        ("@id=a", "there is no @id; beside labels a selector knows @state and @version".to_owned()),
-        ("@state", "byte 6: expected '=', '!=', in or notin, found the end".to_owned()),
-        ("@state>ready", "byte 6: expected '=', '!=', in or notin, found '>'".to_owned()),
+        ("zone in (eu, )", format!("byte 13: {value} ')'")),
+        ("zone in (eu", format!("byte 11: expected ',' or ')' {quotes}, found the end")),
+        ("zone in (eu us)", format!("byte 12: expected ',' or ')' {quotes}, found 'u'")),
+        ("zone=eu, zo/ne=eu", no_key("zo/ne")),
+        ("!@", "byte 1: expected a label's key or @version after the '!', found '@'".into()),
+        ("@", "there is no @; beside labels a selector knows @state and @version".into()),
+        ("@id=a", "there is no @id; beside labels a selector knows @state and @version".into()),
+        ("@state", "byte 6: expected '=', '!=', in or notin, found the end".into()),
+        ("@state>ready", "byte 6: expected '=', '!=', in or notin, found '>'".into()),
         (
             "@state=Ready",
             "there is no state \"Ready\"; it takes starting, ready, draining or out-of-service"
-                .to_owned(),
+                .into(),
         ),
-        (
-            "@version",
-            "byte 8: expected '=', '>', '>=', '<', '<=', '~' or '^', found the end".to_owned(),
-        ),
-        (
-            "@version!=1",
-            "byte 8: expected '=', '>', '>=', '<', '<=', '~' or '^', found '!'".to_owned(),
-        ),
-        (
-            "@version in (1)",
-            "byte 9: expected '=', '>', '>=', '<', '<=', '~' or '^', found 'i'".to_owned(),
-        ),
+        ("@version 1", format!("byte 9: {version} '1'")),
+        ("@version!=1", format!("byte 8: {version} '!'")),
+        ("@version in (1)", format!("byte 9: {version} 'i'")),
         ("@version=", format!("byte 9: {value} the end")),
         ("@version=\"1\"", format!("byte 9: {value} '\"'")),
-        ("@version>=v1", format!("there is no version \">=v1\"; {version}")),
-        ("@version~^1", format!("there is no version \"~^1\"; {version}")),
-        ("@version=1.2.3.4", format!("there is no version \"=1.2.3.4\"; {version}")),
+        (
+            "@version>=v1",
+            format!(
+                "there is no version \"v1\": unexpected character 'v' while parsing major version \
+                number; {like}"
+            ),
+        ),
+        (
+            "@version=01.2",
+            format!(
+                "there is no version \"01.2\": invalid leading zero in major version number; {like}"
+            ),
+        ),
+        (
+            "@version~^1",
+            format!(
+                "there is no version \"^1\": unexpected character '^' while parsing major version \
+                number; {like}"
+            ),
+        ),
     ];
     for (text, refusal) in cases {
         let error = Selector::parse(text).expect_err(text);
@@ -209,12 +253,8 @@ fn what_is_no_selector_is_refused() {
 }
 
 /// What is said of a key that is none.
-struct NameErrorText<'a>(&'a str);
-
-impl fmt::Display for NameErrorText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        LabelKey::check(self.0).expect_err("no key").fmt(f)
-    }
+fn no_key(key: &str) -> String {
+    format!("{key:?}: {}", LabelKey::check(key).expect_err("no key"))
 }
 
 #[test]
@@ -242,15 +282,15 @@ fn limits_are_named() {
     let refusal = Err("label \"a\": value has 257 bytes; the limit is 256".to_owned());
     assert_eq!(said(Selector::parse(&format!("a={long}x"))), refusal);
 
-    let version =
-        |length: usize| format!("@version={}", "1.2.3-".to_owned() + &"x".repeat(length - 7));
-    assert!(said(Selector::parse(&version(128))).is_ok());
-    let refusal = said(Selector::parse(&version(129))).expect_err("too long");
-    assert_eq!(
-        refusal,
-        "there is no version \"=1.2.3-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..\"; \
-        it takes one like 1.2.3, or its beginning like 1.2, at most 128 bytes"
-    );
+    let version = |length: usize| "1.2.3-".to_owned() + &"x".repeat(length - 6);
+    for operator in [">=", "="] {
+        let compared = |length: usize| format!("@version{operator}{}", version(length));
+        assert!(said(Selector::parse(&compared(128))).is_ok());
+        let refusal = Err("a version has 129 bytes; the limit is 128".to_owned());
+        assert_eq!(said(Selector::parse(&compared(129))), refusal);
+        let wanted = VersionReq::parse(&format!("{operator}{}", version(129)));
+        assert_eq!(said(Selector::all().version(&wanted.expect("a requirement"))), refusal);
+    }
     let state = said(Selector::parse(&format!("@state={long}"))).expect_err("no state");
     assert!(state.len() < 150, "{state}");
 }
@@ -270,14 +310,33 @@ fn what_is_put_together_is_what_is_read() {
     assert_eq!(built, Selector::parse(text));
     assert_eq!(built.expect("a selector").to_string(), text);
     assert_eq!(Selector::all().version(&VersionReq::STAR), Ok(Selector::all()));
+    assert_eq!(Selector::all().label_is("zone", "eu"), Selector::parse("zone=eu"));
+    assert_eq!(Selector::all().with_version(), Selector::parse("@version"));
+    assert_eq!(Selector::all().without_version(), Selector::parse("!@version"));
     let key = Selector::all().with_label("a b").expect_err("no key");
-    assert_eq!(key.to_string(), NameErrorText("a b").to_string());
+    assert_eq!(key.to_string(), no_key("a b"));
 
     let json = serde_json::to_string(&selector("zone = eu")).expect("it serialises");
     assert_eq!(json, "\"zone=eu\"");
     assert_eq!(serde_json::from_str(&json).ok(), Some(selector("zone=eu")));
-    let refusal = serde_json::from_str::<Selector>("\"zone=\"").expect_err("no selector");
-    assert!(refusal.to_string().contains("expected a value"), "{refusal}");
+    let refusal = serde_json::from_str::<Selector>("\"zone in\"").expect_err("no selector");
+    assert!(refusal.to_string().contains("expected '('"), "{refusal}");
+}
+
+/// Its fields can be filled by hand so that no text says it: it would come back as something else.
+#[test]
+fn comparisons_without_a_text_are_refused() {
+    let part = |text| Comparator::parse(text).expect("a comparator");
+    let cases = [
+        Comparator { op: Op::Wildcard, ..part("1.2.3") },
+        Comparator { minor: None, ..part("=1.2.3") },
+        Comparator { patch: None, ..part("=1.2.3-rc.1") },
+    ];
+    for comparator in cases {
+        let wanted = VersionReq { comparators: vec![part(">=1"), comparator.clone()] };
+        let refusal = Selector::all().version(&wanted).expect_err("no text").to_string();
+        assert!(refusal.contains("it has no text of its own"), "{comparator:?}: {refusal}");
+    }
 }
 
 /// Any requirement, as what puts it there.
@@ -286,7 +345,7 @@ fn any_selector() -> impl Strategy<Value = Selector> {
     let value = prop_oneof!["[ab]", "[ -~é]{0,6}"];
     let states = btree_set((0..4usize).prop_map(|at| State::ALL[at]), 1..4);
     let version = prop_oneof![Just(">=1.2"), Just("=1"), Just("~1.0.1-a"), Just("<2.0.0")];
-    let one = (0..7, key, btree_set(value, 1..4), states, version);
+    let one = (0..9, key, btree_set(value, 1..4), states, version);
     let add = |it: Selector, (kind, key, values, states, version): (i32, String, _, _, &str)| {
         match kind {
             0 => it.with_label(&key),
@@ -295,6 +354,8 @@ fn any_selector() -> impl Strategy<Value = Selector> {
             3 => it.label_not_in(&key, values),
             4 => it.state_in(states),
             5 => it.state_not_in(states),
+            6 => it.with_version(),
+            7 => it.without_version(),
             _ => it.version(&VersionReq::parse(version).expect("a requirement")),
         }
         .expect("a selector")
@@ -308,8 +369,7 @@ proptest! {
         prop_assert_eq!(Selector::parse(&selector.to_string()), Ok(selector));
     }
 
-    /// All of two selectors, one behind the other, is what fits both; but for versions, of which one
-    /// comparison may let in what the other one does not name.
+    /// But for pre-releases, which a comparison of one may let in for the other.
     #[test]
     fn all_requirements_count(
         one in any_selector(),
@@ -320,9 +380,7 @@ proptest! {
         let labels = labels.iter().fold(builder(), |it, (key, value)| it.label(key, value));
         let version = "1.4.0".parse().expect("a version");
         let instance = labels.state(State::ALL[state]).version(version).build().expect("fine");
-        let texts = [one.to_string(), other.to_string()];
-        let both = texts.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>();
-        let both = Selector::parse(&both.join(",")).expect("a selector");
+        let both = one.clone().and(other.clone()).expect("a selector");
         prop_assert_eq!(both.matches(&instance), one.matches(&instance) && other.matches(&instance));
     }
 

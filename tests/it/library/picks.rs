@@ -1,5 +1,6 @@
 //! Which instance to call next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portolan::{
@@ -60,6 +61,8 @@ async fn selections_are_picked_from_in_turn() {
     assert_eq!(eu.selector().to_string(), "zone=eu");
     assert_eq!(eu.directory().snapshot(), snapshot);
     assert!(directory.select(parsed("zone=ap")).pick().is_none());
+    let anew = (0..5).filter_map(|_| directory.select(parsed("zone=eu")).pick()).filter_map(id);
+    assert_eq!(anew.collect::<BTreeSet<_>>().len(), 2, "each begins at another place");
 
     let moved = web.instance("a").expect("a name").label("zone", "ap").build();
     kept[0].update(moved.expect("an instance")).expect("it can be written");

@@ -61,6 +61,7 @@ pub enum Requirement {
     Value { key: u8, among: bool, values: Vec<String> },
     State { among: bool, states: Vec<State> },
     Version { comparison: u8, than: Numbers },
+    Versioned { there: bool },
 }
 
 type Numbers = (u8, u8, u8);
@@ -151,6 +152,8 @@ impl Requirement {
             }
             Self::State { among: true, states } => selector.state_in(states.iter().copied()),
             Self::State { among: false, states } => selector.state_not_in(states.iter().copied()),
+            Self::Versioned { there: true } => selector.with_version(),
+            Self::Versioned { there: false } => selector.without_version(),
             Self::Version { .. } => {
                 let text = self.text();
                 let wanted = VersionReq::parse(text.trim_start_matches("@version"));
@@ -177,6 +180,7 @@ impl Requirement {
             Self::State { among, states } => {
                 list("@state", *among, states.iter().map(State::to_string).collect())
             }
+            Self::Versioned { there } => format!("{}@version", if *there { "" } else { "!" }),
             Self::Version { comparison, than: (a, b, c) } => {
                 let comparison = COMPARISONS[usize::from(*comparison) % COMPARISONS.len()];
                 format!("@version{comparison}{a}.{b}.{c}")
@@ -194,6 +198,7 @@ impl Requirement {
                 label(key).is_some_and(same) == *among
             }
             Self::State { among, states } => states.contains(&instance.state()) == *among,
+            Self::Versioned { there } => instance.version().is_some() == *there,
             Self::Version { comparison, than } => {
                 let Some(version) = instance.version() else { return false };
                 let is = (version.major, version.minor, version.patch);
