@@ -316,6 +316,7 @@ fn what_is_put_together_is_what_is_read() {
     let key = Selector::all().with_label("a b").expect_err("no key");
     assert_eq!(key.to_string(), no_key("a b"));
 
+    assert_eq!("zone=eu".parse(), Ok(selector("zone=eu")));
     let json = serde_json::to_string(&selector("zone = eu")).expect("it serialises");
     assert_eq!(json, "\"zone=eu\"");
     assert_eq!(serde_json::from_str(&json).ok(), Some(selector("zone=eu")));
